@@ -1,0 +1,332 @@
+//! Keyed, windowed aggregation over a table of groups: rows are folded in, partial accumulators merged in.
+//! Both halves of an aggregation use it: the one at the source for what it has not sent yet, the one behind
+//! the exchange (or the only one) for its state.
+
+mod call;
+mod keys;
+mod sessions;
+
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, RecordBatch, UInt32Array};
+use arrow_row::{RowConverter, SortField};
+use arrow_select::take::take_record_batch;
+use azenha_model::Field;
+use azenha_model::plan::{Aggregation, Window};
+use azenha_sandbox::Plugin;
+
+pub use call::{Complaints, Results};
+pub use keys::KeyCodec;
+
+use crate::clock::Clock;
+use crate::dead_letter::{Cause, Complaint};
+use crate::error::EngineError;
+use crate::exchange::{Cargo, Parcel};
+use crate::plugin::Usage;
+use crate::rows::{Rows, Source, batch_of};
+use crate::state::{GroupTable, Slot};
+use crate::status::NO_TIME;
+use crate::window::{Assign, Span};
+use call::AggregateCall;
+use sessions::Sessions;
+
+/// Rows assigned to groups: row `rows[i]` of the batch belongs to `keys[i]`.
+struct Assigned {
+    rows: Vec<u32>,
+    spans: Vec<Option<Span>>,
+}
+
+/// An aggregation at work on one table.
+pub struct Aggregator {
+    spec: Aggregation,
+    keys: KeyCodec,
+    call: AggregateCall,
+    /// The groups.
+    pub table: GroupTable,
+    sessions: Option<Sessions>,
+    /// Rows that the plugin reads, as bytes, for a plugin that does not merge.
+    row_codec: RowConverter,
+    reads: Vec<Field>,
+    key: Vec<u8>,
+}
+
+impl Aggregator {
+    /// An aggregation over groups that were restored, or none.
+    pub fn open(
+        spec: &Aggregation,
+        plugin: &Plugin,
+        table: GroupTable,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, EngineError> {
+        let keys = KeyCodec::new(spec)?;
+        let reads: Vec<Field> = spec.plan.reads.iter().map(|index| spec.plugin.input[*index].clone()).collect();
+        let sorted = reads.iter().map(|field| SortField::new(field.data_type.arrow())).collect();
+        let sessions = match spec.window {
+            Some(Window::Session { .. }) => Some(Sessions::over(&table, &keys)),
+            _ => None,
+        };
+        Ok(Self {
+            call: AggregateCall::open(spec, plugin, clock)?,
+            row_codec: RowConverter::new(sorted)?,
+            spec: spec.clone(),
+            keys,
+            table,
+            sessions,
+            reads,
+            key: Vec::new(),
+        })
+    }
+
+    /// The aggregation as the plan has it.
+    pub fn spec(&self) -> &Aggregation {
+        &self.spec
+    }
+
+    /// How keys are written.
+    pub fn keys(&self) -> &KeyCodec {
+        &self.keys
+    }
+
+    /// What calls cost since this was last asked.
+    pub fn take_usage(&mut self) -> Usage {
+        self.call.take_usage()
+    }
+
+    /// Folds rows of a stream into their groups. Complaints are by row.
+    pub fn fold(&mut self, rows: &Rows, source: &Source) -> Result<Complaints, EngineError> {
+        let (assigned, groups, mut complaints) = self.assign(rows, source)?;
+        let reads = rows.batch(&self.spec.plan.reads, &self.spec.plugin.input, source)?;
+        let rows_of = assigned.rows.clone();
+        let refused = if self.sessions.is_some() {
+            self.fold_sessions(&assigned, &groups, &reads)?
+        } else {
+            let slots: Vec<Slot> = (0..assigned.rows.len())
+                .map(|index| {
+                    self.keys.write(groups.get(assigned.rows[index] as usize), assigned.spans[index], &mut self.key);
+                    self.table.slot_of(&self.key).0
+                })
+                .collect();
+            self.call.fold(&mut self.table, &pick(&reads, &assigned.rows)?, &slots)?
+        };
+        complaints.extend(refused.into_iter().map(|(index, complaint)| (rows_of[index] as usize, complaint)));
+        Ok(complaints)
+    }
+
+    /// What crosses an exchange when the plugin does not merge: each row with its key.
+    pub fn parcels(&mut self, rows: &Rows, source: &Source) -> Result<(Vec<Parcel>, Complaints), EngineError> {
+        let (assigned, groups, complaints) = self.assign(rows, source)?;
+        let reads = rows.batch(&self.spec.plan.reads, &self.spec.plugin.input, source)?;
+        let payloads = match reads.num_columns() {
+            0 => None,
+            _ => Some(self.row_codec.convert_columns(reads.columns())?),
+        };
+        let mut parcels = Vec::with_capacity(assigned.rows.len());
+        for (row, span) in assigned.rows.iter().zip(&assigned.spans) {
+            self.keys.write(groups.get(*row as usize), *span, &mut self.key);
+            let payload = payloads.as_ref().map_or(Vec::new(), |rows| rows.row(*row as usize).data().to_vec());
+            parcels.push(Parcel { key: self.key.as_slice().into(), payload, rows: 1 });
+        }
+        Ok((parcels, complaints))
+    }
+
+    /// Which open windows each row belongs to; rows without one are complained of.
+    fn assign(&self, rows: &Rows, source: &Source) -> Result<(Assigned, keys::Groups, Complaints), EngineError> {
+        let fields = &self.spec.plugin.input;
+        let columns: Vec<ArrayRef> =
+            self.spec.by.iter().map(|index| rows.column(*index, fields, source)).collect::<Result<_, _>>()?;
+        let groups = self.keys.groups(&columns)?;
+        let mut assigned = Assigned { rows: Vec::with_capacity(rows.len()), spans: Vec::with_capacity(rows.len()) };
+        let mut complaints = Complaints::new();
+        for (row, record) in rows.origin.values().iter().enumerate() {
+            let Some(window) = self.spec.window else {
+                assigned.rows.push(row as u32);
+                assigned.spans.push(None);
+                continue;
+            };
+            let (time, watermark) = source.time(*record);
+            if time == NO_TIME {
+                complaints.push((row, Complaint::new(Cause::NoEventTime, "the row has no event time")));
+                continue;
+            }
+            let open = window.assign(time, watermark, |span| {
+                assigned.rows.push(row as u32);
+                assigned.spans.push(Some(span));
+            });
+            if !open {
+                let reason = format!("event time {time} µs is late: the watermark is at {watermark} µs");
+                complaints.push((row, Complaint::new(Cause::Late, reason)));
+            }
+        }
+        Ok((assigned, groups, complaints))
+    }
+
+    /// Folds rows into sessions of their own first, and merges those into the sessions that there are.
+    fn fold_sessions(
+        &mut self,
+        assigned: &Assigned,
+        groups: &keys::Groups,
+        reads: &RecordBatch,
+    ) -> Result<Complaints, EngineError> {
+        let mut order: Vec<usize> = (0..assigned.rows.len()).collect();
+        order.sort_by_key(|index| (groups.get(assigned.rows[*index] as usize), assigned.spans[*index]));
+        let mut runs: Vec<(usize, Span)> = Vec::new();
+        let mut run_of = Vec::with_capacity(order.len());
+        for index in &order {
+            let Some(span) = assigned.spans[*index] else { continue };
+            let group = groups.get(assigned.rows[*index] as usize);
+            match runs.last_mut() {
+                Some((first, run)) if groups.get(*first) == group && span.start < run.end => {
+                    run.end = run.end.max(span.end);
+                }
+                _ => runs.push((assigned.rows[*index] as usize, span)),
+            }
+            run_of.push(runs.len() - 1);
+        }
+        let mut fresh = GroupTable::default();
+        let slot_of_run: Vec<Slot> = runs
+            .iter()
+            .map(|(first, span)| {
+                self.keys.write(groups.get(*first), Some(*span), &mut self.key);
+                fresh.slot_of(&self.key).0
+            })
+            .collect();
+        let slots: Vec<Slot> = run_of.iter().map(|run| slot_of_run[*run]).collect();
+        let rows: Vec<u32> = order.iter().map(|index| assigned.rows[*index]).collect();
+        let complaints = self.call.fold(&mut fresh, &pick(reads, &rows)?, &slots)?;
+        let merged = self.merge(&drain(&mut fresh))?;
+        let back = |(index, complaint): (usize, Complaint)| (order[index], complaint);
+        let mut complaints: Complaints = complaints.into_iter().map(back).collect();
+        // A session that can't be merged is complained of at its first row.
+        complaints.extend(merged.into_iter().map(|(run, complaint)| {
+            let first = run_of.iter().position(|of| *of == run).unwrap_or(0);
+            (order[first], complaint)
+        }));
+        Ok(complaints)
+    }
+
+    /// Takes in what crossed an exchange. Complaints are by parcel.
+    pub fn receive(&mut self, cargo: Cargo, parcels: &[Parcel]) -> Result<Complaints, EngineError> {
+        match cargo {
+            Cargo::Partials => self.merge(parcels),
+            Cargo::Rows => {
+                let slots: Vec<Slot> = parcels.iter().map(|parcel| self.table.slot_of(&parcel.key).0).collect();
+                let parser = self.row_codec.parser();
+                let columns = self.row_codec.convert_rows(parcels.iter().map(|parcel| parser.parse(&parcel.payload)))?;
+                let schema = arrow_schema::Schema::new(self.reads.iter().map(Field::arrow).collect::<Vec<_>>());
+                let batch = batch_of(schema.into(), columns, parcels.len())?;
+                self.call.fold(&mut self.table, &batch, &slots)
+            }
+        }
+    }
+
+    /// Merges accumulators into their groups, or into the sessions that they touch.
+    fn merge(&mut self, parcels: &[Parcel]) -> Result<Complaints, EngineError> {
+        let mut complaints = Complaints::new();
+        let mut waiting = Waiting::default();
+        for (index, parcel) in parcels.iter().enumerate() {
+            let (slot, absorbed) = match &mut self.sessions {
+                None => (self.table.slot_of(&parcel.key).0, Vec::new()),
+                Some(sessions) => {
+                    // A session that is absorbed takes its accumulator along: what waits for it comes first.
+                    if sessions.touched(&self.keys, &parcel.key).any(|slot| waiting.holds(slot)) {
+                        complaints.extend(waiting.merge(&mut self.call, &mut self.table)?);
+                    }
+                    sessions.place(&mut self.table, &self.keys, &parcel.key)
+                }
+            };
+            self.table.add_rows(slot, parcel.rows);
+            for accumulator in absorbed.into_iter().chain([parcel.payload.clone()]) {
+                if accumulator.is_empty() {
+                    continue;
+                }
+                if waiting.holds(slot) {
+                    complaints.extend(waiting.merge(&mut self.call, &mut self.table)?);
+                }
+                match self.table.get(slot) {
+                    Some(group) if !group.accumulator.is_empty() => waiting.push(slot, accumulator, index),
+                    _ => self.table.put(slot, &accumulator),
+                }
+            }
+        }
+        complaints.extend(waiting.merge(&mut self.call, &mut self.table)?);
+        Ok(complaints)
+    }
+
+    /// Makes the results of groups.
+    pub fn finish(&mut self, slots: &[Slot]) -> Result<Results, EngineError> {
+        self.call.finish(&self.table, &self.keys, slots)
+    }
+
+    /// Removes a group whose window closed.
+    pub fn remove(&mut self, slot: Slot) {
+        if let (Some(sessions), Some(group)) = (&mut self.sessions, self.table.get(slot)) {
+            sessions.forget(&self.keys, &group.key, slot);
+        }
+        self.table.remove(slot);
+    }
+
+    /// Keys of sessions that stand in the output and were absorbed by a larger one since this was last asked.
+    pub fn take_absorbed(&mut self) -> Vec<Box<[u8]>> {
+        self.sessions.as_mut().map(Sessions::take_absorbed).unwrap_or_default()
+    }
+
+    /// Takes all groups out, to send them.
+    pub fn drain(&mut self) -> Vec<Parcel> {
+        if let Some(sessions) = &mut self.sessions {
+            *sessions = Sessions::default();
+        }
+        drain(&mut self.table)
+    }
+}
+
+/// The groups of a table that hold something, as parcels; the table is empty afterwards.
+fn drain(table: &mut GroupTable) -> Vec<Parcel> {
+    let mut parcels = Vec::with_capacity(table.len());
+    for (_, group) in table.iter().filter(|(_, group)| !group.accumulator.is_empty()) {
+        parcels.push(Parcel { key: group.key.clone(), payload: group.accumulator.clone(), rows: group.rows });
+    }
+    table.clear();
+    parcels
+}
+
+/// Rows of a batch, in another order, some perhaps several times.
+fn pick(batch: &RecordBatch, rows: &[u32]) -> Result<RecordBatch, EngineError> {
+    let all = rows.len() == batch.num_rows() && rows.iter().enumerate().all(|(index, row)| index as u32 == *row);
+    if all {
+        return Ok(batch.clone());
+    }
+    if batch.num_columns() == 0 {
+        return Ok(batch_of(batch.schema(), Vec::new(), rows.len())?);
+    }
+    Ok(take_record_batch(batch, &UInt32Array::from(rows.to_vec()))?)
+}
+
+/// Merges that wait to be made in one call: no group stands in it twice.
+#[derive(Debug, Default)]
+struct Waiting {
+    pairs: Vec<(Slot, Vec<u8>)>,
+    parcels: Vec<usize>,
+    slots: hashbrown::HashSet<Slot, foldhash::fast::FixedState>,
+}
+
+impl Waiting {
+    fn holds(&self, slot: Slot) -> bool {
+        self.slots.contains(&slot)
+    }
+
+    fn push(&mut self, slot: Slot, accumulator: Vec<u8>, parcel: usize) {
+        self.slots.insert(slot);
+        self.pairs.push((slot, accumulator));
+        self.parcels.push(parcel);
+    }
+
+    /// Makes the merges. Complaints are by parcel.
+    fn merge(&mut self, call: &mut AggregateCall, table: &mut GroupTable) -> Result<Complaints, EngineError> {
+        if self.pairs.is_empty() {
+            return Ok(Complaints::new());
+        }
+        let Self { pairs, parcels, .. } = std::mem::take(self);
+        let complaints = call.merge(table, &pairs)?;
+        Ok(complaints.into_iter().map(|(pair, complaint)| (parcels[pair], complaint)).collect())
+    }
+}

@@ -1,0 +1,264 @@
+//! Dead letters: what could not be processed, with everything that is needed to see why and to try again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow_array::{Array, BinaryArray};
+use azenha_model::plan::Generation;
+use azenha_model::plugin::Rejection;
+use azenha_model::{Offset, Records};
+use azenha_sandbox::Failure;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::rows::Source;
+
+/// Why something is a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// The record is not what the schema says.
+    Decode,
+    /// The plugin refused the row, or a part of it.
+    Rejected,
+    /// The plugin trapped, ran out of time or memory, or broke the contract, on this row alone.
+    Failed,
+    /// The row came after its windows had closed.
+    Late,
+    /// Rows that were folded elsewhere came after their window had closed here.
+    WindowClosed,
+    /// The row has no event time, but belongs in a window.
+    NoEventTime,
+    /// The store refused the row.
+    Refused,
+}
+
+/// A plugin and what it saw, for a replay.
+#[derive(Debug, Clone, Serialize)]
+pub struct PluginCall {
+    /// The plugin's name in the pipeline file.
+    pub plugin: Arc<str>,
+    /// SHA-256 of its bytes.
+    pub digest: Arc<str>,
+    /// The contract that it was compiled against.
+    pub contract: &'static str,
+    /// The columns that it was given, as a JSON object; `pii` columns are masked.
+    pub columns: Option<Box<RawValue>>,
+    /// Base64 of the group's accumulator before the call, if it has at most 64 KiB.
+    pub accumulator: Option<String>,
+}
+
+/// The contract that plugins of this host are compiled against.
+pub const CONTRACT: &str = "azenha:plugin@0.1.0";
+
+/// Accumulators above this many bytes are left out of dead letters.
+const ACCUMULATOR_BYTES: usize = 64 * 1024;
+
+/// An accumulator as a dead letter carries it.
+pub fn encode_accumulator(accumulator: &[u8]) -> Option<String> {
+    (accumulator.len() <= ACCUMULATOR_BYTES).then(|| BASE64.encode(accumulator))
+}
+
+/// What happened, without where.
+#[derive(Debug)]
+pub struct Complaint {
+    /// The kind of failure.
+    pub cause: Cause,
+    /// For people.
+    pub reason: String,
+    /// The part of the row that was refused; none: all of it.
+    pub part: Option<String>,
+    /// The plugin that was at work, if one was.
+    pub call: Option<PluginCall>,
+}
+
+impl Complaint {
+    /// A complaint about a whole row, without a plugin.
+    pub fn new(cause: Cause, reason: impl Into<String>) -> Self {
+        Self { cause, reason: reason.into(), part: None, call: None }
+    }
+
+    /// What a plugin says of a row that it refuses.
+    pub fn rejected(rejection: Rejection) -> Self {
+        Self { part: rejection.part, ..Self::new(Cause::Rejected, rejection.reason) }
+    }
+
+    /// What is said of a row, or group, on which a plugin fails even when it is alone.
+    pub fn failed(failure: Failure) -> Self {
+        Self::new(Cause::Failed, failure.message)
+    }
+}
+
+/// Bytes as JSON: text if they are UTF-8, else base64.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Bytes {
+    Text(String),
+    Base64(String),
+}
+
+impl Bytes {
+    fn of(bytes: &[u8]) -> Self {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Self::Text(text.to_owned()),
+            Err(_) => Self::Base64(BASE64.encode(bytes)),
+        }
+    }
+
+    fn at(column: &BinaryArray, row: usize) -> Option<Self> {
+        column.is_valid(row).then(|| Self::of(column.value(row)))
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Original {
+    timestamp: i64,
+    key: Option<Bytes>,
+    value: Option<Bytes>,
+}
+
+#[derive(Debug, Serialize)]
+struct DeadLetter<'a> {
+    id: &'a str,
+    generation: Generation,
+    pipeline: &'a str,
+    step: &'a str,
+    topic: &'a str,
+    partition: u32,
+    offset: Offset,
+    ordinal: u32,
+    cause: Cause,
+    reason: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    part: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    call: Option<&'a PluginCall>,
+    /// Left out where the source has personal data: the offset tells where the record stands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record: Option<Original>,
+}
+
+/// Where in the log something happened.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// The topic that was read.
+    pub topic: &'a str,
+    /// Its partition.
+    pub partition: u32,
+    /// The record's offset.
+    pub offset: Offset,
+    /// The record's timestamp, in microseconds.
+    pub timestamp: i64,
+}
+
+/// Collects a lane's dead letters until its next commit.
+#[derive(Debug)]
+pub struct DeadLetters {
+    pipeline: Arc<str>,
+    generation: Generation,
+    /// Whether original records may be kept: not if their schema marks personal data.
+    keeps_records: bool,
+    keys: Vec<Vec<u8>>,
+    values: Vec<Vec<u8>>,
+    timestamps: Vec<i64>,
+    /// How many there were for a step and an offset: what tells several of one record apart.
+    ordinals: HashMap<(Arc<str>, Offset), u32>,
+    late: u64,
+}
+
+impl DeadLetters {
+    /// An empty collection for one lane.
+    pub fn new(pipeline: Arc<str>, generation: Generation, keeps_records: bool) -> Self {
+        Self {
+            pipeline,
+            generation,
+            keeps_records,
+            keys: Vec::new(),
+            values: Vec::new(),
+            timestamps: Vec::new(),
+            ordinals: HashMap::new(),
+            late: 0,
+        }
+    }
+
+    /// The dead letters collected.
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// Adds one for the record with this index in the source.
+    pub fn push(&mut self, step: &Arc<str>, source: &Source, record: u32, complaint: &Complaint) {
+        let (index, records) = (record as usize, &source.fetched.records);
+        let original = self.keeps_records.then(|| Original {
+            timestamp: records.timestamps[index] / 1_000,
+            key: Bytes::at(&records.keys, index),
+            value: Bytes::at(&records.values, index),
+        });
+        let place = Place {
+            topic: &source.topic,
+            partition: source.partition,
+            offset: source.fetched.offsets[index],
+            timestamp: records.timestamps[index],
+        };
+        self.push_at(step, place, original, complaint);
+    }
+
+    /// Adds one that no single record caused: a group's, at the place that its lane had reached.
+    pub fn push_group(&mut self, step: &Arc<str>, place: Place<'_>, complaint: &Complaint) {
+        self.push_at(step, place, None, complaint);
+    }
+
+    fn push_at(&mut self, step: &Arc<str>, place: Place<'_>, record: Option<Original>, complaint: &Complaint) {
+        let Place { topic, partition, offset, timestamp } = place;
+        let ordinal = self.ordinals.entry((Arc::clone(step), offset)).or_default();
+        let id = format!("{}/{}/{step}/{topic}/{partition}/{offset}/{ordinal}", self.generation, self.pipeline);
+        let letter = DeadLetter {
+            id: &id,
+            generation: self.generation,
+            pipeline: &self.pipeline,
+            step,
+            topic,
+            partition,
+            offset,
+            ordinal: *ordinal,
+            cause: complaint.cause,
+            reason: &complaint.reason,
+            part: complaint.part.as_deref(),
+            call: complaint.call.as_ref(),
+            record,
+        };
+        *ordinal += 1;
+        self.late += u64::from(complaint.cause == Cause::Late);
+        // Text and numbers always become JSON.
+        self.values.push(serde_json::to_vec(&letter).unwrap_or_default());
+        self.keys.push(id.into_bytes());
+        self.timestamps.push(timestamp);
+    }
+
+    /// How many of them came too late, since this was last asked.
+    pub fn take_late(&mut self) -> u64 {
+        std::mem::take(&mut self.late)
+    }
+
+    /// Takes them out, to be committed while the lane collects more.
+    pub fn split(&mut self) -> Self {
+        let fresh = Self::new(Arc::clone(&self.pipeline), self.generation, self.keeps_records);
+        std::mem::replace(self, fresh)
+    }
+
+    /// Takes them as records for the pipeline's topic; their keys are their ids.
+    pub fn take(&mut self) -> Records {
+        Records {
+            timestamps: std::mem::take(&mut self.timestamps),
+            keys: BinaryArray::from_iter_values(std::mem::take(&mut self.keys)),
+            values: BinaryArray::from_iter_values(std::mem::take(&mut self.values)),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The first half of an aggregation: rows are folded where they are read (or passed on, if the plugin does
+//! not merge), and at each commit the groups go to the partitions that own them.
+
+use std::sync::Arc;
+
+use arrow_array::BinaryArray;
+use azenha_model::Records;
+
+use super::keeper::malformed;
+use super::{End, Keeper, Moment, Outgoing, RowEnd};
+use crate::aggregation::Aggregator;
+use crate::dead_letter::DeadLetters;
+use crate::error::EngineError;
+use crate::exchange::{Cargo, Parcel, Sender, seal};
+use crate::log::Append;
+use crate::partition::partition_of;
+use crate::rows::{Rows, Source};
+use crate::state::StateHeader;
+use crate::status::NO_TIME;
+use crate::watermark::Progress;
+
+/// Sends groups to their owners.
+pub struct ExchangeEnd {
+    keeper: Keeper,
+    topic: String,
+    partitions: u32,
+    partition: u32,
+    /// Rows that wait, if the plugin does not merge; the groups are in the table otherwise.
+    waiting: Vec<Parcel>,
+    waiting_bytes: usize,
+    /// What the receivers were told last.
+    told: Option<Progress>,
+}
+
+impl ExchangeEnd {
+    /// The half that reads `partition` of the source and writes to `partitions` of `topic`. `told` is what an
+    /// earlier owner of the lane told the receivers last.
+    pub fn new(
+        aggregator: Aggregator,
+        topic: &str,
+        partitions: u32,
+        changelog: String,
+        partition: u32,
+        told: Option<Progress>,
+    ) -> Self {
+        Self {
+            keeper: Keeper::new(aggregator, changelog, partition, NO_TIME),
+            topic: topic.to_owned(),
+            partitions,
+            partition,
+            waiting: Vec::new(),
+            waiting_bytes: 0,
+            told,
+        }
+    }
+
+    fn merges(&self) -> bool {
+        self.keeper.aggregator.spec().plan.merges
+    }
+
+    /// The messages of one commit. Every partition hears of progress, with or without groups.
+    fn messages(&mut self, moment: &Moment, progress: Progress) -> Result<Vec<Append>, EngineError> {
+        let (cargo, parcels) = if self.merges() {
+            (Cargo::Partials, self.keeper.aggregator.drain())
+        } else {
+            self.waiting_bytes = 0;
+            (Cargo::Rows, std::mem::take(&mut self.waiting))
+        };
+        let mut shares: Vec<Vec<Parcel>> = vec![Vec::new(); self.partitions as usize];
+        for parcel in parcels {
+            let group = self.keeper.aggregator.keys().group(&parcel.key);
+            shares[partition_of(group, self.partitions) as usize].push(parcel);
+        }
+        let before = self.told.unwrap_or(Progress::At(NO_TIME));
+        let sender = Sender { partition: self.partition, progress, from: moment.from, through: moment.position };
+        let mut appends = Vec::new();
+        for (partition, parcels) in shares.iter().enumerate() {
+            if parcels.is_empty() && self.told == Some(progress) {
+                continue;
+            }
+            let sealed = seal(sender, before, cargo, parcels).map_err(|source| malformed(&self.topic, source))?;
+            let records = Records::unkeyed(BinaryArray::from_iter_values(sealed), moment.timestamp);
+            appends.push(Append { topic: self.topic.clone(), partition: partition as u32, records });
+        }
+        self.told = Some(progress);
+        Ok(appends)
+    }
+}
+
+impl RowEnd for ExchangeEnd {
+    fn rows(&mut self, rows: &Rows, source: &Arc<Source>, dead: &mut DeadLetters) -> Result<(), EngineError> {
+        let complaints = if self.merges() {
+            self.keeper.aggregator.fold(rows, source)?
+        } else {
+            let (parcels, complaints) = self.keeper.aggregator.parcels(rows, source)?;
+            self.waiting_bytes += parcels.iter().map(|parcel| parcel.key.len() + parcel.payload.len()).sum::<usize>();
+            self.waiting.extend(parcels);
+            complaints
+        };
+        self.keeper.complain(complaints, rows, source, dead);
+        Ok(())
+    }
+}
+
+impl End for ExchangeEnd {
+    fn commit(&mut self, moment: &Moment, _: &mut DeadLetters) -> Result<Outgoing, EngineError> {
+        let progress = if moment.idle { Progress::Idle } else { Progress::At(moment.watermark) };
+        let mut appends = self.messages(moment, progress)?;
+        let header = StateHeader {
+            position: moment.position,
+            state_version: self.keeper.aggregator.spec().plan.state_version,
+            event_time: moment.event_time,
+            watermark: moment.watermark,
+            senders: vec![(self.partition, progress)],
+        };
+        let (state, purge_changelog) = self.keeper.blocks(&header, moment.timestamp)?;
+        appends.push(state);
+        Ok(Outgoing { appends, purge_changelog, ..Outgoing::default() })
+    }
+
+    fn pending_bytes(&self) -> usize {
+        self.waiting_bytes + self.keeper.aggregator.table.bytes()
+    }
+
+    fn keeper(&mut self) -> Option<&mut Keeper> {
+        Some(&mut self.keeper)
+    }
+}

@@ -1,0 +1,72 @@
+//! How a task ends: in topics, in the first or second half of an aggregation, or in a store.
+
+mod aggregate;
+mod exchange;
+mod keeper;
+mod store;
+mod topic_writer;
+mod topics;
+
+use std::sync::Arc;
+
+pub use aggregate::AggregateEnd;
+pub use exchange::ExchangeEnd;
+pub use keeper::{Keeper, Recovered};
+pub use store::{StoreBatch, StoreEnd};
+pub use topic_writer::TopicWriter;
+pub use topics::TopicsEnd;
+
+use azenha_model::Offset;
+
+use crate::dead_letter::DeadLetters;
+use crate::error::EngineError;
+use crate::log::Append;
+use crate::rows::{Rows, Source};
+
+/// What a lane has reached when it commits.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// The first offset that this commit covers.
+    pub from: Offset,
+    /// The next offset to read.
+    pub position: Offset,
+    /// The highest event time read, in microseconds, or [`crate::status::NO_TIME`].
+    pub event_time: i64,
+    /// The watermark of the lane's own source, in microseconds, or [`crate::status::NO_TIME`].
+    pub watermark: i64,
+    /// The partition has been without records for a while.
+    pub idle: bool,
+    /// The timestamp of the last record, in microseconds: what derived records carry.
+    pub timestamp: i64,
+}
+
+/// What goes out with a commit.
+#[derive(Debug, Default)]
+pub struct Outgoing {
+    /// Records for topics, the changelog among them.
+    pub appends: Vec<Append>,
+    /// Rows for a store.
+    pub rows: Vec<StoreBatch>,
+    /// The rows among both that are results: neither state nor messages nor dead letters.
+    pub results: u64,
+    /// After this commit the changelog is needed from here on only.
+    pub purge_changelog: Option<Offset>,
+}
+
+/// The end of a lane.
+pub trait End: Send {
+    /// Gives what has to be committed. Called for each commit, also when no row came.
+    fn commit(&mut self, moment: &Moment, dead: &mut DeadLetters) -> Result<Outgoing, EngineError>;
+
+    /// Bytes that wait for the next commit, closely; state does not count.
+    fn pending_bytes(&self) -> usize;
+
+    /// The state, if the end keeps one.
+    fn keeper(&mut self) -> Option<&mut Keeper>;
+}
+
+/// An end that takes rows.
+pub trait RowEnd: End {
+    /// Takes rows in.
+    fn rows(&mut self, rows: &Rows, source: &Arc<Source>, dead: &mut DeadLetters) -> Result<(), EngineError>;
+}

@@ -1,0 +1,86 @@
+//! Rows that go to a table of a store.
+
+use std::sync::Arc;
+
+use arrow_array::UInt32Array;
+use arrow_schema::Schema as ArrowSchema;
+use azenha_model::Field;
+use azenha_model::plan::StoreOutput;
+
+use super::{End, Keeper, Moment, Outgoing, RowEnd};
+use crate::dead_letter::DeadLetters;
+use crate::error::EngineError;
+use crate::rows::{Rows, Source, batch_of};
+use crate::store::StoreRows;
+
+/// Rows for a store, and the records that they came from: a row that the store refuses is a dead letter.
+#[derive(Debug, Clone)]
+pub struct StoreBatch {
+    /// The rows, with the store's column names.
+    pub rows: StoreRows,
+    /// Where they came from.
+    pub source: Arc<Source>,
+    /// The index of the record that each row came from.
+    pub origin: UInt32Array,
+}
+
+/// Collects rows for one table.
+#[derive(Debug)]
+pub struct StoreEnd {
+    output: StoreOutput,
+    schema: Arc<ArrowSchema>,
+    fields: Vec<Field>,
+    pending: Vec<StoreBatch>,
+    bytes: usize,
+}
+
+impl StoreEnd {
+    /// `fields` are the columns that arrive and the metadata columns.
+    pub fn new(output: &StoreOutput, fields: Vec<Field>) -> Self {
+        // A delete has values in its key columns only.
+        let column = |field: &Field| field.arrow().with_nullable(true);
+        let columns: Vec<_> = output.columns.iter().map(|output| column(&output.field)).collect();
+        let schema = Arc::new(ArrowSchema::new(columns));
+        Self { output: output.clone(), schema, fields, pending: Vec::new(), bytes: 0 }
+    }
+}
+
+impl RowEnd for StoreEnd {
+    fn rows(&mut self, rows: &Rows, source: &Arc<Source>, _: &mut DeadLetters) -> Result<(), EngineError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let columns = self
+            .output
+            .columns
+            .iter()
+            .map(|column| rows.column(column.input, &self.fields, source))
+            .collect::<Result<Vec<_>, _>>()?;
+        let batch = batch_of(Arc::clone(&self.schema), columns, rows.len())?;
+        self.bytes += batch.get_array_memory_size();
+        let offsets = rows.origin.values().iter().map(|record| source.fetched.offsets[*record as usize]).collect();
+        self.pending.push(StoreBatch {
+            rows: StoreRows { batch, deletes: rows.deletes.clone(), offsets },
+            source: Arc::clone(source),
+            origin: rows.origin.clone(),
+        });
+        Ok(())
+    }
+}
+
+impl End for StoreEnd {
+    fn commit(&mut self, _: &Moment, _: &mut DeadLetters) -> Result<Outgoing, EngineError> {
+        self.bytes = 0;
+        let rows = std::mem::take(&mut self.pending);
+        let results = rows.iter().map(|batch| batch.origin.len() as u64).sum();
+        Ok(Outgoing { rows, results, ..Outgoing::default() })
+    }
+
+    fn pending_bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn keeper(&mut self) -> Option<&mut Keeper> {
+        None
+    }
+}

@@ -1,0 +1,59 @@
+//! Rows that go to topics as they are.
+
+use std::sync::Arc;
+
+use azenha_model::Field;
+
+use super::{End, Keeper, Moment, Outgoing, RowEnd, TopicWriter};
+use crate::dead_letter::DeadLetters;
+use crate::error::EngineError;
+use crate::rows::{Rows, Source};
+
+/// Encodes rows for one topic or several.
+pub struct TopicsEnd {
+    writers: Vec<TopicWriter>,
+    fields: Vec<Field>,
+    rows: u64,
+}
+
+impl TopicsEnd {
+    /// `fields` are the columns that arrive and the metadata columns.
+    pub fn new(writers: Vec<TopicWriter>, fields: Vec<Field>) -> Self {
+        Self { writers, fields, rows: 0 }
+    }
+}
+
+impl RowEnd for TopicsEnd {
+    fn rows(&mut self, rows: &Rows, source: &Arc<Source>, _: &mut DeadLetters) -> Result<(), EngineError> {
+        let times = &source.fetched.records.timestamps;
+        for writer in &mut self.writers {
+            let columns = &writer.output().columns;
+            let arrays = columns
+                .iter()
+                .map(|column| rows.column(column.input, &self.fields, source))
+                .collect::<Result<Vec<_>, _>>()?;
+            let timestamps = rows.origin.values().iter().map(|record| times[*record as usize]).collect();
+            writer.write(&arrays, rows.deletes.as_ref(), timestamps)?;
+            self.rows += rows.len() as u64;
+        }
+        Ok(())
+    }
+}
+
+impl End for TopicsEnd {
+    fn commit(&mut self, _: &Moment, _: &mut DeadLetters) -> Result<Outgoing, EngineError> {
+        let mut outgoing = Outgoing { results: std::mem::take(&mut self.rows), ..Outgoing::default() };
+        for writer in &mut self.writers {
+            outgoing.appends.extend(writer.take()?);
+        }
+        Ok(outgoing)
+    }
+
+    fn pending_bytes(&self) -> usize {
+        self.writers.iter().map(TopicWriter::bytes).sum()
+    }
+
+    fn keeper(&mut self) -> Option<&mut Keeper> {
+        None
+    }
+}

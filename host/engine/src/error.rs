@@ -1,0 +1,73 @@
+//! Why a lane or a pipeline cannot go on.
+
+use azenha_sandbox::OpenError;
+
+use crate::log::LogError;
+use crate::plugin::BadPlugin;
+use crate::store::StoreError;
+use crate::wire::Malformed;
+
+/// Why a pipeline did not start, or a lane of it stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The log failed or refused.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// A store failed or refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A plugin fails on everything.
+    #[error("step `{step}`: {source}")]
+    Plugin {
+        /// The step.
+        step: String,
+        /// What the plugin did.
+        source: BadPlugin,
+    },
+    /// A plugin could not be opened for the plan.
+    #[error("step `{step}`: {source}")]
+    Open {
+        /// The step.
+        step: String,
+        /// Why.
+        source: OpenError,
+    },
+    /// Something that the engine itself wrote cannot be read back.
+    #[error("{what}: {source}")]
+    Malformed {
+        /// Where it stands.
+        what: String,
+        /// What is wrong with it.
+        source: Malformed,
+    },
+    /// State and position do not belong together.
+    #[error("{0}")]
+    State(String),
+    /// Columns are not what the plan says.
+    #[error("columns do not fit the plan: {0}")]
+    Columns(#[from] arrow_schema::ArrowError),
+    /// A lane that was waited for does not go on.
+    #[error("task `{task}`, partition {partition}: {reason}")]
+    Lane {
+        /// The task.
+        task: String,
+        /// The partition of its input.
+        partition: u32,
+        /// Why.
+        reason: String,
+    },
+    /// The plan names something that the program does not bring, or a thread could not be started.
+    #[error("{0}")]
+    Setup(String),
+}
+
+impl EngineError {
+    /// Whether starting the lane again from its last commit may help without anybody changing anything.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Log(error) => error.is_passing(),
+            Self::Store(error) => matches!(error, StoreError::Unavailable { .. }),
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Commits: what a lane has done becomes durable, all at once.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow_array::{Array, BooleanArray};
+use arrow_select::filter::{filter, filter_record_batch};
+use azenha_model::Offset;
+
+use crate::dead_letter::{Cause, Complaint, DeadLetters};
+use crate::end::StoreBatch;
+use crate::error::EngineError;
+use crate::log::{Append, Commit, LaneLog, Log};
+use crate::store::{RefusedRow, StoreError, StoreLane, StoreRows};
+
+/// The right to commit, and where.
+pub enum Delivery {
+    /// Outputs, state and position in one transaction of the log.
+    Log(Box<dyn LaneLog>),
+    /// Rows and position in one transaction of a store.
+    Store(Box<dyn StoreLane>),
+}
+
+/// Everything of one commit.
+pub struct Batch {
+    /// The next offset to read.
+    pub position: Offset,
+    /// Records for topics, dead letters not among them.
+    pub appends: Vec<Append>,
+    /// Rows for a store.
+    pub rows: Vec<StoreBatch>,
+    /// Dead letters so far; rows that the store refuses join them.
+    pub dead: DeadLetters,
+    /// The topic of dead letters.
+    pub dead_topic: String,
+    /// The sink, for dead letters of rows that the store refuses.
+    pub step: Arc<str>,
+}
+
+/// What a commit came to.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Committed {
+    /// Dead letters written.
+    pub dead: u64,
+    /// Rows that the store refused.
+    pub refused: u64,
+}
+
+impl Delivery {
+    /// Commits. After an error the lane starts again from its stored position.
+    pub async fn commit(&mut self, log: &Arc<dyn Log>, mut batch: Batch) -> Result<Committed, EngineError> {
+        match self {
+            Self::Log(lane) => {
+                let dead = batch.dead.len() as u64;
+                batch.appends.extend(dead_append(&mut batch.dead, &batch.dead_topic));
+                lane.commit(Commit { position: batch.position, appends: batch.appends }).await?;
+                Ok(Committed { dead, refused: 0 })
+            }
+            Self::Store(lane) => store(lane.as_mut(), log, batch).await,
+        }
+    }
+}
+
+fn dead_append(dead: &mut DeadLetters, topic: &str) -> Option<Append> {
+    (!dead.is_empty()).then(|| Append { topic: topic.to_owned(), partition: 0, records: dead.take() })
+}
+
+/// Dead letters are durable before the store's position passes them: a crash in between writes them again,
+/// with the same ids.
+async fn store(lane: &mut dyn StoreLane, log: &Arc<dyn Log>, mut batch: Batch) -> Result<Committed, EngineError> {
+    let mut committed = Committed::default();
+    loop {
+        committed.dead += batch.dead.len() as u64;
+        let dead = dead_append(&mut batch.dead, &batch.dead_topic);
+        if let Some(append) = dead {
+            log.append(vec![append]).await?;
+        }
+        let rows: Vec<StoreRows> = batch.rows.iter().map(|batch| batch.rows.clone()).collect();
+        match lane.commit(&rows, batch.position).await {
+            Ok(()) => return Ok(committed),
+            Err(StoreError::Refused(refused)) if !refused.is_empty() => {
+                committed.refused += refused.len() as u64;
+                for row in &refused {
+                    let from = &batch.rows[row.batch];
+                    let complaint = Complaint::new(Cause::Refused, row.reason.clone());
+                    batch.dead.push(&batch.step, &from.source, from.origin.value(row.row), &complaint);
+                }
+                batch.rows = without(batch.rows, &refused)?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Leaves refused rows out.
+fn without(batches: Vec<StoreBatch>, refused: &[RefusedRow]) -> Result<Vec<StoreBatch>, EngineError> {
+    let places: BTreeSet<(usize, usize)> = refused.iter().map(|row| (row.batch, row.row)).collect();
+    let mut kept = Vec::with_capacity(batches.len());
+    for (index, batch) in batches.into_iter().enumerate() {
+        let keep: BooleanArray =
+            (0..batch.origin.len()).map(|row| Some(!places.contains(&(index, row)))).collect();
+        let primitive = |array: &dyn Array| filter(array, &keep);
+        let rows = StoreRows {
+            batch: filter_record_batch(&batch.rows.batch, &keep)?,
+            deletes: match &batch.rows.deletes {
+                Some(deletes) => Some(arrow_array::cast::AsArray::as_boolean(&primitive(deletes)?).clone()),
+                None => None,
+            },
+            offsets: batch.rows.offsets.iter().zip(keep.values()).filter(|(_, keep)| *keep).map(|(at, _)| *at).collect(),
+        };
+        let origin = arrow_array::cast::AsArray::as_primitive(&primitive(&batch.origin)?).clone();
+        kept.push(StoreBatch { rows, source: batch.source, origin });
+    }
+    Ok(kept)
+}

@@ -1,0 +1,141 @@
+//! How what a lane reads reaches its end: records are decoded and run through the fused stages, messages of
+//! an exchange are taken as they are.
+
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::TimestampMicrosecondType;
+use arrow_array::{Array, UInt32Array};
+use azenha_formats::json::JsonDecoder;
+use azenha_model::plan::{EventTime, StreamInput, Window};
+
+use crate::dead_letter::{Cause, Complaint, DeadLetters};
+use crate::end::{AggregateEnd, End, RowEnd};
+use crate::error::EngineError;
+use crate::plugin::{FusedStage, Usage};
+use crate::rows::{Rows, Source};
+use crate::status::NO_TIME;
+use crate::watermark::SourceWatermark;
+use crate::window::Assign;
+
+/// What a lane does with what it reads.
+pub enum Intake {
+    /// Records of a stream.
+    Stream(Box<StreamIntake>),
+    /// Messages of an exchange.
+    Exchange(Box<AggregateEnd>),
+}
+
+impl Intake {
+    /// Takes records in.
+    pub fn take(&mut self, source: Source, dead: &mut DeadLetters) -> Result<(), EngineError> {
+        match self {
+            Self::Stream(stream) => stream.take(source, dead),
+            Self::Exchange(end) => {
+                (0..source.fetched.records.len()).try_for_each(|record| end.message(&source, record as u32, dead))
+            }
+        }
+    }
+
+    /// The end.
+    pub fn end(&mut self) -> &mut dyn End {
+        match self {
+            Self::Stream(stream) => stream.end.as_mut(),
+            Self::Exchange(end) => end.as_mut(),
+        }
+    }
+
+    /// The watermark of the lane's own source; none behind an exchange, or without windows.
+    pub fn watermark(&mut self) -> Option<&mut SourceWatermark> {
+        match self {
+            Self::Stream(stream) => stream.watermark.as_mut(),
+            Self::Exchange(_) => None,
+        }
+    }
+
+    /// What plugin calls cost since this was last asked.
+    pub fn take_usage(&mut self) -> Usage {
+        let mut usage = self.end().keeper().map(|keeper| keeper.aggregator.take_usage()).unwrap_or_default();
+        if let Self::Stream(stream) = self {
+            for stage in &mut stream.stages {
+                let of_stage = stage.take_usage();
+                usage.failures += of_stage.failures;
+                usage.nanos += of_stage.nanos;
+            }
+        }
+        usage
+    }
+}
+
+/// Records to rows, through the stages, to the end.
+pub struct StreamIntake {
+    decoder: JsonDecoder,
+    event_time: Option<EventTime>,
+    step: Arc<str>,
+    stages: Vec<FusedStage>,
+    watermark: Option<SourceWatermark>,
+    end: Box<dyn RowEnd>,
+}
+
+impl StreamIntake {
+    /// `step` is named by dead letters that no plugin caused.
+    pub fn new(
+        input: &StreamInput,
+        step: &str,
+        stages: Vec<FusedStage>,
+        watermark: Option<SourceWatermark>,
+        end: Box<dyn RowEnd>,
+    ) -> Self {
+        Self {
+            decoder: JsonDecoder::new(&input.columns, &input.needed, &input.key),
+            event_time: input.event_time.filter(|_| watermark.is_some()),
+            step: step.into(),
+            stages,
+            watermark,
+            end,
+        }
+    }
+
+    fn take(&mut self, mut source: Source, dead: &mut DeadLetters) -> Result<(), EngineError> {
+        let decoded = self.decoder.decode(&source.fetched.records);
+        for refused in decoded.rejected {
+            let complaint = Complaint { part: refused.field, ..Complaint::new(Cause::Decode, refused.reason) };
+            dead.push(&self.step, &source, refused.record, &complaint);
+        }
+        let rows = Rows { columns: decoded.columns, origin: UInt32Array::from(decoded.rows), deletes: decoded.deletes };
+        self.tell_time(&rows, &mut source);
+        let source = Arc::new(source);
+        let mut pieces = vec![rows];
+        for stage in &mut self.stages {
+            let mut next = Vec::with_capacity(pieces.len());
+            for rows in pieces.iter().filter(|rows| !rows.is_empty()) {
+                next.extend(stage.process(rows, &source, dead)?);
+            }
+            pieces = next;
+        }
+        pieces.iter().filter(|rows| !rows.is_empty()).try_for_each(|rows| self.end.rows(rows, &source, dead))
+    }
+
+    /// Notes each record's event time, and the watermark before it.
+    fn tell_time(&mut self, rows: &Rows, source: &mut Source) {
+        let (Some(event_time), Some(watermark)) = (self.event_time, &mut self.watermark) else { return };
+        let Some(Some(column)) = rows.columns.get(event_time.column) else { return };
+        let Some(times) = column.as_primitive_opt::<TimestampMicrosecondType>() else { return };
+        let records = source.fetched.records.len();
+        source.event_times = vec![NO_TIME; records];
+        source.watermarks = vec![NO_TIME; records];
+        for (row, record) in rows.origin.values().iter().enumerate() {
+            if times.is_valid(row) {
+                source.event_times[*record as usize] = times.value(row);
+                source.watermarks[*record as usize] = watermark.pass(times.value(row));
+            }
+        }
+    }
+}
+
+/// Raises a source's watermark past the end of every window that it could have filled.
+pub fn pass_windows(watermark: &mut SourceWatermark, window: Window) {
+    if watermark.highest() != NO_TIME {
+        watermark.advance_to(watermark.highest().saturating_add(window.reach()));
+    }
+}

@@ -1,0 +1,453 @@
+//! A lane: one task's reader of one partition. It reads, processes and commits, and starts again from its
+//! last commit when something outside fails.
+
+mod deliver;
+mod intake;
+mod open;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use azenha_model::plan::{Input, TopicKind};
+use azenha_model::{Fetched, Offset};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use crate::dead_letter::DeadLetters;
+use crate::end::{Keeper, Moment};
+use crate::error::EngineError;
+use crate::log::{LogError, ReadLimit};
+use crate::rows::Source;
+use crate::status::{LaneState, LaneStatus, NO_TIME};
+use crate::task::TaskContext;
+use deliver::{Batch, Committed, Delivery};
+use intake::{Intake, pass_windows};
+use open::{Opened, open};
+
+/// A lane that waits for records looks up so often, to notice that its partition is idle.
+const READ_WAIT: Duration = Duration::from_millis(500);
+
+/// Records asked for at once; more than a batch, because asking has a price.
+const READ_RECORDS: usize = 8_192;
+
+/// Bytes asked for at once.
+const READ_BYTES: usize = 8 << 20;
+
+/// So many bytes that wait are committed before the interval is over.
+const PENDING_BYTES: usize = 16 << 20;
+
+/// Internal topics are purged behind a lane once so many offsets can go.
+const PURGE_OFFSETS: Offset = 256;
+
+/// First pause before a lane is started again; doubled each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+
+/// Longest pause before a lane is started again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// What a lane can be asked.
+#[derive(Debug)]
+pub enum Command {
+    /// Commit what was processed, and end.
+    Stop,
+    /// Close the windows that rows read so far have opened, and answer once that is committed.
+    CloseWindows(oneshot::Sender<()>),
+}
+
+/// Runs a lane until it is asked to stop.
+pub async fn run(
+    context: Arc<TaskContext>,
+    partition: u32,
+    status: Arc<LaneStatus>,
+    mut commands: mpsc::UnboundedReceiver<Command>,
+) {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        status.set_state(LaneState::Restoring);
+        let outcome = match Lane::open(&context, partition, &status).await {
+            Ok(mut lane) => {
+                status.set_state(LaneState::Running);
+                pause = FIRST_PAUSE;
+                lane.run(&mut commands).await
+            }
+            Err(error) => Err(error),
+        };
+        let Err(error) = outcome else {
+            return status.set_state(LaneState::Stopped);
+        };
+        let lane = context.lane_id(partition);
+        if error.is_passing() {
+            tracing::warn!(%lane, %error, "the lane starts again from its last commit in {pause:?}");
+            status.set_state(LaneState::Retrying { error: error.to_string() });
+        } else {
+            tracing::error!(%lane, %error, "the lane cannot go on");
+            status.set_state(LaneState::Failed { error: error.to_string() });
+            pause = Duration::MAX;
+        }
+        tokio::select! {
+            () = sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
+            () = stopped(&mut commands) => {
+                // A lane that failed goes on saying so.
+                if error.is_passing() {
+                    status.set_state(LaneState::Stopped);
+                }
+                return;
+            }
+        }
+    }
+}
+
+/// Waits for the command to stop. Whoever waits for windows to close learns that they will not.
+async fn stopped(commands: &mut mpsc::UnboundedReceiver<Command>) {
+    while let Some(command) = commands.recv().await {
+        if matches!(command, Command::Stop) {
+            return;
+        }
+    }
+}
+
+/// A commit on its way.
+struct InFlight {
+    outcome: JoinHandle<(Delivery, Result<Committed, EngineError>)>,
+    position: Offset,
+    started: Duration,
+    results: u64,
+    late: u64,
+    purge_changelog: Option<Offset>,
+    answers: Vec<oneshot::Sender<()>>,
+}
+
+type CommitOutcome = Result<(Delivery, Result<Committed, EngineError>), tokio::task::JoinError>;
+
+/// What a lane woke up for.
+enum Event {
+    Command(Option<Command>),
+    Committed(CommitOutcome),
+    Due,
+    Read(Result<Result<Fetched, LogError>, tokio::task::JoinError>),
+}
+
+struct Lane {
+    context: Arc<TaskContext>,
+    partition: u32,
+    status: Arc<LaneStatus>,
+    topic: Arc<str>,
+    intake: Intake,
+    dead: DeadLetters,
+    /// The next offset to read.
+    position: Offset,
+    /// The first offset that is not in a commit yet.
+    uncommitted: Offset,
+    /// Since when something waits for a commit.
+    waiting_since: Option<Duration>,
+    reading: JoinHandle<Result<Fetched, LogError>>,
+    /// Here while no commit is on its way.
+    delivery: Option<Delivery>,
+    in_flight: Option<InFlight>,
+    /// Whoever waits for the next commit.
+    answers: Vec<oneshot::Sender<()>>,
+    purged: Offset,
+    last_record: Duration,
+    timestamp: i64,
+    idle: bool,
+}
+
+impl Lane {
+    async fn open(context: &Arc<TaskContext>, partition: u32, status: &Arc<LaneStatus>) -> Result<Self, EngineError> {
+        let Opened { delivery, position, intake } = open(context, partition).await?;
+        status.set_committed(position);
+        let program = &context.program;
+        let pipeline = program.plan.pipeline.as_str().into();
+        let topic: Arc<str> = context.task().input.topic().into();
+        Ok(Self {
+            reading: read(context, partition, position, Duration::ZERO),
+            dead: DeadLetters::new(pipeline, program.generation, context.keeps_records()),
+            last_record: context.clock.elapsed(),
+            context: Arc::clone(context),
+            partition,
+            status: Arc::clone(status),
+            topic,
+            intake,
+            position,
+            uncommitted: position,
+            waiting_since: None,
+            delivery: Some(delivery),
+            in_flight: None,
+            answers: Vec::new(),
+            purged: position,
+            timestamp: 0,
+            idle: false,
+        })
+    }
+
+    /// Reads, processes and commits until it is told to stop.
+    async fn run(&mut self, commands: &mut mpsc::UnboundedReceiver<Command>) -> Result<(), EngineError> {
+        let outcome = self.work(commands).await;
+        self.reading.abort();
+        outcome
+    }
+
+    async fn work(&mut self, commands: &mut mpsc::UnboundedReceiver<Command>) -> Result<(), EngineError> {
+        loop {
+            match self.next_event(commands).await {
+                Event::Command(None | Some(Command::Stop)) => return self.finish().await,
+                Event::Command(Some(Command::CloseWindows(answer))) => self.close_windows(answer),
+                Event::Committed(outcome) => self.settle(outcome)?,
+                Event::Due => {}
+                Event::Read(read) => self.take(read)?,
+            }
+            if self.in_flight.is_none() && self.is_due() {
+                self.begin_commit().await?;
+            }
+        }
+    }
+
+    async fn next_event(&mut self, commands: &mut mpsc::UnboundedReceiver<Command>) -> Event {
+        let interval = self.context.options.commit_interval;
+        let now = self.context.clock.elapsed();
+        let due_in = self.waiting_since.map(|since| (since + interval).saturating_sub(now));
+        let idle = self.in_flight.is_none();
+        // While a commit is on its way, so much more may be prepared and no more.
+        let has_room = idle || self.intake.end().pending_bytes() < PENDING_BYTES;
+        tokio::select! {
+            biased;
+            command = commands.recv() => Event::Command(command),
+            outcome = landed(&mut self.in_flight) => Event::Committed(outcome),
+            () = sleep(due_in.unwrap_or_default()), if idle && due_in.is_some() => Event::Due,
+            read = &mut self.reading, if has_room => Event::Read(read),
+        }
+    }
+
+    /// Takes what was read, asks for more, and processes it meanwhile.
+    fn take(&mut self, read: Result<Result<Fetched, LogError>, tokio::task::JoinError>) -> Result<(), EngineError> {
+        let ended = |error| EngineError::Setup(format!("the runtime of the log has ended: {error}"));
+        let fetched = read.map_err(ended)??;
+        let next = fetched.offsets.last().map_or(self.position, |last| last + 1);
+        self.reading = self::read(&self.context, self.partition, next, READ_WAIT);
+        if fetched.offsets.is_empty() {
+            self.notice_idleness();
+            return Ok(());
+        }
+        self.last_record = self.context.clock.elapsed();
+        self.idle = false;
+        self.wait_for_commit();
+        let rows = self.context.options.batch_rows.max(1);
+        for from in (0..fetched.offsets.len()).step_by(rows) {
+            let length = rows.min(fetched.offsets.len() - from);
+            let slice = Fetched {
+                offsets: fetched.offsets[from..from + length].to_vec(),
+                records: fetched.records.slice(from, length),
+            };
+            self.process(slice)?;
+        }
+        Ok(())
+    }
+
+    fn process(&mut self, fetched: Fetched) -> Result<(), EngineError> {
+        let counters = &self.status.counters;
+        counters.records.fetch_add(fetched.offsets.len() as u64, Relaxed);
+        counters.bytes.fetch_add(fetched.records.bytes() as u64, Relaxed);
+        counters.batches.fetch_add(1, Relaxed);
+        let next = fetched.offsets.last().map_or(self.position, |last| last + 1);
+        self.timestamp = fetched.records.timestamps.iter().copied().max().unwrap_or_default().max(self.timestamp);
+        let source = Source::new(Arc::clone(&self.topic), self.partition, fetched);
+        self.intake.take(source, &mut self.dead)?;
+        self.position = next;
+
+        let usage = self.intake.take_usage();
+        counters.failures.fetch_add(usage.failures, Relaxed);
+        counters.plugin_nanos.fetch_add(usage.nanos, Relaxed);
+        self.check_state()
+    }
+
+    fn check_state(&mut self) -> Result<(), EngineError> {
+        let limit = self.context.options.state_limit;
+        let Some(Keeper { aggregator, step, .. }) = self.intake.end().keeper() else { return Ok(()) };
+        let (groups, bytes) = (aggregator.table.len(), aggregator.table.bytes());
+        self.status.counters.state_groups.store(groups as u64, Relaxed);
+        self.status.counters.state_bytes.store(bytes as u64, Relaxed);
+        if bytes <= limit {
+            return Ok(());
+        }
+        Err(EngineError::State(format!(
+            "step `{step}` holds {groups} groups in {bytes} bytes, above its limit of {limit}: raise `limits.state`, \
+             or give it fewer keys or shorter windows"
+        )))
+    }
+
+    fn wait_for_commit(&mut self) {
+        self.waiting_since.get_or_insert(self.context.clock.elapsed());
+    }
+
+    /// A partition at its end without records for a while holds no window open. One that never had a record
+    /// is idle at once.
+    fn notice_idleness(&mut self) {
+        let Input::Stream(stream) = &self.context.task().input else { return };
+        let (Some(event_time), Some(watermark)) = (stream.event_time, self.intake.watermark()) else { return };
+        let never = watermark.highest() == NO_TIME;
+        let quiet = self.context.clock.elapsed().saturating_sub(self.last_record);
+        if !self.idle && (never || quiet.as_micros() as i64 >= event_time.idle_after) {
+            self.idle = true;
+            self.wait_for_commit();
+        }
+    }
+
+    fn close_windows(&mut self, answer: oneshot::Sender<()>) {
+        let window = self.context.task().end.aggregation().and_then(|aggregation| aggregation.window);
+        if let (Some(window), Some(watermark)) = (window, self.intake.watermark()) {
+            pass_windows(watermark, window);
+        }
+        self.wait_for_commit();
+        self.answers.push(answer);
+    }
+
+    fn is_due(&mut self) -> bool {
+        let interval = self.context.options.commit_interval;
+        let waited = |since| self.context.clock.elapsed().saturating_sub(since) >= interval;
+        self.waiting_since.is_some_and(waited) || self.intake.end().pending_bytes() >= PENDING_BYTES
+    }
+
+    async fn begin_commit(&mut self) -> Result<(), EngineError> {
+        let Some(delivery) = self.delivery.take() else { return Ok(()) };
+        self.tell_cycle_start().await?;
+        let moment = self.moment();
+        let outgoing = self.intake.end().commit(&moment, &mut self.dead)?;
+        let late = self.dead.take_late();
+        let batch = Batch {
+            position: moment.position,
+            appends: outgoing.appends,
+            rows: outgoing.rows,
+            dead: self.dead.split(),
+            dead_topic: self.context.program.plan.dead_letters.clone(),
+            step: self.context.end_step().into(),
+        };
+        let log = Arc::clone(&self.context.log);
+        let mut delivery = delivery;
+        let outcome = self.context.io.spawn(async move {
+            let outcome = delivery.commit(&log, batch).await;
+            (delivery, outcome)
+        });
+        self.in_flight = Some(InFlight {
+            outcome,
+            position: moment.position,
+            started: self.context.clock.elapsed(),
+            results: outgoing.results,
+            late,
+            purge_changelog: outgoing.purge_changelog,
+            answers: std::mem::take(&mut self.answers),
+        });
+        self.uncommitted = self.position;
+        self.waiting_since = None;
+        Ok(())
+    }
+
+    async fn tell_cycle_start(&mut self) -> Result<(), EngineError> {
+        let partition = self.partition;
+        let Some(keeper) = self.intake.end().keeper() else { return Ok(()) };
+        if !keeper.needs_cycle_start() {
+            return Ok(());
+        }
+        let (log, topic) = (Arc::clone(&self.context.log), keeper.changelog().to_owned());
+        let bounds = self.context.io(async move { log.bounds(&topic, partition).await }).await??;
+        if let Some(keeper) = self.intake.end().keeper() {
+            keeper.begin_cycle(bounds.end);
+        }
+        Ok(())
+    }
+
+    fn moment(&mut self) -> Moment {
+        let (event_time, watermark) =
+            self.intake.watermark().map_or((NO_TIME, NO_TIME), |watermark| (watermark.highest(), watermark.value()));
+        Moment {
+            from: self.uncommitted,
+            position: self.position,
+            event_time,
+            watermark,
+            idle: self.idle,
+            timestamp: self.timestamp,
+        }
+    }
+
+    /// Takes the outcome of a commit in.
+    fn settle(&mut self, outcome: CommitOutcome) -> Result<(), EngineError> {
+        let Some(commit) = self.in_flight.take() else { return Ok(()) };
+        let ended = |error| EngineError::Setup(format!("a commit was cut off: {error}"));
+        let (delivery, outcome) = outcome.map_err(ended)?;
+        let committed = outcome?;
+        self.delivery = Some(delivery);
+        let counters = &self.status.counters;
+        counters.commit(self.context.clock.elapsed().saturating_sub(commit.started).as_nanos() as u64);
+        counters.rows_out.fetch_add(commit.results - committed.refused, Relaxed);
+        counters.dead_letters.fetch_add(committed.dead, Relaxed);
+        counters.late.fetch_add(commit.late, Relaxed);
+        let moment = self.moment();
+        self.status.event_time.store(moment.event_time, Relaxed);
+        let closes = self.intake.end().keeper().map_or(NO_TIME, |keeper| keeper.watermark);
+        self.status.watermark.store(closes.max(moment.watermark), Relaxed);
+        self.status.set_committed(commit.position);
+        self.purge(&commit);
+        for answer in commit.answers {
+            // Whoever asked may have gone.
+            let _ = answer.send(());
+        }
+        Ok(())
+    }
+
+    /// Deletes what is not needed after a commit. It may fail and be done again: nothing depends on it.
+    fn purge(&mut self, commit: &InFlight) {
+        let mut purges = Vec::new();
+        if let (Some(before), Some(keeper)) = (commit.purge_changelog, self.intake.end().keeper()) {
+            purges.push((keeper.changelog().to_owned(), before));
+        }
+        let topics = &self.context.program.plan.topics;
+        let internal = topics.iter().any(|topic| topic.name == *self.topic && topic.kind == TopicKind::Internal);
+        if internal && commit.position >= self.purged + PURGE_OFFSETS {
+            self.purged = commit.position;
+            purges.push((self.topic.to_string(), commit.position));
+        }
+        let partition = self.partition;
+        for (topic, before) in purges {
+            let log = Arc::clone(&self.context.log);
+            self.context.io.spawn(async move {
+                if let Err(error) = log.purge(&topic, partition, before).await {
+                    tracing::warn!(%topic, partition, %error, "old records were not deleted");
+                }
+            });
+        }
+    }
+
+    /// Commits what was processed.
+    async fn finish(&mut self) -> Result<(), EngineError> {
+        if self.in_flight.is_some() {
+            let outcome = landed(&mut self.in_flight).await;
+            self.settle(outcome)?;
+        }
+        if self.waiting_since.is_some() {
+            self.begin_commit().await?;
+            let outcome = landed(&mut self.in_flight).await;
+            self.settle(outcome)?;
+        }
+        Ok(())
+    }
+}
+
+/// Waits for the commit that is on its way; for ever if there is none.
+async fn landed(in_flight: &mut Option<InFlight>) -> CommitOutcome {
+    match in_flight {
+        Some(commit) => (&mut commit.outcome).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn read(
+    context: &Arc<TaskContext>,
+    partition: u32,
+    from: Offset,
+    wait: Duration,
+) -> JoinHandle<Result<Fetched, LogError>> {
+    let (log, topic) = (Arc::clone(&context.log), context.task().input.topic().to_owned());
+    let limit = ReadLimit { records: READ_RECORDS, bytes: READ_BYTES, wait };
+    context.io.spawn(async move { log.read(&topic, partition, from, limit).await })
+}

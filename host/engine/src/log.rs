@@ -1,0 +1,140 @@
+//! The log that everything is read from and written to, as the engine sees it. Kafka is one, the embedded
+//! log another; `tests/` holds the conformance suite that every implementation passes.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use azenha_model::plan::TopicSpec;
+use azenha_model::{Fetched, Offset, Records};
+
+/// A topic as the log has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Topic {
+    pub spec: TopicSpec,
+    /// Differs between a topic and one of the same name that was made after it was deleted.
+    pub id: String,
+}
+
+/// The offsets that a partition holds: `start..end`. Its end is the offset of the next record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    pub start: Offset,
+    pub end: Offset,
+}
+
+/// How much to read at once, and how long to wait for the first record.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadLimit {
+    /// A hint: stored batches are not cut, so somewhat more may come.
+    pub records: usize,
+    /// A hint like `records`; keys and values count.
+    pub bytes: usize,
+    /// Zero: answer at once.
+    pub wait: Duration,
+}
+
+/// Records for one partition.
+#[derive(Debug, Clone)]
+pub struct Append {
+    pub topic: String,
+    pub partition: u32,
+    pub records: Records,
+}
+
+/// The reader of one partition of one input on behalf of one group. At any time one owner's commits succeed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct LaneId {
+    /// `pipeline.task`.
+    pub group: String,
+    /// A topic; for a feed, the digest of a file.
+    pub input: String,
+    pub partition: u32,
+}
+
+impl std::fmt::Display for LaneId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} on {}/{}", self.group, self.input, self.partition)
+    }
+}
+
+/// What a lane commits: all of it or nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Commit {
+    /// The next offset to read.
+    pub position: Offset,
+    /// Outputs, dead letters, messages to the next task, and state.
+    pub appends: Vec<Append>,
+}
+
+/// Why the log did not do what was asked.
+///
+/// After `Fenced` and the errors above it nothing was written. After `Storage` a commit may or may not have
+/// happened: the lane is taken again, and its stored position tells.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    #[error("there is no topic `{0}`")]
+    NoSuchTopic(String),
+    #[error(
+        "topic `{topic}` has {found} partitions, but the pipeline says {wanted}; \
+         change `partitions`, or delete the topic"
+    )]
+    PartitionsDiffer { topic: String, found: u32, wanted: u32 },
+    #[error("topic `{topic}` has no partition {partition}")]
+    NoSuchPartition { topic: String, partition: u32 },
+    #[error(
+        "offset {offset} is outside of {topic}/{partition}, which holds {start}..{end}; \
+         reset the step, or skip to one of these offsets"
+    )]
+    OutOfRange { topic: String, partition: u32, offset: Offset, start: Offset, end: Offset },
+    #[error("another owner took over the lane {0}")]
+    Fenced(LaneId),
+    #[error("{what}: {source}")]
+    Storage { what: String, source: Box<dyn std::error::Error + Send + Sync> },
+}
+
+impl LogError {
+    /// Whether trying again later may succeed without anybody changing anything.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Storage { .. })
+    }
+}
+
+/// Topics of records, lanes with positions, and commits that cover both.
+#[async_trait]
+pub trait Log: Send + Sync + std::fmt::Debug {
+    /// Creates a topic, or checks that the one that exists has as many partitions.
+    async fn ensure_topic(&self, spec: &TopicSpec) -> Result<Topic, LogError>;
+
+    async fn topic(&self, name: &str) -> Result<Option<Topic>, LogError>;
+
+    /// All topics, by name.
+    async fn topics(&self) -> Result<Vec<Topic>, LogError>;
+
+    async fn bounds(&self, topic: &str, partition: u32) -> Result<Bounds, LogError>;
+
+    /// Appends to any number of partitions: all of it or nothing; durable when this returns.
+    async fn append(&self, appends: Vec<Append>) -> Result<(), LogError>;
+
+    /// Committed records from offset `from` on; none if the end is reached and the wait is over.
+    /// An offset below the start or above the end is `OutOfRange`.
+    async fn read(&self, topic: &str, partition: u32, from: Offset, limit: ReadLimit) -> Result<Fetched, LogError>;
+
+    /// Deletes the records below `before`. May be repeated; a batch that reaches beyond is kept whole.
+    async fn purge(&self, topic: &str, partition: u32, before: Offset) -> Result<(), LogError>;
+
+    /// Takes a lane over from whoever held it: commits of an earlier owner fail with `Fenced` from now on.
+    async fn take_lane(&self, lane: &LaneId) -> Result<Box<dyn LaneLog>, LogError>;
+
+    /// The committed position of a lane, for status and lag; none before its first commit.
+    async fn position(&self, lane: &LaneId) -> Result<Option<Offset>, LogError>;
+}
+
+/// The right to commit for one lane.
+#[async_trait]
+pub trait LaneLog: Send {
+    /// The committed position when the lane was taken; none if it never committed.
+    fn position(&self) -> Option<Offset>;
+
+    /// Commits position and records together; durable when this returns.
+    async fn commit(&mut self, commit: Commit) -> Result<(), LogError>;
+}

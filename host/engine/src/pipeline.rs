@@ -1,0 +1,197 @@
+//! Pipelines that run.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use azenha_model::plan::{Emit, Input, Plan};
+use azenha_model::plan::End as EndPlan;
+use tokio::runtime::Handle;
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use crate::clock::Clock;
+use crate::error::EngineError;
+use crate::lane::{self, Command};
+use crate::log::{Bounds, Log};
+use crate::status::{LaneState, LaneStatus, TaskStatus};
+use crate::tap::{Tap, Taps};
+use crate::task::{EngineOptions, Program, TaskContext};
+use crate::worker::Workers;
+
+/// Runs programs over one log. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    log: Arc<dyn Log>,
+    clock: Arc<dyn Clock>,
+    options: EngineOptions,
+    workers: Arc<Workers>,
+    io: Handle,
+}
+
+impl Engine {
+    /// Starts the threads that lanes run on. Called inside of the tokio runtime on which logs and stores do
+    /// their I/O.
+    pub fn start(log: Arc<dyn Log>, clock: Arc<dyn Clock>, options: EngineOptions) -> Result<Self, EngineError> {
+        let no_runtime = |error| EngineError::Setup(format!("an engine starts inside of a tokio runtime: {error}"));
+        let io = Handle::try_current().map_err(no_runtime)?;
+        let workers = Arc::new(Workers::start(options.workers)?);
+        Ok(Self { log, clock, options, workers, io })
+    }
+
+    /// Makes the topics and tables that a program needs, and starts its lanes.
+    pub async fn run(&self, program: Program) -> Result<Pipeline, EngineError> {
+        for topic in &program.plan.topics {
+            self.log.ensure_topic(topic).await?;
+        }
+        for task in &program.plan.tasks {
+            if let EndPlan::Store(output) = &task.end {
+                program.store(&output.connection)?.prepare(output).await?;
+            }
+        }
+        let program = Arc::new(program);
+        let taps = Arc::new(taps(&program.plan));
+        let mut running = Vec::new();
+        for index in 0..program.plan.tasks.len() {
+            let context = Arc::new(TaskContext {
+                program: Arc::clone(&program),
+                index,
+                log: Arc::clone(&self.log),
+                io: self.io.clone(),
+                clock: Arc::clone(&self.clock),
+                options: self.options.clone(),
+                taps: Arc::clone(&taps),
+            });
+            running.push(self.start_task(&context)?);
+        }
+        let (tasks, commands) = running.into_iter().unzip();
+        let shared = Shared { program, log: Arc::clone(&self.log), taps, tasks, commands, _workers: self.workers.clone() };
+        Ok(Pipeline(Arc::new(shared)))
+    }
+
+    fn start_task(&self, context: &Arc<TaskContext>) -> Result<(TaskStatus, Vec<Commands>), EngineError> {
+        let task = context.task();
+        let input = task.input.topic();
+        let (mut lanes, mut commands) = (Vec::new(), Vec::new());
+        for partition in 0..context.program.partitions(input)? {
+            let status = Arc::new(LaneStatus::new(partition));
+            let (sender, receiver) = mpsc::unbounded_channel();
+            let (context, shown) = (Arc::clone(context), Arc::clone(&status));
+            self.workers.spawn(move || lane::run(context, partition, shown, receiver));
+            lanes.push(status);
+            commands.push(sender);
+        }
+        Ok((TaskStatus { task: task.name.clone(), input: input.to_owned(), lanes }, commands))
+    }
+}
+
+fn taps(plan: &Plan) -> Taps {
+    let stages = plan.tasks.iter().flat_map(|task| &task.stages).map(|stage| &stage.plugin.step);
+    let aggregations = plan.tasks.iter().filter_map(|task| task.end.aggregation()).map(|end| &end.plugin.step);
+    stages.chain(aggregations).map(|step| (step.clone(), Tap::default())).collect::<BTreeMap<_, _>>()
+}
+
+type Commands = mpsc::UnboundedSender<Command>;
+
+/// What a drain did beside waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drained {
+    /// Windows that were still open were closed, because results are given once, at their end.
+    pub closed_windows: bool,
+}
+
+/// A program that runs. Clones are handles of the same one.
+#[derive(Debug, Clone)]
+pub struct Pipeline(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    program: Arc<Program>,
+    log: Arc<dyn Log>,
+    taps: Arc<Taps>,
+    tasks: Vec<TaskStatus>,
+    commands: Vec<Vec<Commands>>,
+    /// The threads stay as long as their lanes.
+    _workers: Arc<Workers>,
+}
+
+impl Pipeline {
+    /// What runs.
+    pub fn plan(&self) -> &Plan {
+        &self.0.program.plan
+    }
+
+    /// How each task does, in the plan's order.
+    pub fn tasks(&self) -> &[TaskStatus] {
+        &self.0.tasks
+    }
+
+    /// Live rows of a step as JSON objects; none if there is no such step.
+    pub fn tap(&self, step: &str) -> Option<broadcast::Receiver<Arc<str>>> {
+        self.0.taps.get(step).map(Tap::listen)
+    }
+
+    /// Waits until everything that stands in the sources now has gone through every task. Windows of
+    /// aggregations that give results at their end are closed; those of others stay open.
+    pub async fn drain(&self) -> Result<Drained, EngineError> {
+        let mut drained = Drained { closed_windows: false };
+        for (index, status) in self.0.tasks.iter().enumerate() {
+            self.catch_up(status).await?;
+            let task = &self.plan().tasks[index];
+            let gives_at_end = task.end.aggregation().is_some_and(|aggregation| aggregation.emit == Emit::Final);
+            if gives_at_end && matches!(task.input, Input::Stream(_)) {
+                self.close_windows(index).await?;
+                drained.closed_windows = true;
+            }
+        }
+        Ok(drained)
+    }
+
+    /// Waits until the lanes of a task have committed what stands in its input now.
+    async fn catch_up(&self, status: &TaskStatus) -> Result<(), EngineError> {
+        for lane in &status.lanes {
+            let Bounds { end, .. } = self.0.log.bounds(&status.input, lane.partition).await?;
+            lane.reach(end).await.map_err(|reason| failure(status, lane, reason))?;
+        }
+        Ok(())
+    }
+
+    async fn close_windows(&self, index: usize) -> Result<(), EngineError> {
+        let status = &self.0.tasks[index];
+        let ask = |commands: &Commands| {
+            let (answer, answered) = oneshot::channel();
+            // A lane that has ended drops the answer.
+            let _ = commands.send(Command::CloseWindows(answer));
+            answered
+        };
+        let asked: Vec<_> = self.0.commands[index].iter().map(ask).collect();
+        for (lane, answered) in status.lanes.iter().zip(asked) {
+            if answered.await.is_err() {
+                return Err(failure(status, lane, "its windows were not closed".to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks every lane to commit what it has processed and to end, and waits until they have.
+    pub async fn stop(&self) {
+        for commands in self.0.commands.iter().flatten() {
+            // A lane that has ended already is what is wanted.
+            let _ = commands.send(Command::Stop);
+        }
+        for commands in self.0.commands.iter().flatten() {
+            commands.closed().await;
+        }
+    }
+
+    /// What the first lane that cannot go on says.
+    pub fn failure(&self) -> Option<String> {
+        let lanes = self.0.tasks.iter().flat_map(|task| task.lanes.iter().map(move |lane| (task, lane)));
+        lanes.into_iter().find_map(|(task, lane)| match lane.state() {
+            LaneState::Failed { error } => Some(failure(task, lane, error).to_string()),
+            _ => None,
+        })
+    }
+}
+
+fn failure(status: &TaskStatus, lane: &LaneStatus, reason: String) -> EngineError {
+    EngineError::Lane { task: status.task.clone(), partition: lane.partition, reason }
+}

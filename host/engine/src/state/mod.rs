@@ -1,0 +1,7 @@
+//! The state of a stateful lane: groups in memory, and the blocks of the changelog that they are restored from.
+
+mod changelog;
+mod groups;
+
+pub use changelog::{Restored, StateHeader, StateLog, restore};
+pub use groups::{GroupTable, Slot};

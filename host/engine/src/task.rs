@@ -1,0 +1,144 @@
+//! What all lanes of a task share.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use azenha_model::plan::{End as EndPlan, Generation, Input, Plan, Task};
+use azenha_sandbox::Plugin;
+use tokio::runtime::Handle;
+
+use crate::clock::Clock;
+use crate::error::EngineError;
+use crate::log::{LaneId, Log};
+use crate::store::{Store, StoreLaneId};
+use crate::tap::{Tap, Taps};
+
+/// How an engine runs.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// Threads that lanes share.
+    pub workers: usize,
+    /// How long rows may wait for the commit that makes them durable and visible.
+    pub commit_interval: Duration,
+    /// Records a batch, at most: what a plugin sees in one call, before it makes more of them.
+    pub batch_rows: usize,
+    /// Bytes of state that a lane may hold.
+    pub state_limit: usize,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self { workers: 2, commit_interval: Duration::from_millis(100), batch_rows: 4096, state_limit: 1 << 30 }
+    }
+}
+
+/// A plan with everything that it names.
+#[derive(Debug)]
+pub struct Program {
+    /// What runs.
+    pub plan: Plan,
+    /// The plugins, by their names in the plan.
+    pub plugins: HashMap<String, Plugin>,
+    /// The stores, by the names of their connections.
+    pub stores: HashMap<String, Arc<dyn Store>>,
+    /// The version of the pipeline's offsets and rows.
+    pub generation: Generation,
+}
+
+impl Program {
+    /// A plugin of the plan.
+    pub fn plugin(&self, name: &str) -> Result<&Plugin, EngineError> {
+        self.plugins.get(name).ok_or_else(|| EngineError::Setup(format!("plugin `{name}` was not loaded")))
+    }
+
+    /// A store of the plan.
+    pub fn store(&self, connection: &str) -> Result<&Arc<dyn Store>, EngineError> {
+        let missing = || EngineError::Setup(format!("connection `{connection}` was not opened"));
+        self.stores.get(connection).ok_or_else(missing)
+    }
+
+    /// The partitions of a topic of the plan.
+    pub fn partitions(&self, topic: &str) -> Result<u32, EngineError> {
+        let spec = self.plan.topics.iter().find(|spec| spec.name == topic);
+        spec.map(|spec| spec.partitions)
+            .ok_or_else(|| EngineError::Setup(format!("the plan does not say how many partitions `{topic}` has")))
+    }
+}
+
+/// One task of a running program.
+#[derive(Debug)]
+pub struct TaskContext {
+    /// The program that it belongs to.
+    pub program: Arc<Program>,
+    /// Its index in the plan.
+    pub index: usize,
+    /// Where records come from and go to.
+    pub log: Arc<dyn Log>,
+    /// Where I/O runs: lanes only wait for it.
+    pub io: Handle,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// How the engine runs.
+    pub options: EngineOptions,
+    /// Where steps show their rows.
+    pub taps: Arc<Taps>,
+}
+
+impl TaskContext {
+    /// The task as the plan has it.
+    pub fn task(&self) -> &Task {
+        &self.program.plan.tasks[self.index]
+    }
+
+    /// The lane's name in the log.
+    pub fn lane_id(&self, partition: u32) -> LaneId {
+        LaneId {
+            group: format!("{}.{}", self.program.plan.pipeline, self.task().name),
+            input: self.task().input.topic().to_owned(),
+            partition,
+        }
+    }
+
+    /// The lane's name in a store.
+    pub fn store_lane_id(&self, sink: &str, partition: u32) -> StoreLaneId {
+        StoreLaneId {
+            pipeline: self.program.plan.pipeline.clone(),
+            sink: sink.to_owned(),
+            topic: self.task().input.topic().to_owned(),
+            partition,
+            generation: self.program.generation,
+        }
+    }
+
+    /// Runs I/O where I/O runs.
+    pub async fn io<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, EngineError> {
+        let ended = |error| EngineError::Setup(format!("the runtime of logs and stores has ended: {error}"));
+        self.io.spawn(work).await.map_err(ended)
+    }
+
+    /// The tap of a step.
+    pub fn tap(&self, step: &str) -> Tap {
+        self.taps.get(step).cloned().unwrap_or_default()
+    }
+
+    /// Whether dead letters may carry the original record: not if the source marks personal data in it.
+    pub fn keeps_records(&self) -> bool {
+        match &self.task().input {
+            Input::Stream(stream) => !stream.columns.iter().any(|column| column.field.pii),
+            Input::Exchange { .. } => false,
+        }
+    }
+
+    /// The step whose rows arrive at the end, for dead letters that no plugin caused.
+    pub fn end_step(&self) -> &str {
+        match &self.task().end {
+            EndPlan::Exchange { aggregation, .. } | EndPlan::Aggregate { aggregation, .. } => &aggregation.plugin.step,
+            EndPlan::Store(store) => &store.sink,
+            EndPlan::Topics(_) => &self.task().name,
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! The host's own configuration: where the log is, which stores there are, and what plugins may use. It
+//! stands apart from pipelines, so that the same pipeline runs embedded and in production.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::diagnostic::Diagnostics;
+use crate::names::{listed, unknown};
+use crate::units::{Bytes, Micros};
+use crate::yaml::{self, Entries, Environment, FromNode, Named, Report, Spanned, from_keys};
+
+/// The configuration of a host, with defaults for what its file leaves out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostConfig {
+    /// Where topics are.
+    pub log: LogConfig,
+    /// How long results may wait before they are committed together.
+    pub commit_interval: Duration,
+    /// Where the HTTP API listens.
+    pub listen: SocketAddr,
+    /// What plugins and tasks may use.
+    pub limits: Limits,
+    /// URLs by name; none if the file declares no connections.
+    connections: Option<BTreeMap<String, String>>,
+}
+
+/// Where topics are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogConfig {
+    /// In a directory of this machine.
+    Embedded {
+        /// The data directory.
+        directory: PathBuf,
+    },
+}
+
+/// What plugins and tasks may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of memory of one plugin instance.
+    pub plugin_memory: u64,
+    /// How long one call of a plugin may take.
+    pub plugin_time: Duration,
+    /// Bytes of state of one step.
+    pub state: u64,
+    /// The most rows that a batch has.
+    pub batch_rows: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { plugin_memory: 64 << 20, plugin_time: Duration::from_secs(1), state: 1 << 30, batch_rows: 4096 }
+    }
+}
+
+/// The schemes of the stores that a connection can name.
+const SCHEMES: &[&str] = &["sqlite", "postgres", "postgresql"];
+
+impl HostConfig {
+    /// What holds without a file: the embedded log in `data`, and a SQLite database there for every
+    /// connection that a pipeline names.
+    pub fn default_for(data: &Path) -> Self {
+        Self {
+            log: LogConfig::Embedded { directory: data.to_owned() },
+            commit_interval: Duration::from_millis(100),
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080),
+            limits: Limits::default(),
+            connections: None,
+        }
+    }
+
+    /// Reads a configuration. `file_name` is only for messages; `data` is where the embedded log is if the
+    /// file does not say.
+    ///
+    /// # Errors
+    /// Every error that the file has.
+    pub fn parse(file_name: &str, text: &str, environment: &Environment<'_>, data: &Path) -> Result<Self, Diagnostics> {
+        let mut report = Report::new(file_name);
+        let config = yaml::parse(text, environment, &mut report)
+            .and_then(|root| ConfigDef::from_node(&root, &mut report))
+            .map(|definition| Self::checked(definition, data, &mut report));
+        report.into_result(config)
+    }
+
+    fn checked(definition: ConfigDef, data: &Path, report: &mut Report) -> Self {
+        let default = Self::default_for(data);
+        let commit_interval = above_zero(definition.commit_interval, Micros(0), report);
+        let listen = definition.http.and_then(|http| http.listen).and_then(|listen| parse_listen(&listen, report));
+        Self {
+            log: definition.log.map_or(default.log, |log| LogConfig::Embedded { directory: log.embedded.into() }),
+            commit_interval: commit_interval.map_or(default.commit_interval, Micros::duration),
+            listen: listen.unwrap_or(default.listen),
+            limits: definition.limits.map_or(default.limits, |limits| limits.or(default.limits, report)),
+            connections: definition.connections.map(|connections| check_connections(connections, report)),
+        }
+    }
+
+    /// The URL of a connection. While the file declares none, every name is a SQLite database beside the
+    /// embedded log.
+    pub fn connection(&self, name: &str) -> Option<String> {
+        let LogConfig::Embedded { directory } = &self.log;
+        match &self.connections {
+            Some(connections) => connections.get(name).cloned(),
+            None => Some(format!("sqlite:{}", directory.join(format!("{name}.db")).display())),
+        }
+    }
+
+    /// What to say of a connection that is not there.
+    pub fn connection_help(&self, name: &str) -> String {
+        let known: Vec<&String> = self.connections.iter().flat_map(BTreeMap::keys).collect();
+        format!(
+            "{}; declare it under `connections` in the host's configuration",
+            unknown(name, "connections are", &known)
+        )
+    }
+}
+
+fn parse_listen(listen: &Spanned<String>, report: &mut Report) -> Option<SocketAddr> {
+    let address: Option<SocketAddr> = listen.value.parse().ok();
+    match address {
+        None => report
+            .error(listen.place, format!("`{}` is not an address to listen at", listen.value))
+            .suggest("write an IP address and a port: `127.0.0.1:8080`, `[::1]:8080`"),
+        Some(address) if !address.ip().is_loopback() => report
+            .error(
+                listen.place,
+                format!("{address} can be reached from other machines, and the API asks for no password"),
+            )
+            .suggest("listen at `127.0.0.1` or `[::1]`"),
+        Some(_) => {}
+    }
+    address
+}
+
+fn check_connections(connections: Entries<ConnectionDef>, report: &mut Report) -> BTreeMap<String, String> {
+    let Entries(connections) = connections;
+    for Named { value: ConnectionDef { url }, .. } in &connections {
+        let scheme = url.value.split_once(':').map(|(scheme, _)| scheme);
+        if !scheme.is_some_and(|scheme| SCHEMES.contains(&scheme)) {
+            // The URL itself may hold a password, so the message does not repeat it.
+            report
+                .error(url.place, format!("a store cannot be reached by `{}:`", scheme.unwrap_or_default()))
+                .suggest(format!("write a URL that begins with one of {}", listed(SCHEMES)));
+        }
+    }
+    connections.into_iter().map(|connection| (connection.name.value, connection.value.url.value)).collect()
+}
+
+struct ConfigDef {
+    log: Option<LogDef>,
+    commit_interval: Option<Spanned<Micros>>,
+    connections: Option<Entries<ConnectionDef>>,
+    http: Option<HttpDef>,
+    limits: Option<LimitsDef>,
+}
+from_keys!(
+    ConfigDef, "the host's configuration",
+    required: [],
+    optional: [log, commit_interval, connections, http, limits]
+);
+
+struct LogDef {
+    embedded: String,
+}
+from_keys!(LogDef, "a log", required: [embedded], optional: []);
+
+struct ConnectionDef {
+    url: Spanned<String>,
+}
+from_keys!(ConnectionDef, "a connection", required: [url], optional: []);
+
+struct HttpDef {
+    listen: Option<Spanned<String>>,
+}
+from_keys!(HttpDef, "`http`", required: [], optional: [listen]);
+
+struct LimitsDef {
+    plugin_memory: Option<Spanned<Bytes>>,
+    plugin_time: Option<Spanned<Micros>>,
+    state: Option<Spanned<Bytes>>,
+    batch_rows: Option<Spanned<u32>>,
+}
+from_keys!(LimitsDef, "`limits`", required: [], optional: [plugin_memory, plugin_time, state, batch_rows]);
+
+impl LimitsDef {
+    fn or(self, default: Limits, report: &mut Report) -> Limits {
+        let plugin_memory = above_zero(self.plugin_memory, Bytes(0), report);
+        let plugin_time = above_zero(self.plugin_time, Micros(0), report);
+        let state = above_zero(self.state, Bytes(0), report);
+        let batch_rows = above_zero(self.batch_rows, 0, report);
+        Limits {
+            plugin_memory: plugin_memory.map_or(default.plugin_memory, |size| size.0),
+            plugin_time: plugin_time.map_or(default.plugin_time, Micros::duration),
+            state: state.map_or(default.state, |size| size.0),
+            batch_rows: batch_rows.unwrap_or(default.batch_rows),
+        }
+    }
+}
+
+fn above_zero<T: PartialEq>(quantity: Option<Spanned<T>>, zero: T, report: &mut Report) -> Option<T> {
+    let quantity = quantity?;
+    if quantity.value == zero {
+        report.error(quantity.place, "this cannot be zero").suggest("leave it out for the default");
+    }
+    Some(quantity.value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> HostConfig {
+        let environment = |name: &str| (name == "PASSWORD").then(|| "secret".to_owned());
+        HostConfig::parse("host.yaml", text, &environment, Path::new("data"))
+            .unwrap_or_else(|errors| panic!("{errors}"))
+    }
+
+    #[test]
+    fn an_empty_mapping_is_the_default() {
+        assert_eq!(parse("{}"), HostConfig::default_for(Path::new("data")));
+    }
+
+    #[test]
+    fn every_key_is_taken() {
+        let config = parse(
+            "log: { embedded: ./elsewhere }\n\
+             commit_interval: 50ms\n\
+             connections: { warehouse: { url: 'postgres://shop:${PASSWORD}@db/shop' } }\n\
+             http: { listen: '[::1]:9000' }\n\
+             limits: { plugin_memory: 1MiB, plugin_time: 2s, state: 2GiB, batch_rows: 7 }\n",
+        );
+        assert_eq!(config.log, LogConfig::Embedded { directory: "./elsewhere".into() });
+        assert_eq!(config.commit_interval, Duration::from_millis(50));
+        assert_eq!(config.connection("warehouse").as_deref(), Some("postgres://shop:secret@db/shop"));
+        assert_eq!(config.listen, "[::1]:9000".parse().unwrap());
+        let plugin_time = Duration::from_secs(2);
+        assert_eq!(config.limits, Limits { plugin_memory: 1 << 20, plugin_time, state: 2 << 30, batch_rows: 7 });
+    }
+
+    #[test]
+    fn without_declared_connections_every_name_is_a_database_beside_the_log() {
+        let config = HostConfig::default_for(Path::new("data"));
+        assert_eq!(config.connection("warehouse").as_deref(), Some("sqlite:data/warehouse.db"));
+    }
+
+    #[test]
+    fn with_declared_connections_there_are_no_others() {
+        let config = parse("connections: { warehouse: { url: 'sqlite:./w.db' } }");
+        assert_eq!(config.connection("warehuose"), None);
+        assert!(config.connection_help("warehuose").contains("did you mean `warehouse`?"));
+    }
+}

@@ -1,0 +1,203 @@
+//! Pipeline files: read with the place of every value, checked, and resolved into the plan of what runs.
+
+mod column;
+mod file;
+mod resolve;
+mod source;
+
+use std::collections::BTreeMap;
+
+use crate::diagnostic::Diagnostics;
+use crate::plan::{INTERNAL_PREFIX, Plan};
+use crate::plugin::World;
+use crate::yaml::{self, Entries, Environment, FromNode, Named, Report, Spanned};
+use file::{Definition, SinkDef, StepDef};
+pub use resolve::{PluginError, Surroundings};
+pub use source::Source;
+
+/// A pipeline file that is well formed: its keys are known and its values have the right types. Whether its
+/// parts fit together, and fit the plugins, shows when it is resolved.
+#[derive(Debug, Clone)]
+pub struct PipelineFile {
+    file: String,
+    name: Spanned<String>,
+    sources: Vec<Source>,
+    steps: Vec<Named<StepDef>>,
+    sinks: Vec<Named<SinkDef>>,
+}
+
+/// A plugin that a pipeline names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginReference {
+    /// Its name, or the path of a `.wasm` file relative to the pipeline file.
+    pub plugin: Spanned<String>,
+    /// The kind that the step needs.
+    pub world: World,
+}
+
+impl PipelineFile {
+    /// Reads a pipeline file. `file_name` is only for messages.
+    ///
+    /// # Errors
+    /// Every error of form that the file has.
+    pub fn parse(file_name: &str, text: &str, environment: &Environment<'_>) -> Result<Self, Diagnostics> {
+        let mut report = Report::new(file_name);
+        let definition = yaml::parse(text, environment, &mut report)
+            .and_then(|root| Definition::from_node(&root, &mut report))
+            .map(|definition| Self::checked(file_name, definition, &mut report));
+        report.into_result(definition)
+    }
+
+    fn checked(file_name: &str, definition: Definition, report: &mut Report) -> Self {
+        let Definition { name, sources: Entries(sources), steps, sinks: Entries(sinks) } = definition;
+        let Entries(steps) = steps.unwrap_or_default();
+        check_name("a pipeline", &name, IN_NAMES, report);
+        sources.iter().for_each(|source| check_name("a source", &source.name, IN_SOURCES_AND_TOPICS, report));
+        steps.iter().for_each(|step| check_name("a step", &step.name, IN_NAMES, report));
+        sinks.iter().for_each(|sink| check_name("a sink", &sink.name, IN_NAMES, report));
+        let names = sources.iter().map(|source| ("a source", &source.name));
+        let names = names.chain(steps.iter().map(|step| ("a step", &step.name)));
+        let names = names.chain(sinks.iter().map(|sink| ("a sink", &sink.name)));
+        check_distinct(names, report);
+        for sink in &sinks {
+            if let SinkDef::Topic(sink) = &sink.value {
+                check_topic(&sink.topic, report);
+                check_partitions(sink.partitions.as_ref(), report);
+            }
+        }
+        let sources = sources.into_iter().filter_map(|source| Source::checked(source, report)).collect();
+        Self { file: file_name.to_owned(), name, sources, steps, sinks }
+    }
+
+    /// The pipeline's name.
+    pub fn name(&self) -> &str {
+        &self.name.value
+    }
+
+    /// The sources, in the order of the file.
+    pub fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+
+    /// The plugins that steps name, in the order of the file; one may stand several times.
+    pub fn plugins(&self) -> impl Iterator<Item = PluginReference> {
+        self.steps.iter().map(|step| PluginReference { plugin: step.value.plugin().clone(), world: step.value.world() })
+    }
+
+    /// Makes the plan of what runs.
+    ///
+    /// # Errors
+    /// Everything that does not fit: within the file, with the plugins, or with the topics that exist.
+    pub fn resolve(&self, surroundings: &dyn Surroundings) -> Result<Plan, Diagnostics> {
+        resolve::resolve(self, surroundings)
+    }
+}
+
+/// The JSON Schema of pipeline files, with which editors complete and check them.
+pub fn json_schema() -> serde_json::Value {
+    schemars::schema_for!(Definition).to_value()
+}
+
+/// The most partitions that a topic may be given.
+const MAX_PARTITIONS: u32 = 1024;
+
+/// What names may hold beside letters and digits. Tasks, and so positions and internal topics, are called
+/// `pipeline.step`: neither may hold a dot.
+const IN_NAMES: &str = "_-";
+const IN_SOURCES_AND_TOPICS: &str = "_-.";
+
+fn check_name(what: &str, name: &Spanned<String>, also: &str, report: &mut Report) {
+    let is_allowed = |letter: char| letter.is_ascii_alphanumeric() || also.contains(letter);
+    if name.value.is_empty() || !name.value.chars().all(is_allowed) {
+        report
+            .error(name.place, format!("{what} cannot be called `{}`", name.value))
+            .suggest(format!("write letters, digits and any of `{also}`"));
+    }
+}
+
+fn check_topic(topic: &Spanned<String>, report: &mut Report) {
+    check_name("a topic", topic, IN_SOURCES_AND_TOPICS, report);
+    if topic.value.starts_with(INTERNAL_PREFIX) {
+        report
+            .error(topic.place, format!("topics that begin with `{INTERNAL_PREFIX}` are internal"))
+            .suggest("choose another name");
+    }
+}
+
+fn check_partitions(partitions: Option<&Spanned<u32>>, report: &mut Report) {
+    if let Some(partitions) = partitions
+        && !(1..=MAX_PARTITIONS).contains(&partitions.value)
+    {
+        report
+            .error(partitions.place, format!("a topic cannot have {} partitions", partitions.value))
+            .suggest(format!("write a number from 1 to {MAX_PARTITIONS}"));
+    }
+}
+
+fn check_distinct<'a>(names: impl Iterator<Item = (&'static str, &'a Spanned<String>)>, report: &mut Report) {
+    let mut seen = BTreeMap::new();
+    for (what, name) in names {
+        match seen.insert(&name.value, (what, name)) {
+            // The same name twice in one mapping is reported as a repeated key.
+            Some((first_what, first)) if first_what != what => {
+                let line = first.place.line;
+                report
+                    .error(name.place, format!("`{}` is {first_what} already, in line {line}", name.value))
+                    .suggest("`from` must tell sources, steps and sinks apart: rename one of them");
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "
+name: shop
+sources:
+  clicks:
+    topic: ${TOPIC:-click_events}
+    partitions: 4
+    partitioned_by: [user]
+    schema: { at: timestamp(iso), user: { type: text, path: customer.id }, price: 'decimal(2)?' }
+    event_time: { field: at, lateness: 30s }
+steps:
+  clean: { transform: ./clean.wasm, from: clicks }
+  counts: { aggregate: count, from: clean, by: [user] }
+sinks:
+  counted: { from: counts, topic: counts }
+";
+
+    fn parse(environment: &Environment<'_>) -> PipelineFile {
+        PipelineFile::parse("shop.yaml", TEXT, environment).unwrap_or_else(|errors| panic!("{errors}"))
+    }
+
+    #[test]
+    fn a_source_tells_what_its_feeder_needs() {
+        let file = parse(&|_| None);
+        let [source] = file.sources() else { panic!("{:?}", file.sources()) };
+        assert_eq!((file.name(), source.name.value.as_str()), ("shop", "clicks"));
+        assert_eq!(source.topic.value, "click_events");
+        assert_eq!(source.partitions.as_ref().map(|partitions| partitions.value), Some(4));
+        assert_eq!(source.partitioned_by, Some(vec![1]));
+        assert_eq!(source.columns[1].path, ["customer", "id"]);
+        let event_time = source.event_time.unwrap();
+        assert_eq!((event_time.column, event_time.lateness, event_time.idle_after), (0, 30_000_000, 60_000_000));
+    }
+
+    #[test]
+    fn a_variable_replaces_the_default() {
+        let file = parse(&|name| (name == "TOPIC").then(|| "other".to_owned()));
+        assert_eq!(file.sources()[0].topic.value, "other");
+    }
+
+    #[test]
+    fn the_plugins_are_told_with_their_kind_and_place() {
+        let plugins: Vec<PluginReference> = parse(&|_| None).plugins().collect();
+        let told: Vec<_> = plugins.iter().map(|found| (found.plugin.value.as_str(), found.world)).collect();
+        assert_eq!(told, [("./clean.wasm", World::Transform), ("count", World::Aggregate)]);
+        assert_eq!((plugins[0].plugin.place.line, plugins[0].plugin.place.column), (11, 23));
+    }
+}

@@ -1,0 +1,201 @@
+//! Aggregations: one task where all rows of a group are in one partition, else two with an exchange between.
+
+use super::super::file::{AggregateDef, WindowDef};
+use super::plugins::PluginStep;
+use super::stream::{Rows, Stream};
+use super::{Outcome, Reported, Resolver};
+use crate::plan::{
+    Aggregation, Emit, End, Input, OutputColumn, PluginUse, Task, TimeFormat, TopicKind, TopicOutput, Window,
+    exchange_topic, results_topic, window_bounds,
+};
+use crate::plugin::AggregatePlan;
+use crate::types::Field;
+use crate::units::Micros;
+use crate::yaml::{Place, Spanned};
+
+/// The results of an aggregation, where its task has them.
+pub(super) struct Results {
+    /// The index of the task among the tasks.
+    pub task: usize,
+    pub rows: Rows,
+    /// How many columns identify a result: the group's and the window's bounds, which come first.
+    keys: usize,
+    place: Place,
+}
+
+impl Resolver<'_> {
+    /// Makes the tasks and leaves a stream of the results behind.
+    pub(super) fn aggregate(&mut self, step: PluginStep<'_>, definition: &AggregateDef) -> Outcome<()> {
+        let stream = self.stream_of_additions(step.from, "an aggregation")?;
+        let aggregation = self.aggregation(step, definition, &stream)?;
+        let rows = result_rows(&aggregation, &stream.rows);
+        let names = rows.fields.iter().map(|field| &field.name);
+        self.check_distinct(names, definition.by.place)?;
+        let keys = aggregation.key_fields().len();
+        self.push_aggregation(step.step, stream, aggregation);
+        let name = &step.step.value;
+        let results = Results { task: self.tasks.len() - 1, rows, keys, place: step.step.place };
+        self.streams.insert(name.clone(), results.stream(results_topic(self.file.name(), name)));
+        self.results.insert(name.clone(), results);
+        Ok(())
+    }
+
+    fn aggregation(
+        &mut self,
+        step: PluginStep<'_>,
+        definition: &AggregateDef,
+        stream: &Stream,
+    ) -> Outcome<Aggregation> {
+        let input = &stream.rows.fields;
+        let by = self.key_columns(&definition.by, input);
+        let window = self.window(definition, stream);
+        let (by, window) = (by?, window?);
+        let plugin = step.plugin_use(input);
+        let plan = self.open_aggregate(step, &plugin, &by, window)?;
+        self.check_grant(step, input, &plan.reads, &by)?;
+        let emit = definition.emit.as_ref().map_or(Emit::Changes, |emit| emit.value);
+        let lateness = stream.input.event_time.filter(|_| window.is_some()).map_or(0, |time| time.lateness);
+        Ok(Aggregation { plugin, plan, by, window, emit, lateness })
+    }
+
+    fn open_aggregate(
+        &mut self,
+        step: PluginStep<'_>,
+        plugin: &PluginUse,
+        by: &[usize],
+        window: Option<Window>,
+    ) -> Outcome<AggregatePlan> {
+        let group = by.iter().map(|column| plugin.input[*column].clone());
+        let bounds = window.map(|_| window_bounds()).into_iter().flatten();
+        let keys: Vec<Field> = group.chain(bounds).collect();
+        let opened = self.surroundings.open_aggregate(&plugin.plugin, &plugin.config, &plugin.input, &keys);
+        let plan = opened.map_err(|error| self.report_plugin_error(step, &plugin.input, error))?;
+        if matches!(window, Some(Window::Session { .. })) && !plan.merges {
+            let message = format!("sessions grow together, but plugin `{}` cannot merge accumulators", plugin.plugin);
+            self.report.error(step.plugin.place, message).suggest("use tumbling or hopping windows, or another plugin");
+            return Err(Reported);
+        }
+        Ok(plan)
+    }
+
+    fn window(&mut self, definition: &AggregateDef, stream: &Stream) -> Outcome<Option<Window>> {
+        let Some(window) = &definition.window else {
+            if let Some(Spanned { value: Emit::Final, place }) = &definition.emit {
+                self.report
+                    .error(*place, "without a window no result is ever final")
+                    .suggest("add a `window`, or write `emit: changes`");
+                return Err(Reported);
+            }
+            return Ok(None);
+        };
+        if stream.input.event_time.is_none() {
+            let message = format!("a window needs an event time, and `{}` has none", definition.from.value);
+            self.report
+                .error(window.place, message)
+                .suggest("give the source an `event_time: { field: … }`; topics that this pipeline writes have none");
+            return Err(Reported);
+        }
+        self.window_sizes(&window.value).map(Some)
+    }
+
+    fn window_sizes(&mut self, window: &WindowDef) -> Outcome<Window> {
+        match window {
+            WindowDef::Tumbling(window) => Ok(Window::Tumbling { size: self.above_zero(&window.tumbling)? }),
+            WindowDef::Session(window) => Ok(Window::Session { gap: self.above_zero(&window.session)? }),
+            WindowDef::Hopping(window) => {
+                let (size, hop) = (self.above_zero(&window.hopping)?, self.above_zero(&window.every)?);
+                if hop > size {
+                    self.report
+                        .error(window.every.place, "windows that begin further apart than they are long leave gaps")
+                        .suggest("make `every` at most as long as `hopping`");
+                    return Err(Reported);
+                }
+                Ok(Window::Hopping { size, hop })
+            }
+        }
+    }
+
+    fn above_zero(&mut self, duration: &Spanned<Micros>) -> Outcome<i64> {
+        if duration.value.0 > 0 {
+            return Ok(duration.value.0);
+        }
+        self.report.error(duration.place, "a window cannot have no length").suggest("write for instance `2m`");
+        Err(Reported)
+    }
+
+    fn push_aggregation(&mut self, step: &Spanned<String>, stream: Stream, aggregation: Aggregation) {
+        let (name, partitions) = (&step.value, stream.rows.partitions);
+        let reads = aggregation.by.iter().chain(&aggregation.plan.reads).copied().collect();
+        if stream.rows.are_together(&aggregation.by) {
+            self.push_stream_task(name, stream, reads, End::Aggregate { aggregation, outputs: Vec::new() });
+        } else {
+            let topic = exchange_topic(self.file.name(), name);
+            let fold = format!("{name}.fold");
+            let first = End::Exchange { aggregation: aggregation.clone(), topic: topic.clone() };
+            self.push_stream_task(&fold, stream, reads, first);
+            self.add_changelog(&fold, partitions, step.place);
+            self.add_internal(topic.clone(), partitions, TopicKind::Internal, step.place);
+            let end = End::Aggregate { aggregation, outputs: Vec::new() };
+            self.tasks.push(Task { name: name.clone(), input: Input::Exchange { topic }, stages: Vec::new(), end });
+        }
+        self.add_changelog(name, partitions, step.place);
+    }
+
+    /// Notes that something else than a topic sink reads a step; if it is an aggregation, its results get a
+    /// topic.
+    pub(super) fn read_results(&mut self, step: &str) {
+        let Some(results) = self.results.get(step) else { return };
+        let output = results.output(results_topic(self.file.name(), step));
+        if self.topics.get(&output.topic).is_none() {
+            let (task, partitions, place) = (results.task, results.rows.partitions, results.place);
+            self.add_internal(output.topic.clone(), partitions, TopicKind::Internal, place);
+            self.push_result_output(task, output);
+        }
+    }
+
+    /// Adds a topic to those that an aggregation writes its results to.
+    pub(super) fn push_result_output(&mut self, task: usize, output: TopicOutput) {
+        if let End::Aggregate { outputs, .. } = &mut self.tasks[task].end {
+            outputs.push(output);
+        }
+    }
+}
+
+impl Results {
+    /// All results, for a topic of their own.
+    fn output(&self, topic: String) -> TopicOutput {
+        let column = |(input, field): (usize, &Field)| OutputColumn {
+            input,
+            field: field.clone(),
+            time_format: TimeFormat::default(),
+        };
+        let columns = self.rows.fields.iter().enumerate().map(column).collect();
+        TopicOutput { topic, columns, key: (0..self.keys).collect() }
+    }
+
+    /// The results as they are read from that topic.
+    fn stream(&self, topic: String) -> Stream {
+        let output = self.output(topic);
+        let partitioned_by = Some(self.rows.partitioning(&output.key));
+        Stream::of_output(&output, self.rows.partitions, partitioned_by, self.rows.changes.is_some())
+    }
+}
+
+/// What is known of the results in the task that makes them.
+fn result_rows(aggregation: &Aggregation, input: &Rows) -> Rows {
+    let keys = aggregation.key_fields().len();
+    let groups = aggregation.by.len();
+    let fields = aggregation.output().fields;
+    let position = |column: &usize| aggregation.by.iter().position(|by| by == column);
+    let decisive = input.partitioned_by.as_ref().filter(|_| input.are_together(&aggregation.by));
+    let is_fixed = matches!(aggregation.window, Some(Window::Tumbling { .. } | Window::Hopping { .. }));
+    Rows {
+        own: fields.len(),
+        fields,
+        partitions: input.partitions,
+        partitioned_by: decisive
+            .map_or_else(|| Some((0..groups).collect()), |columns| columns.iter().map(position).collect()),
+        changes: (aggregation.emit == Emit::Changes).then(|| (0..keys).collect()),
+        bounds: is_fixed.then_some((groups, groups + 1)),
+    }
+}

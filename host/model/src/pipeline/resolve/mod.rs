@@ -1,0 +1,214 @@
+//! From a pipeline file to the plan: what is read by whom, which tasks that makes, and everything that does
+//! not fit.
+//!
+//! Sources, steps and sinks are visited in the order in which rows flow. Each source, transform and topic sink
+//! leaves a [`Stream`] behind: a topic, the stages that are fused over it so far, and what is known of the rows
+//! there. A task is made where a stream ends.
+
+mod aggregate;
+mod columns;
+mod order;
+mod plugins;
+mod prune;
+mod sinks;
+mod stream;
+mod topics;
+mod transform;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::PipelineFile;
+use super::file::{SinkDef, StepDef};
+use crate::diagnostic::Diagnostics;
+use crate::names::unknown;
+use crate::plan::{End, Input, Plan, Task, TopicKind, changelog_topic, dead_letters_topic};
+use crate::plugin::{AggregatePlan, Problem, TransformPlan, World};
+use crate::types::Field;
+use crate::yaml::{Place, Report, Spanned};
+use aggregate::Results;
+use order::Reader;
+use stream::Stream;
+use topics::Topics;
+
+/// What a pipeline is resolved against.
+pub trait Surroundings {
+    /// Opens a transform. `plugin` is as the file has it, `config` is JSON, `input` the columns that it may
+    /// be given.
+    ///
+    /// # Errors
+    /// Why there is no plan.
+    fn open_transform(&self, plugin: &str, config: &str, input: &[Field]) -> Result<TransformPlan, PluginError>;
+
+    /// Opens an aggregate; `keys` are the columns that rows are grouped by, and the window's bounds.
+    ///
+    /// # Errors
+    /// Why there is no plan.
+    fn open_aggregate(
+        &self,
+        plugin: &str,
+        config: &str,
+        input: &[Field],
+        keys: &[Field],
+    ) -> Result<AggregatePlan, PluginError>;
+
+    /// How many partitions a topic has; none if it does not exist.
+    fn partitions(&self, topic: &str) -> Option<u32>;
+
+    /// Whether the host's configuration has a connection.
+    ///
+    /// # Errors
+    /// What would be right, for people.
+    fn has_connection(&self, name: &str) -> Result<(), String>;
+}
+
+/// Why a plugin gave no plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PluginError {
+    /// There is no such plugin.
+    Unknown {
+        /// The names of those that there are.
+        known: Vec<String>,
+    },
+    /// It is a plugin of another kind than the step needs.
+    WrongWorld {
+        /// What it is.
+        found: World,
+    },
+    /// It refuses its configuration or its input; at least one problem.
+    Problems(Vec<Problem>),
+    /// It is no plugin, or it failed; the text is for people.
+    Broken(String),
+}
+
+/// Marks what could not be resolved; the report has the reason.
+#[derive(Debug, Clone, Copy)]
+struct Reported;
+
+type Outcome<T> = Result<T, Reported>;
+
+struct Resolver<'a> {
+    file: &'a PipelineFile,
+    surroundings: &'a dyn Surroundings,
+    report: Report,
+    topics: Topics<'a>,
+    /// By what `from` calls them. What could not be resolved is not here.
+    streams: BTreeMap<String, Stream>,
+    /// Of aggregations, by step.
+    results: BTreeMap<String, Results>,
+    tasks: Vec<Task>,
+}
+
+/// Makes the plan of a pipeline.
+pub(super) fn resolve(file: &PipelineFile, surroundings: &dyn Surroundings) -> Result<Plan, Diagnostics> {
+    let mut resolver = Resolver {
+        file,
+        surroundings,
+        report: Report::new(&file.file),
+        topics: Topics::new(surroundings),
+        streams: BTreeMap::new(),
+        results: BTreeMap::new(),
+        tasks: Vec::new(),
+    };
+    resolver.sources();
+    for reader in order::ordered(file, &mut resolver.report) {
+        // What failed is in the report already; what reads it is passed over.
+        let _: Outcome<()> = match reader {
+            Reader::Step(step) => {
+                let parts = step.value.plugin_step(&step.name);
+                match &step.value {
+                    StepDef::Transform(_) => resolver.transform(parts),
+                    StepDef::Aggregate(definition) => resolver.aggregate(parts, definition),
+                }
+            }
+            Reader::Sink(sink) => match &sink.value {
+                SinkDef::Topic(definition) => resolver.topic_sink(&sink.name, definition),
+                SinkDef::Table(definition) => resolver.table_sink(&sink.name, definition),
+            },
+        };
+    }
+    resolver.finish()
+}
+
+impl Resolver<'_> {
+    fn sources(&mut self) {
+        let sources = &self.file.sources;
+        for (index, source) in sources.iter().enumerate() {
+            let same_topic = |other: &&super::Source| other.topic.value == source.topic.value;
+            if let Some(other) = sources[..index].iter().find(same_topic)
+                && other.columns != source.columns
+            {
+                let message = format!(
+                    "topic `{}` is read with another schema by source `{}` already",
+                    source.topic.value, other.name.value
+                );
+                self.report.error(source.topic.place, message).suggest("use one source with the columns of both");
+            }
+            let partitions = self.topics.partitions(&source.topic, source.partitions.as_ref(), 1, &mut self.report);
+            self.topics.add(&source.topic.value, partitions, TopicKind::Source);
+            self.streams.insert(source.name.value.clone(), Stream::of_source(source, partitions));
+        }
+    }
+
+    /// The stream that `from` names.
+    fn stream(&mut self, from: &Spanned<String>) -> Outcome<Stream> {
+        if let Some(stream) = self.streams.get(&from.value) {
+            let stream = stream.clone();
+            self.read_results(&from.value);
+            return Ok(stream);
+        }
+        if let Some((step, outlet)) = from.value.split_once('.')
+            && self.streams.contains_key(step)
+        {
+            let prefix = format!("{step}.");
+            let outlets: Vec<&str> = self.streams.keys().filter_map(|name| name.strip_prefix(&prefix)).collect();
+            let message = format!("step `{step}` has no outlet `{outlet}`");
+            self.report.error(from.place, message).suggest(unknown(outlet, "its outlets are", &outlets));
+        }
+        Err(Reported)
+    }
+
+    /// A stream for a step: none that replaces or deletes rows, because no step can take rows back.
+    fn stream_of_additions(&mut self, from: &Spanned<String>, what: &str) -> Outcome<Stream> {
+        let stream = self.stream(from)?;
+        if stream.rows.changes.is_some() {
+            let message = format!(
+                "`{}` is a changelog: its rows replace and delete earlier ones, and {what} cannot follow that",
+                from.value
+            );
+            self.report
+                .error(from.place, message)
+                .suggest("only sinks can read a changelog; with `emit: final` an aggregation gives each row once");
+            return Err(Reported);
+        }
+        Ok(stream)
+    }
+
+    /// A task over a stream. `reads` are the columns that its end reads.
+    fn push_stream_task(&mut self, name: &str, stream: Stream, reads: BTreeSet<usize>, end: End) {
+        let Stream { mut input, mut stages, .. } = stream;
+        prune::prune(&mut input, &mut stages, reads, &end);
+        self.tasks.push(Task { name: name.to_owned(), input: Input::Stream(input), stages, end });
+    }
+
+    /// The changelog of a stateful task.
+    fn add_changelog(&mut self, task: &str, partitions: u32, place: Place) {
+        let topic = changelog_topic(self.file.name(), task);
+        self.add_internal(topic, partitions, TopicKind::Changelog, place);
+    }
+
+    fn add_internal(&mut self, topic: String, partitions: u32, kind: TopicKind, place: Place) {
+        self.topics.add_internal(topic, partitions, kind, place, &mut self.report);
+    }
+
+    fn finish(mut self) -> Result<Plan, Diagnostics> {
+        let dead_letters = dead_letters_topic(self.file.name());
+        self.add_internal(dead_letters.clone(), 1, TopicKind::Output, self.file.name.place);
+        let plan = Plan {
+            pipeline: self.file.name().to_owned(),
+            topics: self.topics.into_specs(),
+            tasks: self.tasks,
+            dead_letters,
+        };
+        self.report.into_result(Some(plan))
+    }
+}

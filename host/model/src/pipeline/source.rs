@@ -1,0 +1,92 @@
+//! Sources: what can be checked of them without looking at anything else.
+
+use super::column::ColumnDef;
+use super::file::{EventTimeDef, SourceDef};
+use super::{check_partitions, check_topic};
+use crate::names::unknown;
+use crate::plan::{EventTime, StreamColumn};
+use crate::types::DataType;
+use crate::units::Micros;
+use crate::yaml::{Entries, Named, Report, Spanned};
+
+/// A topic that a pipeline reads, by the name that the pipeline uses for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Source {
+    /// What `from` and `--input` call it.
+    pub name: Spanned<String>,
+    /// The topic's name.
+    pub topic: Spanned<String>,
+    /// The columns, and where they stand in a record.
+    pub columns: Vec<StreamColumn>,
+    /// How many partitions the file gives the topic if it does not exist yet.
+    pub partitions: Option<Spanned<u32>>,
+    /// Indices of the columns that decide in which partition a record stands; none: the file does not say.
+    pub partitioned_by: Option<Vec<usize>>,
+    /// When a row happened.
+    pub event_time: Option<EventTime>,
+}
+
+const DEFAULT_IDLE_AFTER: Micros = Micros(60_000_000);
+
+impl Source {
+    /// The source, if its columns are right and exist where they are named; otherwise the report says why.
+    pub(super) fn checked(source: Named<SourceDef>, report: &mut Report) -> Option<Self> {
+        let Named { name, value: definition } = source;
+        check_topic(&definition.topic, report);
+        check_partitions(definition.partitions.as_ref(), report);
+        let columns = columns(&definition.schema, &name, report)?;
+        let partitioned_by = definition
+            .partitioned_by
+            .filter(|names| !names.is_empty())
+            .map(|names| partitioning(&names, &columns, report));
+        let event_time = definition.event_time.and_then(|definition| event_time(&definition, &columns, report));
+        let (topic, partitions) = (definition.topic, definition.partitions);
+        Some(Self { name, topic, columns, partitions, partitioned_by, event_time })
+    }
+}
+
+fn columns(schema: &Entries<ColumnDef>, source: &Spanned<String>, report: &mut Report) -> Option<Vec<StreamColumn>> {
+    let Entries(definitions) = schema;
+    let columns: Vec<StreamColumn> = definitions.iter().filter_map(|column| column.checked(report)).collect();
+    if definitions.is_empty() {
+        report
+            .error(source.place, format!("the schema of source `{}` has no column", source.value))
+            .suggest("name the columns that steps and sinks use: `schema: { id: text, … }`");
+    }
+    (columns.len() == definitions.len()).then_some(columns)
+}
+
+fn position(name: &Spanned<String>, columns: &[StreamColumn], report: &mut Report) -> Option<usize> {
+    let found = columns.iter().position(|column| column.field.name == name.value);
+    if found.is_none() {
+        let known: Vec<&str> = columns.iter().map(|column| column.field.name.as_str()).collect();
+        report.error(name.place, format!("the schema has no column `{}`", name.value)).suggest(unknown(
+            &name.value,
+            "its columns are",
+            &known,
+        ));
+    }
+    found
+}
+
+fn partitioning(names: &[Spanned<String>], columns: &[StreamColumn], report: &mut Report) -> Vec<usize> {
+    names.iter().filter_map(|name| position(name, columns, report)).collect()
+}
+
+fn event_time(definition: &EventTimeDef, columns: &[StreamColumn], report: &mut Report) -> Option<EventTime> {
+    let column = position(&definition.field, columns, report)?;
+    let field = &columns[column].field;
+    let written = format!("`{}`", field.name);
+    if field.data_type != DataType::Timestamp {
+        report
+            .error(definition.field.place, format!("{written} is of type {}, not a timestamp", field.data_type))
+            .suggest("give the column the type `timestamp(ms)`, `timestamp(s)`, `timestamp(us)` or `timestamp(iso)`");
+    } else if field.nullable {
+        report
+            .error(definition.field.place, format!("{written} may be absent, but every row needs an event time"))
+            .suggest("leave out the `?` after its type: records without it become dead letters");
+    }
+    let lateness = definition.lateness.unwrap_or(Micros(0)).0;
+    let idle_after = definition.idle_after.unwrap_or(DEFAULT_IDLE_AFTER).0;
+    Some(EventTime { column, lateness, idle_after })
+}

@@ -1,0 +1,372 @@
+//! The plan of what runs: a pipeline file resolved into tasks. Each task reads one topic, runs a chain of
+//! fused stateless stages over it, and ends in topics, in a stateful operator, or in a store.
+
+use schemars::JsonSchema;
+
+use crate::plugin::{AggregatePlan, TransformPlan};
+use crate::types::{DataType, Field, Schema};
+
+/// A pipeline, resolved: everything that a host needs to run it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// Its name.
+    pub pipeline: String,
+    /// Every topic that the tasks read or write: the sources', then as the tasks need them, then the dead letters.
+    pub topics: Vec<TopicSpec>,
+    /// In topological order: a task stands after the tasks that write its input.
+    pub tasks: Vec<Task>,
+    /// The topic of this pipeline's dead letters.
+    pub dead_letters: String,
+}
+
+/// A topic that the pipeline reads or writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicSpec {
+    /// The topic's name.
+    pub name: String,
+    /// At least 1.
+    pub partitions: u32,
+    /// Who writes it, and when its records may go.
+    pub kind: TopicKind,
+}
+
+/// Who writes a topic, and when its records may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TopicKind {
+    /// Declared as a source: others write it, through the API too.
+    Source,
+    /// Named by a topic sink, or the dead letters: for readers.
+    Output,
+    /// Between the tasks of one pipeline; purged behind the consumer's commit.
+    Internal,
+    /// The state of a stateful task; purged behind its snapshots.
+    Changelog,
+}
+
+/// The topic that holds the state of a task.
+pub fn changelog_topic(pipeline: &str, task: &str) -> String {
+    internal_topic(pipeline, task, "changelog")
+}
+
+/// The topic between the two halves of an aggregation.
+pub fn exchange_topic(pipeline: &str, step: &str) -> String {
+    internal_topic(pipeline, step, "exchange")
+}
+
+/// The topic of an aggregation's results, where something but a topic sink reads them.
+pub fn results_topic(pipeline: &str, step: &str) -> String {
+    internal_topic(pipeline, step, "results")
+}
+
+/// The topic of a pipeline's dead letters.
+pub fn dead_letters_topic(pipeline: &str) -> String {
+    format!("{pipeline}.dead_letters")
+}
+
+/// What the names of internal topics and changelogs begin with.
+pub const INTERNAL_PREFIX: &str = "azenha.";
+
+fn internal_topic(pipeline: &str, task: &str, role: &str) -> String {
+    format!("{INTERNAL_PREFIX}{pipeline}.{task}.{role}")
+}
+
+/// One consumer of one topic. Each partition of it is a *lane*.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Task {
+    /// Unique in the pipeline: the step's or sink's name, with `.fold` for the half of an aggregation that
+    /// stands before the exchange.
+    pub name: String,
+    /// What is read.
+    pub input: Input,
+    /// Stateless transforms, fused, in order.
+    pub stages: Vec<Stage>,
+    /// What becomes of the rows.
+    pub end: End,
+}
+
+impl Task {
+    /// Whether the task keeps state, and so has a changelog.
+    pub fn is_stateful(&self) -> bool {
+        matches!(self.end, End::Exchange { .. } | End::Aggregate { .. })
+    }
+}
+
+/// What a task reads.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// Records that are decoded into rows.
+    Stream(StreamInput),
+    /// What a task with `End::Exchange` wrote: partial accumulators or rows, grouped by key.
+    Exchange {
+        /// The internal topic.
+        topic: String,
+    },
+}
+
+impl Input {
+    /// The topic that is read.
+    pub fn topic(&self) -> &str {
+        match self {
+            Self::Stream(stream) => &stream.topic,
+            Self::Exchange { topic } => topic,
+        }
+    }
+}
+
+/// A topic of records, and how they become rows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StreamInput {
+    /// The topic's name.
+    pub topic: String,
+    /// Every column of the stream.
+    pub columns: Vec<StreamColumn>,
+    /// Columns that identify a row, if the topic is a changelog: a tombstone deletes the row that its
+    /// record key names. Empty: rows are only ever added, and a record without a value is refused.
+    pub key: Vec<usize>,
+    /// The columns that somebody reads, ascending; the others are not decoded. Metadata columns are never among
+    /// them: the engine makes those on demand, for a stage or end that reads an index past the stream's columns.
+    pub needed: Vec<usize>,
+    /// When a row happened; only if this task's end has a window. Its column is among `needed`.
+    pub event_time: Option<EventTime>,
+}
+
+impl StreamInput {
+    /// The stream's own columns, without metadata.
+    pub fn schema(&self) -> Schema {
+        Schema::new(self.columns.iter().map(|column| column.field.clone()).collect())
+    }
+}
+
+/// A column of a stream of JSON records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamColumn {
+    /// Name and type.
+    pub field: Field,
+    /// Where in the JSON object it stands: the member's name, and those of the objects inside it.
+    pub path: Vec<String>,
+    /// How a timestamp is written.
+    pub time_format: TimeFormat,
+}
+
+/// How JSON writes a timestamp.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum TimeFormat {
+    /// Epoch seconds.
+    Seconds,
+    /// Epoch milliseconds: what topics hold unless the schema says otherwise.
+    #[default]
+    Millis,
+    /// Epoch microseconds.
+    Micros,
+    /// ISO 8601 text.
+    Iso,
+}
+
+/// The event time of a stream and how late rows may come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventTime {
+    /// A timestamp column of the stream.
+    pub column: usize,
+    /// Microseconds that the watermark stays behind the highest event time.
+    pub lateness: i64,
+    /// Microseconds without a record after which a partition no longer holds the watermark back.
+    pub idle_after: i64,
+}
+
+/// A plugin as a step uses it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginUse {
+    /// The step, for messages, metrics and dead letters.
+    pub step: String,
+    /// The plugin's name in the pipeline file.
+    pub plugin: String,
+    /// The step's configuration as JSON.
+    pub config: String,
+    /// What `open` is given: the columns of the stream, then the metadata columns that the stream does not have
+    /// itself.
+    pub input: Vec<Field>,
+}
+
+/// A fused transform.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stage {
+    /// The plugin and what it is opened with.
+    pub plugin: PluginUse,
+    /// What it answered.
+    pub plan: TransformPlan,
+    /// The outlet that this chain follows.
+    pub outlet: usize,
+    /// The outlet's columns.
+    pub output: Schema,
+    /// Those of them that somebody downstream reads, ascending, and those that set metadata (`$op`, …).
+    pub needed: Vec<usize>,
+}
+
+/// What becomes of a task's rows.
+#[derive(Debug, Clone, PartialEq)]
+pub enum End {
+    /// Rows go to topics as they are.
+    Topics(Vec<TopicOutput>),
+    /// The first half of an aggregation: grouped by key and window, rows are folded (if the plugin merges)
+    /// or passed on, to the partition of the internal topic that owns the key.
+    Exchange {
+        /// What is folded.
+        aggregation: Aggregation,
+        /// The internal topic that is written.
+        topic: String,
+    },
+    /// An aggregation, or its second half if the input is an exchange.
+    Aggregate {
+        /// What is folded.
+        aggregation: Aggregation,
+        /// Where results go.
+        outputs: Vec<TopicOutput>,
+    },
+    /// Rows go to a table of a store.
+    Store(StoreOutput),
+}
+
+/// A keyed, perhaps windowed, aggregation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Aggregation {
+    /// The plugin and what it is opened with.
+    pub plugin: PluginUse,
+    /// What it answered.
+    pub plan: AggregatePlan,
+    /// The columns of `plugin.input` that rows are grouped by; at least one.
+    pub by: Vec<usize>,
+    /// None: a group never ends.
+    pub window: Option<Window>,
+    /// When results come.
+    pub emit: Emit,
+    /// Microseconds; see [`EventTime`]. Only with a window.
+    pub lateness: i64,
+}
+
+/// The column that holds a window's start in keys and output.
+pub const WINDOW_START: &str = "start_time";
+/// The column that holds a window's end, exclusive, in keys and output.
+pub const WINDOW_END: &str = "end_time";
+
+/// The columns of a window's bounds.
+pub fn window_bounds() -> [Field; 2] {
+    [WINDOW_START, WINDOW_END].map(|name| Field::new(name, DataType::Timestamp, false))
+}
+
+impl Aggregation {
+    /// The columns that rows are grouped by, without the window's bounds.
+    pub fn group_fields(&self) -> Vec<Field> {
+        self.by.iter().map(|index| self.plugin.input[*index].clone()).collect()
+    }
+
+    /// What the plugin gets as keys: the group's columns, then the window's bounds.
+    pub fn key_fields(&self) -> Vec<Field> {
+        let mut fields = self.group_fields();
+        if self.window.is_some() {
+            fields.extend(window_bounds());
+        }
+        fields
+    }
+
+    /// The columns of a result: the keys, then what the plugin gives.
+    pub fn output(&self) -> Schema {
+        let mut fields = self.key_fields();
+        fields.extend(self.plan.gives.iter().cloned());
+        Schema::new(fields)
+    }
+}
+
+/// Windows over event time, aligned to 1970-01-01T00:00:00Z. Durations are microseconds above zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Window {
+    /// Windows side by side.
+    Tumbling {
+        /// How long a window is.
+        size: i64,
+    },
+    /// Windows that overlap.
+    Hopping {
+        /// How long a window is.
+        size: i64,
+        /// From one start to the next; at most `size`.
+        hop: i64,
+    },
+    /// Rows of a key that are less than `gap` apart belong together.
+    Session {
+        /// The silence that ends a window.
+        gap: i64,
+    },
+}
+
+/// When an aggregation gives results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+pub enum Emit {
+    /// An updated row for each changed group, at each commit.
+    Changes,
+    /// One row a group, when its window closes.
+    Final,
+}
+
+impl End {
+    /// The aggregation that the task is a half, or the whole, of.
+    pub fn aggregation(&self) -> Option<&Aggregation> {
+        match self {
+            Self::Exchange { aggregation, .. } | Self::Aggregate { aggregation, .. } => Some(aggregation),
+            Self::Topics(_) | Self::Store(_) => None,
+        }
+    }
+}
+
+/// A topic that rows are written to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TopicOutput {
+    /// The topic's name.
+    pub topic: String,
+    /// What is written.
+    pub columns: Vec<OutputColumn>,
+    /// Positions in `columns`: the record's key, as a JSON object; it decides the partition. Empty: no key.
+    pub key: Vec<usize>,
+}
+
+/// A column of the rows that arrive at an end, and what it is called outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputColumn {
+    /// Index among the columns that arrive (the stream's or last stage's, then the metadata columns).
+    pub input: usize,
+    /// The column as the topic or store has it.
+    pub field: Field,
+    /// How a topic's JSON writes it, if it is a timestamp.
+    pub time_format: TimeFormat,
+}
+
+/// A table of a store that rows are written to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoreOutput {
+    /// The sink's name.
+    pub sink: String,
+    /// The name of a connection of the host's configuration.
+    pub connection: String,
+    /// The table's name, as the store has it.
+    pub table: String,
+    /// What is written.
+    pub columns: Vec<OutputColumn>,
+    /// Positions in `columns`; not empty if rows are upserted.
+    pub key: Vec<usize>,
+    /// Whether rows replace others.
+    pub mode: WriteMode,
+}
+
+/// How rows are written to a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+pub enum WriteMode {
+    /// A row replaces the one with its key; deletes are applied.
+    Upsert,
+    /// Every row is added.
+    Append,
+}
+
+/// Version of what a task's offsets and rows mean; raised by each explicit reset, replay or rebuild, so
+/// that a deliberate re-run is not swallowed by the guards against repeated writes.
+pub type Generation = u32;

@@ -1,0 +1,110 @@
+//! What a plugin says of itself: the plans that its `open` returns, and what it refuses.
+
+use crate::types::{Field, Schema};
+
+/// The kind of plugin: which world of `wit/` it exports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum World {
+    /// Stateless: rows in, rows out.
+    Transform,
+    /// Folds rows into accumulators.
+    Aggregate,
+}
+
+impl std::fmt::Display for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Transform => "transform",
+            Self::Aggregate => "aggregate",
+        })
+    }
+}
+
+/// A column of an outlet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Given {
+    /// The input column with this index, under another name or its own; it never enters the sandbox.
+    Passed {
+        /// Among the columns that `open` is given.
+        input: usize,
+        /// What it is called from here on.
+        name: String,
+    },
+    /// A column that the plugin makes.
+    Made(Field),
+}
+
+/// One of a transform's outputs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outlet {
+    /// What stands after the dot in `from: step.outlet`.
+    pub name: String,
+    /// Its columns.
+    pub gives: Vec<Given>,
+}
+
+impl Outlet {
+    /// The columns of this outlet, given the columns that the plugin was opened with.
+    pub fn schema(&self, input: &[Field]) -> Schema {
+        let field = |given: &Given| match given {
+            Given::Passed { input: index, name } => Field { name: name.clone(), ..input[*index].clone() },
+            Given::Made(field) => field.clone(),
+        };
+        Schema::new(self.gives.iter().map(field).collect())
+    }
+}
+
+/// The plan of a transform. The sandbox has checked that its indices are in range and its names distinct.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransformPlan {
+    /// Indices of the input columns that enter the sandbox, in `process`'s order.
+    pub reads: Vec<usize>,
+    /// At least one; the first is the main output.
+    pub outlets: Vec<Outlet>,
+}
+
+/// The plan of an aggregate, checked like a transform's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AggregatePlan {
+    /// Indices of the input columns that enter the sandbox, in `fold`'s order.
+    pub reads: Vec<usize>,
+    /// The columns that `finish` makes.
+    pub gives: Vec<Field>,
+    /// The version of the accumulators that this code writes.
+    pub state_version: u32,
+    /// Older versions that it can migrate.
+    pub reads_versions: Vec<u32>,
+    /// The host may fold in parts.
+    pub merges: bool,
+    /// `fold` understands rows that are taken back.
+    pub retracts: bool,
+}
+
+/// Why a plugin could not make a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// What was found, and what would be right.
+    pub message: String,
+    /// A JSON pointer into the step's configuration.
+    pub config_path: Option<String>,
+    /// The index of the input column that does not fit.
+    pub input: Option<usize>,
+}
+
+impl Problem {
+    /// A problem with no particular place.
+    pub fn general(message: impl Into<String>) -> Self {
+        Self { message: message.into(), config_path: None, input: None }
+    }
+}
+
+/// A row, or a part of it, that a plugin refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    /// The row's index in the batch; for `finish`, the group's.
+    pub row: u32,
+    /// For people.
+    pub reason: String,
+    /// The part that was refused, for instance `items[3]`; none: the whole row.
+    pub part: Option<String>,
+}

@@ -1,0 +1,165 @@
+//! Pipeline files beside the plans that they make.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::fmt::Write;
+
+use azenha_model::plan::{
+    Aggregation, End, Input, OutputColumn, Plan, Stage, StoreOutput, StreamInput, Task, TopicOutput,
+};
+use azenha_model::{Field, Schema};
+
+#[test]
+fn every_pipeline_makes_its_plan() {
+    let count = common::check_goldens("plans", "plan", |name, text| {
+        let plan = common::resolve(name, text).unwrap_or_else(|errors| panic!("{errors}"));
+        check_order(&plan);
+        describe(&plan)
+    });
+    assert!(count >= 5, "{count} files");
+}
+
+/// A task stands after the tasks that write its input.
+fn check_order(plan: &Plan) {
+    for (index, task) in plan.tasks.iter().enumerate() {
+        let written_later = plan.tasks[index..].iter().flat_map(|task| written(&task.end));
+        assert!(written_later.into_iter().all(|topic| topic != task.input.topic()), "{} is too early", task.name);
+    }
+    for task in &plan.tasks {
+        let is_known = |topic: &str| plan.topics.iter().any(|spec| spec.name == topic);
+        assert!(is_known(task.input.topic()) && written(&task.end).iter().all(|topic| is_known(topic)));
+    }
+}
+
+fn written(end: &End) -> Vec<&str> {
+    match end {
+        End::Topics(outputs) | End::Aggregate { outputs, .. } => {
+            outputs.iter().map(|output| output.topic.as_str()).collect()
+        }
+        End::Exchange { topic, .. } => vec![topic],
+        End::Store(_) => vec![],
+    }
+}
+
+fn describe(plan: &Plan) -> String {
+    let mut text = format!("pipeline {}, dead letters to {}\n", plan.pipeline, plan.dead_letters);
+    for topic in &plan.topics {
+        writeln!(text, "topic {}: {:?}, {} partition(s)", topic.name, topic.kind, topic.partitions).unwrap();
+    }
+    for task in &plan.tasks {
+        text.push_str(&describe_task(task));
+    }
+    text
+}
+
+fn describe_task(task: &Task) -> String {
+    let mut text = format!("\ntask {}{}\n", task.name, if task.is_stateful() { ", stateful" } else { "" });
+    text += &match &task.input {
+        Input::Stream(stream) => describe_stream(stream),
+        Input::Exchange { topic } => format!("  reads exchange {topic}\n"),
+    };
+    task.stages.iter().for_each(|stage| text += &describe_stage(stage));
+    text += &match &task.end {
+        End::Topics(outputs) => outputs.iter().map(describe_topic).collect(),
+        End::Exchange { aggregation, topic } => {
+            format!("{}  writes exchange {topic}\n", describe_aggregation(aggregation))
+        }
+        End::Aggregate { aggregation, outputs } => {
+            let outputs: String = outputs.iter().map(describe_topic).collect();
+            format!("{}{outputs}", describe_aggregation(aggregation))
+        }
+        End::Store(output) => describe_store(output),
+    };
+    text
+}
+
+fn describe_stream(stream: &StreamInput) -> String {
+    let schema = stream.schema();
+    let mut text = format!("  reads {}, columns {}\n", stream.topic, describe_fields(&schema.fields));
+    writeln!(text, "    needs {}", names(&schema, &stream.needed)).unwrap();
+    for column in stream.columns.iter().filter(|column| column.path != [column.field.name.as_str()]) {
+        writeln!(text, "    {} stands at {}", column.field.name, column.path.join(" / ")).unwrap();
+    }
+    if !stream.key.is_empty() {
+        writeln!(text, "    changelog by {}", names(&schema, &stream.key)).unwrap();
+    }
+    if let Some(time) = stream.event_time {
+        let name = &schema.fields[time.column].name;
+        writeln!(text, "    event time {name}, lateness {} µs, idle after {} µs", time.lateness, time.idle_after)
+            .unwrap();
+    }
+    text
+}
+
+fn describe_stage(stage: &Stage) -> String {
+    let outlet = &stage.plan.outlets[stage.outlet].name;
+    let given = Schema::new(stage.plugin.input.clone());
+    format!(
+        "  through {} ({} {}), outlet {outlet}, columns {}\n    reads {}, gives {}\n",
+        stage.plugin.step,
+        stage.plugin.plugin,
+        stage.plugin.config,
+        describe_fields(&stage.output.fields),
+        names(&given, &stage.plan.reads),
+        names(&stage.output, &stage.needed),
+    )
+}
+
+fn describe_aggregation(aggregation: &Aggregation) -> String {
+    format!(
+        "  aggregates in {} by {}, {:?}, emits {:?}, lateness {} µs\n    makes {}\n",
+        aggregation.plugin.plugin,
+        describe_fields(&aggregation.group_fields()),
+        aggregation.window,
+        aggregation.emit,
+        aggregation.lateness,
+        describe_fields(&aggregation.output().fields),
+    )
+}
+
+fn describe_topic(output: &TopicOutput) -> String {
+    format!(
+        "  writes topic {} by [{}]: {}\n",
+        output.topic,
+        key(&output.columns, &output.key),
+        describe_columns(&output.columns)
+    )
+}
+
+fn describe_store(output: &StoreOutput) -> String {
+    format!(
+        "  writes table {} of {} by [{}], {:?}: {}\n",
+        output.table,
+        output.connection,
+        key(&output.columns, &output.key),
+        output.mode,
+        describe_columns(&output.columns),
+    )
+}
+
+fn key(columns: &[OutputColumn], key: &[usize]) -> String {
+    let names: Vec<&str> = key.iter().map(|position| columns[*position].field.name.as_str()).collect();
+    names.join(", ")
+}
+
+fn describe_columns(columns: &[OutputColumn]) -> String {
+    let written: Vec<String> =
+        columns.iter().map(|column| format!("{} = #{}", column.field.name, column.input)).collect();
+    written.join(", ")
+}
+
+fn describe_fields(fields: &[Field]) -> String {
+    let describe = |field: &Field| {
+        let (nullable, pii) = (if field.nullable { "?" } else { "" }, if field.pii { " pii" } else { "" });
+        format!("{} {}{nullable}{pii}", field.name, field.data_type)
+    };
+    let fields: Vec<String> = fields.iter().map(describe).collect();
+    format!("({})", fields.join(", "))
+}
+
+fn names(schema: &Schema, indices: &[usize]) -> String {
+    let names: Vec<&str> = indices.iter().map(|index| schema.fields[*index].name.as_str()).collect();
+    format!("[{}]", names.join(", "))
+}

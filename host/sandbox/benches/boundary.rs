@@ -1,0 +1,146 @@
+//! What crossing the boundary costs: nanoseconds a record, beside the same work natively on the same arrays.
+//! Deadlines are on, as in production. Prints a table and fails nothing.
+
+use std::hint::black_box;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow_array::builder::BooleanBufferBuilder;
+use arrow_array::cast::AsArray;
+use arrow_array::types::TimestampMicrosecondType;
+use arrow_array::{Array, ArrayRef, BinaryArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions};
+use arrow_array::{StringArray, TimestampMicrosecondArray};
+use arrow_schema::Schema;
+use azenha_model::{DataType, Field};
+use azenha_sandbox::{Limits, Plugin, Sandbox};
+
+const ROWS: [usize; 3] = [100, 1_000, 10_000];
+
+/// Groups that the rows of a fold fall into.
+const GROUPS: usize = 100;
+
+/// How long each measurement runs.
+const SPAN: Duration = Duration::from_millis(300);
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+fn main() -> Outcome<()> {
+    let sandbox = Sandbox::new(Limits::default(), None)?;
+    println!("{:<34} {:>6} {:>10} {:>10} {:>7}", "ns a record", "rows", "sandbox", "native", "ratio");
+    if let Some(plugin) = load(&sandbox, "bench-columns")? {
+        transform(&plugin)?;
+    }
+    if let Some(plugin) = load(&sandbox, "click-count")? {
+        fold(&plugin)?;
+    }
+    Ok(())
+}
+
+fn load(sandbox: &Sandbox, name: &str) -> Outcome<Option<Plugin>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/plugins").join(format!("{name}.wasm"));
+    if !path.exists() {
+        println!("{name}: not built; `cargo run --release -- plugin build` builds it");
+        return Ok(None);
+    }
+    Ok(Some(sandbox.load(name, &std::fs::read(path)?)?))
+}
+
+/// Runs `work` again and again; gives nanoseconds a row.
+fn measure(rows: usize, mut work: impl FnMut() -> Outcome<()>) -> Outcome<f64> {
+    for _ in 0..10 {
+        work()?;
+    }
+    let mut runs = 0_u32;
+    let start = Instant::now();
+    while start.elapsed() < SPAN {
+        work()?;
+        runs += 1;
+    }
+    Ok(start.elapsed().as_nanos() as f64 / f64::from(runs) / rows as f64)
+}
+
+fn report(what: &str, rows: usize, sandboxed: f64, native: f64) {
+    println!("{what:<34} {rows:>6} {sandboxed:>10.2} {native:>10.2} {:>7.2}", sandboxed / native);
+}
+
+/// Three columns in, two out.
+fn transform(plugin: &Plugin) -> Outcome<()> {
+    let input = [
+        Field::new("campaignId", DataType::Text, false),
+        Field::new("timestamp", DataType::Timestamp, false),
+        Field::new("platform", DataType::Text, false),
+    ];
+    let mut transform = plugin.open_transform("{}", &input)?;
+    for rows in ROWS {
+        let batch = clicks(rows)?;
+        let sandboxed = measure(rows, || {
+            black_box(transform.process(black_box(&batch))?);
+            Ok(())
+        })?;
+        let native = measure(rows, || {
+            black_box(native_transform(black_box(&batch)));
+            Ok(())
+        })?;
+        report("transform: reads 3, makes 2", rows, sandboxed, native);
+    }
+    Ok(())
+}
+
+fn clicks(rows: usize) -> Outcome<RecordBatch> {
+    let campaigns = StringArray::from_iter_values((0..rows).map(|row| match row % 3 {
+        0 => format!("paid-{:04}", row % 97),
+        _ => format!("organic-{:04}", row % 89),
+    }));
+    let times = (0..rows).map(|row| 1_700_000_000_000_000 + row as i64 * 1_234_567);
+    let times = TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC");
+    let platforms = StringArray::from_iter_values((0..rows).map(|row| ["mobile", "desktop", "tablet"][row % 3]));
+    let columns: [(&str, ArrayRef); 3] =
+        [("campaignId", Arc::new(campaigns)), ("timestamp", Arc::new(times)), ("platform", Arc::new(platforms))];
+    Ok(RecordBatch::try_from_iter(columns)?)
+}
+
+fn native_transform(batch: &RecordBatch) -> (Int64Array, BooleanArray) {
+    let campaigns = batch.column(0).as_string::<i32>();
+    let times = batch.column(1).as_primitive::<TimestampMicrosecondType>();
+    let platforms = batch.column(2).as_string::<i32>();
+    let minutes = Int64Array::from_iter_values(times.values().iter().map(|micros| micros.div_euclid(60_000_000)));
+    let mut paid_mobile = BooleanBufferBuilder::new(batch.num_rows());
+    for row in 0..batch.num_rows() {
+        paid_mobile.append(platforms.value(row) == "mobile" && campaigns.value(row).starts_with("paid"));
+    }
+    (minutes, BooleanArray::new(paid_mobile.finish(), None))
+}
+
+/// A count over groups that the host made.
+fn fold(plugin: &Plugin) -> Outcome<()> {
+    let key = [Field::new("campaignId", DataType::Text, false)];
+    let mut aggregate = plugin.open_aggregate("{}", &key, &key)?;
+    for rows in ROWS {
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let batch = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &options)?;
+        let groups: Vec<u32> = (0..rows).map(|row| (row * 31 % GROUPS) as u32).collect();
+        let new = BinaryArray::from_iter_values([[]; GROUPS]);
+        let (counted, _) = aggregate.fold(&batch, &groups, None, &new)?;
+        let sandboxed = measure(rows, || {
+            black_box(aggregate.fold(black_box(&batch), black_box(&groups), None, &counted)?);
+            Ok(())
+        })?;
+        let counted = native_fold(&groups, &BinaryArray::from_iter_values([0_u64.to_le_bytes(); GROUPS]));
+        let native = measure(rows, || {
+            black_box(native_fold(black_box(&groups), &counted));
+            Ok(())
+        })?;
+        report("fold: count over 100 groups", rows, sandboxed, native);
+    }
+    Ok(())
+}
+
+fn native_fold(groups: &[u32], accumulators: &BinaryArray) -> BinaryArray {
+    let count = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().unwrap_or_default());
+    let mut counts: Vec<u64> = (0..accumulators.len()).map(|group| count(accumulators.value(group))).collect();
+    for group in groups {
+        counts[*group as usize] += 1;
+    }
+    BinaryArray::from_iter_values(counts.iter().map(|count| count.to_le_bytes()))
+}

@@ -1,0 +1,38 @@
+//! Whether the host is alive, and whether it has begun to work.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use azenha_engine::status::LaneState;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::host::Host;
+
+/// The answer to a health check.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Health {
+    /// `ok`, or `restoring` while state is read back.
+    status: &'static str,
+}
+
+/// Answers as long as the host runs.
+#[utoipa::path(get, path = "/livez", tag = "health", responses((status = 200, body = Health)))]
+pub async fn live() -> Json<Health> {
+    Json(Health { status: "ok" })
+}
+
+/// Whether every lane has its state back. A lane that failed does not count: the others go on without it.
+#[utoipa::path(
+    get, path = "/readyz", tag = "health",
+    responses((status = 200, body = Health), (status = 503, description = "State is being read back", body = Health))
+)]
+pub async fn ready(State(host): State<Arc<Host>>) -> (StatusCode, Json<Health>) {
+    let lanes = host.running().iter().flat_map(|running| running.pipeline.tasks()).flat_map(|task| &task.lanes);
+    if lanes.map(|lane| lane.state()).any(|state| state == LaneState::Restoring) {
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(Health { status: "restoring" }));
+    }
+    (StatusCode::OK, Json(Health { status: "ok" }))
+}

@@ -1,0 +1,162 @@
+//! Metrics for Prometheus: read from the lanes' own counters when they are asked for.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use azenha_engine::status::{COMMIT_BUCKETS, Counters, LaneState, LaneStatus, NO_TIME};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+
+use super::error::{ApiError, ErrorBody};
+use crate::host::Host;
+use crate::ingest::now;
+
+/// Metrics of every pipeline, step and partition, in the OpenMetrics text format.
+#[utoipa::path(
+    get, path = "/metrics", tag = "health",
+    responses(
+        (status = 200, content_type = "application/openmetrics-text", body = String),
+        (status = 503, description = "The log failed", body = ErrorBody),
+    )
+)]
+pub async fn metrics(State(host): State<Arc<Host>>) -> Result<impl IntoResponse, ApiError> {
+    let mut registry = Registry::with_prefix("azenha");
+    registry.register_collector(Box::new(Lanes(snapshot(&host).await?)));
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = encode(&mut text, &registry);
+    Ok(([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text))
+}
+
+/// A lane, and how far behind it was a moment ago.
+#[derive(Debug)]
+struct Lane {
+    labels: Vec<(&'static str, String)>,
+    status: Arc<LaneStatus>,
+    lag: u64,
+    /// Microseconds between the watermark and now; none without event time.
+    watermark_delay: Option<i64>,
+}
+
+async fn snapshot(host: &Host) -> Result<Vec<Lane>, ApiError> {
+    let mut lanes = Vec::new();
+    for running in host.running() {
+        for task in running.pipeline.tasks() {
+            for status in &task.lanes {
+                let bounds = host.log().bounds(&task.input, status.partition).await?;
+                let watermark = status.watermark.load(Relaxed);
+                lanes.push(Lane {
+                    labels: vec![
+                        ("pipeline", running.name().to_owned()),
+                        ("step", task.task.clone()),
+                        ("partition", status.partition.to_string()),
+                    ],
+                    lag: bounds.end.saturating_sub(status.committed().unwrap_or(bounds.start)),
+                    watermark_delay: (watermark != NO_TIME).then(|| now() - watermark),
+                    status: status.clone(),
+                });
+            }
+        }
+    }
+    Ok(lanes)
+}
+
+#[derive(Debug)]
+struct Lanes(Vec<Lane>);
+
+impl Collector for Lanes {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        self.counters(&mut encoder)?;
+        let seconds = |lane: &Lane| Some(lane.status.counters.plugin_nanos.load(Relaxed) as f64 / 1e9);
+        self.counter(&mut encoder, "plugin_seconds", "Time spent in plugins", seconds)?;
+        self.gauges(&mut encoder)?;
+        self.commits(&mut encoder)
+    }
+}
+
+/// A counter of lanes: its name, what it counts, and where it stands.
+type Named = (&'static str, &'static str, fn(&Counters) -> &AtomicU64);
+
+const COUNTERS: [Named; 7] = [
+    ("records", "Records read", |counters| &counters.records),
+    ("bytes", "Bytes of their keys and values", |counters| &counters.bytes),
+    ("batches", "Batches that records were processed in", |counters| &counters.batches),
+    ("rows_written", "Rows written to topics or stores", |counters| &counters.rows_out),
+    ("dead_letters", "Rows refused and written to the dead letters", |counters| &counters.dead_letters),
+    ("late", "Those of them that came too late for their windows", |counters| &counters.late),
+    ("plugin_failures", "Plugin calls that failed: traps, time-outs, errors, broken output", |counters| &counters.failures),
+];
+
+impl Lanes {
+    fn counters(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
+        for (name, help, counter) in COUNTERS {
+            self.counter(encoder, name, help, |lane| Some(counter(&lane.status.counters).load(Relaxed)))?;
+        }
+        Ok(())
+    }
+
+    fn gauges(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
+        let counted = |counter: fn(&Counters) -> &AtomicU64| {
+            move |lane: &Lane| Some(counter(&lane.status.counters).load(Relaxed))
+        };
+        let running = |lane: &Lane| Some(u64::from(lane.status.state() == LaneState::Running));
+        let delay = |lane: &Lane| lane.watermark_delay.map(|delay| delay as f64 / 1e6);
+        self.gauge(encoder, "running", "1 if the lane runs, 0 if it restores, retries, failed or stopped", running)?;
+        self.gauge(encoder, "lag_records", "Records in the input that are not committed yet", |lane| Some(lane.lag))?;
+        self.gauge(encoder, "watermark_delay_seconds", "Time between the watermark and now", delay)?;
+        self.gauge(encoder, "state_groups", "Groups in the state", counted(|counters| &counters.state_groups))?;
+        self.gauge(encoder, "state_bytes", "Bytes of the state", counted(|counters| &counters.state_bytes))
+    }
+
+    fn commits(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
+        let bounds = COMMIT_BUCKETS.iter().map(|micros| *micros as f64 / 1e6).chain([f64::INFINITY]);
+        let bounds: Vec<f64> = bounds.collect();
+        let mut family =
+            encoder.encode_descriptor("commit_seconds", "How long commits take", None, MetricType::Histogram)?;
+        for lane in &self.0 {
+            let counters = &lane.status.counters;
+            let counts = counters.commit_buckets.iter().map(|count| count.load(Relaxed));
+            let buckets: Vec<(f64, u64)> = bounds.iter().copied().zip(counts).collect();
+            // Not the counter of commits: it may be one ahead of the buckets.
+            let commits = buckets.iter().map(|(_, count)| count).sum();
+            let sum = counters.commit_nanos.load(Relaxed) as f64 / 1e9;
+            family.encode_family(&lane.labels)?.encode_histogram::<NoLabelSet>(sum, commits, &buckets, None)?;
+        }
+        Ok(())
+    }
+
+    fn counter<Value: EncodeCounterValue>(
+        &self,
+        encoder: &mut DescriptorEncoder,
+        name: &str,
+        help: &str,
+        value: impl Fn(&Lane) -> Option<Value>,
+    ) -> fmt::Result {
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (lane, value) in self.0.iter().filter_map(|lane| Some((lane, value(lane)?))) {
+            family.encode_family(&lane.labels)?.encode_counter::<NoLabelSet, Value, f64>(&value, None)?;
+        }
+        Ok(())
+    }
+
+    fn gauge<Value: EncodeGaugeValue>(
+        &self,
+        encoder: &mut DescriptorEncoder,
+        name: &str,
+        help: &str,
+        value: impl Fn(&Lane) -> Option<Value>,
+    ) -> fmt::Result {
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (lane, value) in self.0.iter().filter_map(|lane| Some((lane, value(lane)?))) {
+            family.encode_family(&lane.labels)?.encode_gauge(&value)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,47 @@
+//! Live rows of a step, as server-sent events.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use futures::{Stream, StreamExt};
+use tokio_stream::wrappers::BroadcastStream;
+use tokio_stream::wrappers::errors::BroadcastStreamRecvError::Lagged;
+
+use super::error::{ApiError, ErrorBody};
+use super::pipelines::find;
+use crate::host::Host;
+
+/// The rows that a step gives from now on, one JSON object an event; personal data is masked. Whoever reads too
+/// slowly misses rows and gets an event `skipped` with their number: a tap never slows the pipeline.
+#[utoipa::path(
+    get, path = "/pipelines/{name}/steps/{step}/tap", tag = "pipelines",
+    params(
+        ("name" = String, Path, description = "The pipeline's name"),
+        ("step" = String, Path, description = "The step's name"),
+    ),
+    responses(
+        (status = 200, description = "An endless stream of rows", content_type = "text/event-stream", body = String),
+        (status = 404, body = ErrorBody),
+    )
+)]
+pub async fn tap(
+    State(host): State<Arc<Host>>,
+    path: Result<Path<(String, String)>, PathRejection>,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
+    let Path((name, step)) = path?;
+    let running = find(&host, &name)?;
+    let rows = running.pipeline.tap(&step).ok_or_else(|| {
+        ApiError::not_found(format!("pipeline `{name}` has no step `{step}`"))
+            .help(format!("GET /pipelines/{name} shows what runs in it"))
+    })?;
+    let events = BroadcastStream::new(rows).map(|row| {
+        Ok(match row {
+            Ok(row) => Event::default().data(&*row),
+            Err(Lagged(rows)) => Event::default().event("skipped").data(rows.to_string()),
+        })
+    });
+    Ok(Sse::new(events).keep_alive(KeepAlive::default()))
+}

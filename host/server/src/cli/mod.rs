@@ -1,0 +1,89 @@
+//! The command line: one module a command.
+
+mod demo;
+mod plugin;
+mod run;
+mod schema;
+mod topic;
+mod validate;
+
+use std::io;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use azenha_model::Diagnostics;
+use clap::{Parser, Subcommand};
+
+use crate::telemetry::LogFormat;
+
+/// Data transformations as sandboxed WebAssembly plugins.
+#[derive(Debug, Parser)]
+#[command(name = "azenha", version, propagate_version = true)]
+pub struct Cli {
+    /// How log lines are written.
+    #[arg(long, global = true, value_enum, default_value_t, env = "AZENHA_LOG_FORMAT")]
+    pub log_format: LogFormat,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs pipelines.
+    Run(run::RunArgs),
+    /// Runs every pipeline that brings a sample, and shows what comes out.
+    Demo(demo::DemoArgs),
+    /// Checks pipeline files, and prints every error.
+    Validate(validate::ValidateArgs),
+    /// Prints the JSON Schema of pipeline files, with which editors complete them.
+    Schema,
+    /// Shows what is in the log.
+    #[command(subcommand)]
+    Topic(topic::TopicCommand),
+    /// Makes, builds and tests plugins.
+    #[command(subcommand)]
+    Plugin(plugin::PluginCommand),
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// As wished: exit code 0.
+    Done,
+    /// It found errors, which it has printed: exit code 1.
+    Failed,
+    /// There are dead letters, and the user asked to be told: exit code 3.
+    DeadLetters,
+}
+
+/// The command was not used as it is meant to be: exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(pub String);
+
+impl Cli {
+    /// Runs the command.
+    pub async fn run(self) -> Result<Outcome> {
+        match self.command {
+            Command::Run(args) => run::run(args).await,
+            Command::Demo(args) => demo::demo(args).await,
+            Command::Validate(args) => validate::validate(&args),
+            Command::Schema => schema::schema(),
+            Command::Topic(command) => topic::topic(command).await,
+            Command::Plugin(command) => plugin::plugin(command),
+        }
+    }
+}
+
+/// Prints an error for people, and the exit code that says so to programs.
+pub fn failed(error: &anyhow::Error) -> ExitCode {
+    if error.downcast_ref().is_some_and(|error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe) {
+        // Whoever reads the output, `head` for instance, has seen enough.
+        return ExitCode::SUCCESS;
+    }
+    match error.downcast_ref::<Diagnostics>() {
+        Some(diagnostics) => eprintln!("{diagnostics}"),
+        None => eprintln!("error: {error:#}"),
+    }
+    if error.is::<Usage>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,210 @@
+//! `azenha topic`
+
+use std::io::{BufWriter, Stdout, Write, stdout};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Result;
+use arrow_array::{Array, BinaryArray};
+use azenha_connect::embedded::{EmbeddedLog, EmbeddedOptions};
+use azenha_engine::log::{Log, ReadLimit, Topic};
+use azenha_formats::civil::push_iso;
+use azenha_model::plan::TopicKind;
+use azenha_model::{Fetched, Offset};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tokio::time::sleep;
+
+use super::run::until_signal;
+use super::{Outcome, Usage};
+use crate::results::{align_right, grouped, table};
+
+/// How often a topic that is followed is looked at.
+const FOLLOW_INTERVAL: Duration = Duration::from_millis(300);
+
+#[derive(Debug, Subcommand)]
+pub enum TopicCommand {
+    /// Lists the topics.
+    List {
+        /// Where the log is.
+        #[arg(long, value_name = "DIR", default_value = "data", env = "AZENHA_DATA")]
+        data: PathBuf,
+    },
+    /// Prints the records of a topic.
+    Read(ReadArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct ReadArgs {
+    /// The topic.
+    topic: String,
+    /// Prints each record as a JSON object.
+    #[arg(long)]
+    json: bool,
+    /// Goes on with the records that come.
+    #[arg(long)]
+    follow: bool,
+    /// Begins at this offset of each partition, instead of at the first record.
+    #[arg(long, value_name = "OFFSET")]
+    from: Option<Offset>,
+    /// Where the log is.
+    #[arg(long, value_name = "DIR", default_value = "data", env = "AZENHA_DATA")]
+    data: PathBuf,
+}
+
+/// Shows what is in the log.
+pub async fn topic(command: TopicCommand) -> Result<Outcome> {
+    match command {
+        TopicCommand::List { data } => list(&data).await?,
+        // Being stopped is how following ends.
+        TopicCommand::Read(args) => until_signal(read(&args)).await.unwrap_or(Ok(()))?,
+    }
+    Ok(Outcome::Done)
+}
+
+async fn open(data: &Path) -> Result<EmbeddedLog> {
+    if !data.is_dir() {
+        return Err(Usage(format!("there is no log in {}; name the directory with --data", data.display())).into());
+    }
+    Ok(EmbeddedLog::open(data, EmbeddedOptions::default()).await?)
+}
+
+async fn list(data: &Path) -> Result<()> {
+    let log = open(data).await?;
+    let mut table = table(["topic", "kind", "partitions", "records"].map(str::to_owned));
+    for Topic { spec, .. } in log.topics().await? {
+        let mut records = 0;
+        for partition in 0..spec.partitions {
+            let bounds = log.bounds(&spec.name, partition).await?;
+            records += bounds.end - bounds.start;
+        }
+        table.add_row([spec.name, kind_name(spec.kind).to_owned(), spec.partitions.to_string(), grouped(records)]);
+    }
+    align_right(&mut table, 2..4);
+    writeln!(stdout(), "{table}")?;
+    Ok(())
+}
+
+fn kind_name(kind: TopicKind) -> &'static str {
+    match kind {
+        TopicKind::Source => "source",
+        TopicKind::Output => "output",
+        TopicKind::Internal => "internal",
+        TopicKind::Changelog => "changelog",
+    }
+}
+
+async fn read(args: &ReadArgs) -> Result<()> {
+    let log = open(&args.data).await?;
+    let Some(topic) = log.topic(&args.topic).await? else {
+        let known: Vec<String> = log.topics().await?.into_iter().map(|topic| topic.spec.name).collect();
+        return Err(Usage(format!("there is no topic `{}`; there is {}", args.topic, known.join(", "))).into());
+    };
+    let mut positions = Vec::new();
+    for partition in 0..topic.spec.partitions {
+        let bounds = log.bounds(&args.topic, partition).await?;
+        positions.push(args.from.map_or(bounds.start, |from| from.clamp(bounds.start, bounds.end)));
+    }
+    let mut printer = Printer { out: BufWriter::new(stdout()), json: args.json };
+    loop {
+        for (partition, position) in (0..).zip(&mut positions) {
+            *position = print_partition(&log, &args.topic, partition, *position, &mut printer).await?;
+        }
+        printer.out.flush()?;
+        if !args.follow {
+            return Ok(());
+        }
+        sleep(FOLLOW_INTERVAL).await;
+    }
+}
+
+/// Prints what a partition holds from `position` on; the position after it.
+async fn print_partition(
+    log: &dyn Log,
+    topic: &str,
+    partition: u32,
+    mut position: Offset,
+    printer: &mut Printer,
+) -> Result<Offset> {
+    let limit = ReadLimit { records: 10_000, bytes: 8 << 20, wait: Duration::ZERO };
+    loop {
+        let fetched = log.read(topic, partition, position, limit).await?;
+        let Some(last) = fetched.offsets.last() else { return Ok(position) };
+        position = last + 1;
+        printer.print(partition, &fetched)?;
+    }
+}
+
+struct Printer {
+    out: BufWriter<Stdout>,
+    json: bool,
+}
+
+/// A record, as it is printed.
+#[derive(Serialize)]
+struct Line<'a> {
+    partition: u32,
+    offset: Offset,
+    timestamp: &'a str,
+    key: Content<'a>,
+    /// Null deletes the row with this key.
+    value: Content<'a>,
+}
+
+/// What a record holds: JSON, other text, other bytes, or nothing.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Content<'a> {
+    Nothing,
+    Json(Box<RawValue>),
+    Text(&'a str),
+    Bytes { base64: String },
+}
+
+impl<'a> Content<'a> {
+    fn of(column: &'a BinaryArray, row: usize) -> Self {
+        if column.is_null(row) {
+            return Self::Nothing;
+        }
+        let bytes = column.value(row);
+        match str::from_utf8(bytes) {
+            // Line ends in JSON are no more than blanks, and a record is one line.
+            Ok(text) => RawValue::from_string(text.replace(['\n', '\r'], " ")).map_or(Self::Text(text), Self::Json),
+            Err(_) => Self::Bytes { base64: BASE64_STANDARD.encode(bytes) },
+        }
+    }
+}
+
+impl Printer {
+    fn print(&mut self, partition: u32, fetched: &Fetched) -> Result<()> {
+        let Fetched { offsets, records } = fetched;
+        for (row, offset) in offsets.iter().enumerate() {
+            let mut timestamp = String::new();
+            push_iso(&mut timestamp, records.timestamps[row]);
+            let (key, value) = (Content::of(&records.keys, row), Content::of(&records.values, row));
+            let line = Line { partition, offset: *offset, timestamp: &timestamp, key, value };
+            if self.json {
+                writeln!(self.out, "{}", serde_json::to_string(&line)?)?;
+            } else {
+                let (key, value) = (serde_json::to_string(&line.key)?, serde_json::to_string(&line.value)?);
+                writeln!(self.out, "{partition}/{offset}  {timestamp}  {key}  {value}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_record_is_one_line_of_json() {
+        let column = BinaryArray::from_opt_vec(vec![Some(b"{\"a\":\n1.50}"), Some(b"plain"), Some(&[0xff]), None]);
+        let lines: Vec<String> = (0..4).map(|row| serde_json::to_string(&Content::of(&column, row)).unwrap()).collect();
+        assert_eq!(lines, [r#"{"a": 1.50}"#, r#""plain""#, r#"{"base64":"/w=="}"#, "null"]);
+    }
+}

@@ -1,0 +1,41 @@
+//! `azenha validate`
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use azenha_model::Diagnostics;
+use clap::Args;
+
+use super::Outcome;
+use crate::host::{configuration, sandbox};
+use crate::program::Loader;
+
+#[derive(Debug, Args)]
+pub struct ValidateArgs {
+    /// Pipeline files, or folders that hold a `pipeline.yaml`.
+    #[arg(required = true)]
+    pipelines: Vec<PathBuf>,
+    /// The host's configuration.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Prints every error of the files.
+pub fn validate(args: &ValidateArgs) -> Result<Outcome> {
+    let config = configuration(args.config.as_deref(), Path::new("data"))?;
+    let sandbox = sandbox(&config, None)?;
+    let mut loader = Loader::new(&config, &sandbox, BTreeMap::new());
+    let mut outcome = Outcome::Done;
+    for path in &args.pipelines {
+        match loader.load(path) {
+            Ok(loaded) => println!("{}: pipeline `{}` is right", loaded.file.display(), loaded.plan.pipeline),
+            Err(error) => {
+                let Diagnostics(diagnostics) = error.downcast()?;
+                diagnostics.iter().for_each(|diagnostic| eprintln!("{diagnostic}"));
+                outcome = Outcome::Failed;
+            }
+        }
+    }
+    Ok(outcome)
+}

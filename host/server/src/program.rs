@@ -1,0 +1,162 @@
+//! From a pipeline file to what the engine runs: the file is read, its plugins are found, built and loaded,
+//! and everything is checked against each other.
+
+use std::collections::{BTreeMap, HashMap};
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use azenha_model::Field;
+use azenha_model::config::HostConfig;
+use azenha_model::pipeline::{PipelineFile, PluginError, Surroundings};
+use azenha_model::plan::Plan;
+use azenha_model::plugin::{AggregatePlan, TransformPlan};
+use azenha_sandbox::{OpenError, Plugin, Sandbox};
+
+use crate::cli::Usage;
+use crate::ingest::SourceTopic;
+use crate::plugins::build::Builder;
+use crate::plugins::find::{Found, find, names_near};
+
+/// The file in a pipeline's folder that defines it.
+pub const PIPELINE_FILE: &str = "pipeline.yaml";
+
+/// A pipeline that is ready to run.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The file that defines it.
+    pub file: PathBuf,
+    /// What runs.
+    pub plan: Plan,
+    /// The plugins, as the file calls them.
+    pub plugins: HashMap<String, Plugin>,
+    /// Where records come in.
+    pub sources: Vec<SourceTopic>,
+}
+
+/// Loads pipelines for one host.
+pub struct Loader<'a> {
+    config: &'a HostConfig,
+    sandbox: &'a Sandbox,
+    /// The partitions of the topics that exist.
+    topics: BTreeMap<String, u32>,
+    builder: Builder,
+}
+
+/// The plugins of one pipeline, as its file calls them, or why one cannot be had.
+type Plugins = HashMap<String, Result<Plugin, PluginError>>;
+
+impl<'a> Loader<'a> {
+    /// A loader for a host with this configuration, whose log has these topics.
+    pub fn new(config: &'a HostConfig, sandbox: &'a Sandbox, topics: BTreeMap<String, u32>) -> Self {
+        Self { config, sandbox, topics, builder: Builder::default() }
+    }
+
+    /// Loads the pipeline of a file, or of the folder that holds its `pipeline.yaml`. Everything that is wrong with
+    /// the file is one error, [`Diagnostics`](azenha_model::Diagnostics).
+    pub fn load(&mut self, path: &Path) -> Result<Loaded> {
+        let file = if path.is_dir() { path.join(PIPELINE_FILE) } else { path.to_owned() };
+        let text = fs::read_to_string(&file)
+            .map_err(|error| Usage(format!("there is no pipeline to read at {}: {error}", file.display())))?;
+        let definition = PipelineFile::parse(&file.display().to_string(), &text, &environment)?;
+        let folder = file.canonicalize()?.parent().map(Path::to_owned).unwrap_or_default();
+        let plugins = self.plugins(&definition, &folder);
+        let site = Site { plugins: &plugins, topics: &self.topics, config: self.config };
+        let plan = definition.resolve(&site)?;
+        let sources = sources(&definition, &plan);
+        let plugins = plugins.into_iter().filter_map(|(name, plugin)| Some((name, plugin.ok()?))).collect();
+        Ok(Loaded { file, plan, plugins, sources })
+    }
+
+    fn plugins(&mut self, definition: &PipelineFile, folder: &Path) -> Plugins {
+        let mut plugins = Plugins::new();
+        for reference in definition.plugins() {
+            let name = reference.plugin.value;
+            if !plugins.contains_key(&name) {
+                let plugin = self.plugin(&name, folder);
+                plugins.insert(name, plugin);
+            }
+        }
+        plugins
+    }
+
+    fn plugin(&mut self, name: &str, folder: &Path) -> Result<Plugin, PluginError> {
+        let broken = |error: anyhow::Error| PluginError::Broken(format!("{error:#}"));
+        let path = match find(name, folder) {
+            Some(Found::File(path)) => path,
+            Some(Found::Crate(plugin)) => self.builder.component(&plugin).map_err(broken)?,
+            None => return Err(PluginError::Unknown { known: names_near(folder) }),
+        };
+        let bytes = fs::read(&path).with_context(|| path.display().to_string()).map_err(broken)?;
+        self.sandbox.load(name, &bytes).map_err(|error| PluginError::Broken(error.reason.to_string()))
+    }
+}
+
+/// Variables of the process's environment, for `${NAME}` in files.
+pub fn environment(name: &str) -> Option<String> {
+    env::var(name).ok()
+}
+
+fn sources(definition: &PipelineFile, plan: &Plan) -> Vec<SourceTopic> {
+    let partitions = |topic: &str| plan.topics.iter().find(|spec| spec.name == topic).map_or(1, |spec| spec.partitions);
+    let source = |source: &azenha_model::pipeline::Source| SourceTopic {
+        pipeline: plan.pipeline.clone(),
+        source: source.name.value.clone(),
+        topic: source.topic.value.clone(),
+        partitions: partitions(&source.topic.value),
+        partitioned_by: source.partitioned_by.iter().flatten().map(|column| source.columns[*column].clone()).collect(),
+    };
+    definition.sources().iter().map(source).collect()
+}
+
+/// What a pipeline file is checked against.
+struct Site<'a> {
+    plugins: &'a Plugins,
+    topics: &'a BTreeMap<String, u32>,
+    config: &'a HostConfig,
+}
+
+impl Site<'_> {
+    fn plugin(&self, name: &str) -> Result<&Plugin, PluginError> {
+        match self.plugins.get(name) {
+            Some(Ok(plugin)) => Ok(plugin),
+            Some(Err(error)) => Err(error.clone()),
+            None => Err(PluginError::Unknown { known: self.plugins.keys().cloned().collect() }),
+        }
+    }
+}
+
+impl Surroundings for Site<'_> {
+    fn open_transform(&self, plugin: &str, config: &str, input: &[Field]) -> Result<TransformPlan, PluginError> {
+        let opened = self.plugin(plugin)?.open_transform(config, input).map_err(refused)?;
+        Ok(opened.plan().clone())
+    }
+
+    fn open_aggregate(
+        &self,
+        plugin: &str,
+        config: &str,
+        input: &[Field],
+        keys: &[Field],
+    ) -> Result<AggregatePlan, PluginError> {
+        let opened = self.plugin(plugin)?.open_aggregate(config, input, keys).map_err(refused)?;
+        Ok(opened.plan().clone())
+    }
+
+    fn partitions(&self, topic: &str) -> Option<u32> {
+        self.topics.get(topic).copied()
+    }
+
+    fn has_connection(&self, name: &str) -> Result<(), String> {
+        self.config.connection(name).map(drop).ok_or_else(|| self.config.connection_help(name))
+    }
+}
+
+fn refused(error: OpenError) -> PluginError {
+    match error {
+        OpenError::WrongWorld { found, .. } => PluginError::WrongWorld { found },
+        OpenError::Problems(problems) => PluginError::Problems(problems),
+        OpenError::Failed(failure) => PluginError::Broken(failure.message),
+    }
+}

@@ -1,0 +1,52 @@
+//! What every log and every store promises to the engine, as checks that take `&dyn Log` or `&dyn Store`.
+//! An implementation's tests run them all with [`log_conformance!`] and [`store_conformance!`].
+//!
+//! A check panics when a promise is broken. Each uses topics and tables of its own names, so that all of them
+//! can run against one server.
+
+#![warn(missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "checks fail by panicking, as tests do")]
+
+pub mod log;
+pub mod log_helpers;
+
+/// Makes a test of each check of [`log`]. `$fixture` is an async expression that opens a log; what it gives
+/// has a method `log() -> &dyn Log` and lives as long as the test.
+#[macro_export]
+macro_rules! log_conformance {
+    ($fixture:expr) => {
+        $crate::log_conformance! { @each $fixture;
+            records_are_read_in_the_order_of_their_appends
+            an_append_covers_several_topics_and_partitions
+            nulls_and_empty_keys_and_values_stay_apart
+            keys_and_values_may_be_any_bytes
+            timestamps_come_back_to_the_microsecond
+            a_record_may_have_five_mebibytes
+            many_records_are_read_in_limited_pieces
+            an_append_to_an_unknown_topic_or_partition_writes_nothing
+            a_topic_keeps_its_id_and_its_number_of_partitions
+            topics_are_listed_by_name
+            a_commit_stores_records_and_position_together
+            a_failed_commit_leaves_neither_records_nor_position
+            a_commit_may_hold_only_a_position
+            a_lane_that_was_taken_over_is_fenced
+            lanes_do_not_fence_each_other
+            concurrent_lanes_lose_nothing
+            offsets_outside_of_a_partition_are_out_of_range
+            a_read_at_the_end_waits_for_a_commit
+            a_read_at_the_end_gives_up_when_its_wait_is_over
+            purged_records_are_gone_and_the_rest_stays
+            a_purge_may_be_repeated
+            a_log_can_be_used_from_another_runtime
+        }
+    };
+    (@each $fixture:expr; $($check:ident)+) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $check() {
+                let fixture = $fixture.await;
+                $crate::log::$check(fixture.log()).await;
+            }
+        )+
+    };
+}
