@@ -1,6 +1,28 @@
-//! The concrete logs and stores behind the engine's traits: the embedded log, and SQL tables. Each client
-//! library is named in one module only.
+//! The concrete logs and stores behind the engine's traits: the embedded log, and SQL tables. What a database
+//! is like is known here and nowhere else.
 
 #![warn(missing_docs)]
 
+use std::sync::Arc;
+
+use azenha_engine::store::{Store, StoreError};
+
 pub mod embedded;
+pub mod sql;
+
+/// The store of a connection, by the scheme of its URL; `name` is what messages call it. Nothing is connected
+/// yet: `prepare` is the first to need the store. Must be called on the tokio runtime that does the store's I/O.
+///
+/// # Errors
+/// `Definition` for a URL that cannot be read, or whose scheme is not supported.
+pub fn open_store(name: &str, url: &str) -> Result<Arc<dyn Store>, StoreError> {
+    match url.split_once(':').map(|(scheme, _)| scheme) {
+        Some("sqlite") => sql::sqlite(name, url),
+        Some("postgres" | "postgresql") => sql::postgres(name, url),
+        scheme => Err(StoreError::Definition(format!(
+            "connection `{name}` has a URL of scheme `{}`; supported are sqlite://FILE and \
+             postgres://USER@HOST/DATABASE",
+            scheme.unwrap_or("")
+        ))),
+    }
+}

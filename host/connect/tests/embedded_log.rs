@@ -1,6 +1,8 @@
 //! The embedded log keeps the promises of every log, and those of its own: offsets without gaps, one process
 //! at a time, and that it survives being closed, killed, damaged, and out of space.
 
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking, in their helpers too")]
+
 use std::path::Path;
 
 use azenha_conformance::log_conformance;

@@ -10,6 +10,7 @@ use azenha_model::{Fetched, Offset, Records};
 /// A topic as the log has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topic {
+    /// Its name, partitions and kind.
     pub spec: TopicSpec,
     /// Differs between a topic and one of the same name that was made after it was deleted.
     pub id: String,
@@ -18,7 +19,9 @@ pub struct Topic {
 /// The offsets that a partition holds: `start..end`. Its end is the offset of the next record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
+    /// The first offset that can be read.
     pub start: Offset,
+    /// The offset that the next record will have.
     pub end: Offset,
 }
 
@@ -36,8 +39,11 @@ pub struct ReadLimit {
 /// Records for one partition.
 #[derive(Debug, Clone)]
 pub struct Append {
+    /// A topic that exists.
     pub topic: String,
+    /// One of its partitions.
     pub partition: u32,
+    /// In the order in which readers will see them.
     pub records: Records,
 }
 
@@ -48,6 +54,7 @@ pub struct LaneId {
     pub group: String,
     /// A topic; for a feed, the digest of a file.
     pub input: String,
+    /// The partition of the input.
     pub partition: u32,
 }
 
@@ -72,24 +79,58 @@ pub struct Commit {
 /// happened: the lane is taken again, and its stored position tells.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
+    /// A topic that was never made, or was deleted.
     #[error("there is no topic `{0}`")]
     NoSuchTopic(String),
+    /// A topic that exists is not as a pipeline says.
     #[error(
         "topic `{topic}` has {found} partitions, but the pipeline says {wanted}; \
          change `partitions`, or delete the topic"
     )]
-    PartitionsDiffer { topic: String, found: u32, wanted: u32 },
+    PartitionsDiffer {
+        /// The topic.
+        topic: String,
+        /// Its partitions.
+        found: u32,
+        /// The pipeline's.
+        wanted: u32,
+    },
+    /// A partition beyond those of the topic.
     #[error("topic `{topic}` has no partition {partition}")]
-    NoSuchPartition { topic: String, partition: u32 },
+    NoSuchPartition {
+        /// The topic.
+        topic: String,
+        /// The partition that was asked for.
+        partition: u32,
+    },
+    /// An offset that was purged, or was never written.
     #[error(
         "offset {offset} is outside of {topic}/{partition}, which holds {start}..{end}; \
          reset the step, or skip to one of these offsets"
     )]
-    OutOfRange { topic: String, partition: u32, offset: Offset, start: Offset, end: Offset },
+    OutOfRange {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: u32,
+        /// The offset that was asked for.
+        offset: Offset,
+        /// The first that can be read.
+        start: Offset,
+        /// The one that the next record will have.
+        end: Offset,
+    },
+    /// The lane has a new owner: this one must not go on.
     #[error("another owner took over the lane {0}")]
     Fenced(LaneId),
+    /// Whatever keeps the log failed: a disk, a network, a broker.
     #[error("{what}: {source}")]
-    Storage { what: String, source: Box<dyn std::error::Error + Send + Sync> },
+    Storage {
+        /// What was being done.
+        what: String,
+        /// What failed.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
 }
 
 impl LogError {
@@ -105,11 +146,13 @@ pub trait Log: Send + Sync + std::fmt::Debug {
     /// Creates a topic, or checks that the one that exists has as many partitions.
     async fn ensure_topic(&self, spec: &TopicSpec) -> Result<Topic, LogError>;
 
+    /// A topic, if it exists.
     async fn topic(&self, name: &str) -> Result<Option<Topic>, LogError>;
 
     /// All topics, by name.
     async fn topics(&self) -> Result<Vec<Topic>, LogError>;
 
+    /// What a partition holds.
     async fn bounds(&self, topic: &str, partition: u32) -> Result<Bounds, LogError>;
 
     /// Appends to any number of partitions: all of it or nothing; durable when this returns.

@@ -8,6 +8,7 @@ use azenha_model::plan::{Generation, StoreOutput};
 /// Rows for a store, in the order of the log, with the store's column names.
 #[derive(Debug, Clone)]
 pub struct StoreRows {
+    /// Their columns.
     pub batch: RecordBatch,
     /// True where the row with this key is deleted; only its key columns are set then.
     pub deletes: Option<BooleanArray>,
@@ -18,18 +19,26 @@ pub struct StoreRows {
 /// Who writes: one lane of one sink.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreLaneId {
+    /// The pipeline.
     pub pipeline: String,
+    /// Its sink.
     pub sink: String,
+    /// The topic that it reads.
     pub topic: String,
+    /// The partition of the topic.
     pub partition: u32,
+    /// The version of the offsets.
     pub generation: Generation,
 }
 
 /// A row that the store refuses and why, with the index of its batch and its row in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusedRow {
+    /// The index of its batch among those of the commit.
     pub batch: usize,
+    /// Its row in the batch.
     pub row: usize,
+    /// What the store said.
     pub reason: String,
 }
 
@@ -41,14 +50,24 @@ pub enum StoreError {
     Definition(String),
     /// Another host owns this lane of the sink now.
     #[error("another host took over partition {partition} of sink `{sink}`")]
-    Fenced { sink: String, partition: u32 },
+    Fenced {
+        /// The sink.
+        sink: String,
+        /// The partition of its input.
+        partition: u32,
+    },
     /// Rows that break a constraint: nothing was written; without them the rest can be.
     #[error("{} row(s) refused; the first: {}", .0.len(), .0.first().map_or("", |row| row.reason.as_str()))]
     Refused(Vec<RefusedRow>),
     /// The store cannot be reached or failed: the commit may or may not have happened; opening the lane
     /// again tells.
     #[error("{what}: {source}")]
-    Unavailable { what: String, source: Box<dyn std::error::Error + Send + Sync> },
+    Unavailable {
+        /// What was being done.
+        what: String,
+        /// What failed.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
 }
 
 /// A connection to a store.

@@ -12,12 +12,8 @@ pub struct SourceWatermark {
 }
 
 impl SourceWatermark {
-    /// A watermark that has seen nothing; `lateness` in microseconds.
-    pub fn new(lateness: i64) -> Self {
-        Self::resumed(NO_TIME, lateness)
-    }
-
-    /// A watermark that goes on from the highest event time of an earlier run.
+    /// A watermark that goes on from the highest event time of an earlier run, in microseconds, or [`NO_TIME`];
+    /// `lateness` in microseconds.
     pub fn resumed(highest: i64, lateness: i64) -> Self {
         Self { highest, lateness }
     }
@@ -116,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_row_is_judged_by_what_came_before_it() {
-        let mut watermark = SourceWatermark::new(10);
+        let mut watermark = SourceWatermark::resumed(NO_TIME, 10);
         assert_eq!(watermark.pass(100), NO_TIME);
         assert_eq!(watermark.pass(50), 90);
         assert_eq!(watermark.pass(120), 90);

@@ -36,9 +36,10 @@ const FOREIGN: [&str; 11] = [
 
 /// Makes a [`Failure`] of what `wasmtime` says about a call.
 pub fn explain(error: &wasmtime::Error, state: &State, limits: &Limits) -> Failure {
-    let stack = error.downcast_ref::<WasmBacktrace>().map(functions).unwrap_or_default();
-    let (kind, what) = cause(error, stack.len() >= RECORDED, state, limits);
-    let message = match author_frames(&stack) {
+    let stack = error.downcast_ref::<WasmBacktrace>();
+    let deep = stack.is_some_and(|stack| stack.frames().len() >= RECORDED);
+    let (kind, what) = cause(error, deep, state, limits);
+    let message = match author_frames(&stack.map(functions).unwrap_or_default()) {
         frames if frames.is_empty() => what,
         frames => format!("{what}; in {}", frames.join(", called by ")),
     };
@@ -83,11 +84,10 @@ fn unreadable(error: &wasmtime::Error, limits: &Limits) -> String {
     format!("what it returned cannot be read: {root}")
 }
 
-/// The names of the functions on the stack, innermost first.
+/// The names of the functions on the stack, innermost first; a plugin that was stripped has none.
 fn functions(backtrace: &WasmBacktrace) -> Vec<String> {
-    let name = |name| format!("{:#}", rustc_demangle::demangle(name));
-    let frames = backtrace.frames().iter();
-    frames.map(|frame| frame.func_name().map_or_else(|| "unnamed".to_owned(), name)).collect()
+    let names = backtrace.frames().iter().filter_map(|frame| frame.func_name());
+    names.map(|name| format!("{:#}", rustc_demangle::demangle(name))).collect()
 }
 
 /// The author's own functions; if there are none, all of them.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use arrow_array::BinaryArray;
 use azenha_connect::embedded::{EmbeddedLog, EmbeddedOptions};
+use azenha_connect::open_store;
 use azenha_engine::clock::SystemClock;
 use azenha_engine::log::{Append, Log};
 use azenha_engine::store::Store;
@@ -31,6 +32,7 @@ const STOP_TIME: Duration = Duration::from_secs(8);
 /// A log, an engine, and the pipelines that run on them.
 pub struct Host {
     config: HostConfig,
+    embedded: Arc<EmbeddedLog>,
     log: Arc<dyn Log>,
     running: Vec<Running>,
     inlets: Vec<Inlet>,
@@ -99,7 +101,8 @@ impl Host {
     /// Opens the log, loads the pipelines and starts them.
     pub async fn start(config: HostConfig, pipelines: &[PathBuf]) -> Result<Self> {
         let LogConfig::Embedded { directory } = &config.log;
-        let log: Arc<dyn Log> = Arc::new(EmbeddedLog::open(directory, EmbeddedOptions::default()).await?);
+        let embedded = Arc::new(EmbeddedLog::open(directory, EmbeddedOptions::default()).await?);
+        let log: Arc<dyn Log> = embedded.clone();
         let sandbox = sandbox(&config, Some(&directory.join("compiled")))?;
         let topics = log.topics().await?.into_iter().map(|topic| (topic.spec.name, topic.spec.partitions)).collect();
         let loaded = block_in_place(|| load_all(Loader::new(&config, &sandbox, topics), pipelines))?;
@@ -112,14 +115,14 @@ impl Host {
         let engine = Engine::start(log.clone(), Arc::new(SystemClock::start()), options)?;
         let mut running = Vec::new();
         for Loaded { file, plan, plugins, sources } in loaded {
-            let stores = open_stores(&config, &plan).await?;
+            let stores = open_stores(&config, &plan)?;
             let name = plan.pipeline.clone();
             let program = Program { plan, plugins, stores, generation: 0 };
             let pipeline = engine.run(program).await.with_context(|| format!("pipeline `{name}`"))?;
             running.push(Running { file, pipeline, sources });
         }
         let inlets = inlets(&running);
-        Ok(Self { config, log, running, inlets })
+        Ok(Self { config, embedded, log, running, inlets })
     }
 
     /// The configuration.
@@ -147,11 +150,14 @@ impl Host {
         self.inlets().find(|inlet| inlet.topic() == topic)
     }
 
-    /// Lets every pipeline finish its commit, and ends them.
+    /// Lets every pipeline finish its commit, ends them, and closes the log.
     pub async fn stop(&self) {
         let stopped = join_all(self.running.iter().map(|running| running.pipeline.stop()));
         if timeout(STOP_TIME, stopped).await.is_err() {
             tracing::warn!("some commits did not end in time; the next run begins before them");
+        }
+        if let Err(error) = self.embedded.close().await {
+            tracing::warn!(%error, "the log was not closed; nothing that was committed is lost");
         }
     }
 }
@@ -170,7 +176,7 @@ fn load_all(mut loader: Loader<'_>, pipelines: &[PathBuf]) -> Result<Vec<Loaded>
 }
 
 /// The stores that a plan writes to, by connection.
-async fn open_stores(config: &HostConfig, plan: &Plan) -> Result<HashMap<String, Arc<dyn Store>>> {
+fn open_stores(config: &HostConfig, plan: &Plan) -> Result<HashMap<String, Arc<dyn Store>>> {
     let mut stores: HashMap<String, Arc<dyn Store>> = HashMap::new();
     for task in &plan.tasks {
         if let End::Store(output) = &task.end
@@ -178,7 +184,7 @@ async fn open_stores(config: &HostConfig, plan: &Plan) -> Result<HashMap<String,
         {
             let name = &output.connection;
             let url = config.connection(name).with_context(|| config.connection_help(name))?;
-            stores.insert(name.clone(), open_store(name, &url).await?);
+            stores.insert(name.clone(), open_store(name, &url)?);
         }
     }
     Ok(stores)
@@ -192,8 +198,4 @@ fn inlets(running: &[Running]) -> Vec<Inlet> {
     let by_topic: BTreeMap<&str, &SourceTopic> =
         sources.into_iter().map(|source| (source.topic.as_str(), source)).collect();
     by_topic.into_values().map(|source| Inlet { source: source.clone(), requests: AtomicU64::new(0) }).collect()
-}
-
-async fn open_store(_: &str, _: &str) -> Result<Arc<dyn Store>> {
-    bail!("SHIM")
 }

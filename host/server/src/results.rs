@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use azenha_engine::status::{Counters, TaskStatus};
 use azenha_model::DataType;
 use azenha_model::plan::StoreOutput;
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteRow};
 use sqlx::{AssertSqlSafe, Row};
@@ -107,10 +107,10 @@ fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// A table with a header and without walls.
+/// A table with a header.
 pub fn table(header: impl IntoIterator<Item = String>) -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY).set_header(header.into_iter().collect::<Vec<_>>());
+    table.load_style(UTF8_FULL_CONDENSED).set_header(header.into_iter().collect::<Vec<_>>());
     table
 }
 

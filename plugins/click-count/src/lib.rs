@@ -24,12 +24,12 @@ impl Aggregate for ClickCount {
         Ok(Self)
     }
 
-    fn fold(&self, count: &mut u64, _click: Self::Input<'_>) -> Result<(), Rejection> {
+    fn fold(&self, count: &mut u64, _click: ()) -> Result<(), Rejection> {
         *count += 1;
         Ok(())
     }
 
-    fn retract(&self, count: &mut u64, _click: Self::Input<'_>) -> Result<(), Rejection> {
+    fn retract(&self, count: &mut u64, _click: ()) -> Result<(), Rejection> {
         *count = count.checked_sub(1).ok_or("a click is taken back that was not counted")?;
         Ok(())
     }

@@ -38,7 +38,7 @@ impl Transform for EnrichClick {
         Ok(Self)
     }
 
-    fn process<'a>(&self, click: Self::Input<'a>) -> Result<Self::Output<'a>, Rejection> {
+    fn process<'a>(&self, click: Click<'a>) -> Result<EnrichedClick<'a>, Rejection> {
         // The spelling of a campaign is the customer's own: only the blanks around it go.
         let campaign_id = click.campaign_id.map(str::trim).filter(|campaign| !campaign.is_empty());
         let event = click.event.map(normalised);

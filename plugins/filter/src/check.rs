@@ -56,12 +56,16 @@ impl Checked {
     ) -> Self {
         let mut each = |name: &str, conditions: &[Condition]| {
             let checked = conditions.iter().enumerate();
-            checked.map(|(index, part)| Self::new(part, &format!("{path}/{name}/{index}"), input, reads, problems)).collect()
+            checked
+                .map(|(index, part)| Self::new(part, &format!("{path}/{name}/{index}"), input, reads, problems))
+                .collect()
         };
         match condition {
             Condition::All { all } => Self::All(each("all", all)),
             Condition::Any { any } => Self::Any(each("any", any)),
-            Condition::Not { not } => Self::Not(Box::new(Self::new(not, &format!("{path}/not"), input, reads, problems))),
+            Condition::Not { not } => {
+                Self::Not(Box::new(Self::new(not, &format!("{path}/not"), input, reads, problems)))
+            }
             Condition::Column { column, test } => {
                 let Some(index) = input.iter().position(|field| field.name == *column) else {
                     problems.push(Problem::at(format!("{path}/column"), missing(column, input)));
@@ -192,9 +196,8 @@ fn text_check(test: &Test, field: &Field) -> Result<TextCheck, String> {
 /// The test with operands of the column's type.
 fn comparison<T>(test: &Test, field: &Field, read: impl Fn(&Json) -> Option<T>) -> Result<Comparison<T>, String> {
     let operand = |written: &Json| {
-        read(written).ok_or_else(|| {
-            format!("column `{}` is {}, but it is compared with {written}", field.name, field.data_type)
-        })
+        read(written)
+            .ok_or_else(|| format!("column `{}` is {}, but it is compared with {written}", field.name, field.data_type))
     };
     let ordered = |accepts: fn(Ordering) -> bool, written| Ok(Comparison::Ordered(accepts, operand(written)?));
     match test {

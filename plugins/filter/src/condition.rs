@@ -72,7 +72,8 @@ impl<'de> Deserialize<'de> for Condition {
         let mut entries = Map::<String, Value>::deserialize(deserializer)?;
         let one_key = entries.len() == 1;
         let condition = if let Some(column) = entries.remove("column") {
-            let column = column.as_str().ok_or_else(|| D::Error::custom("`column` is the name of a column"))?.to_owned();
+            let column =
+                column.as_str().ok_or_else(|| D::Error::custom("`column` is the name of a column"))?.to_owned();
             let wrong = match entries.keys().find(|key| !TESTS.contains(&key.as_str())) {
                 Some(unknown) => Some(format!("`{unknown}` is no test")),
                 None if entries.len() != 1 => Some(format!("column `{column}` has {} tests", entries.len())),
@@ -97,7 +98,17 @@ impl<'de> Deserialize<'de> for Condition {
 
 /// The names of the tests, for messages.
 const TESTS: [&str; 12] = [
-    "is", "is_not", "in", "above", "below", "at_least", "at_most", "contains", "starts_with", "ends_with", "present",
+    "is",
+    "is_not",
+    "in",
+    "above",
+    "below",
+    "at_least",
+    "at_most",
+    "contains",
+    "starts_with",
+    "ends_with",
+    "present",
     "absent",
 ];
 

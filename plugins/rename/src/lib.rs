@@ -40,8 +40,12 @@ impl ColumnTransform for Rename {
     }
 
     fn process(&mut self, batch: &Batch) -> Result<Output, String> {
-        let columns: Vec<_> =
-            self.reads.iter().enumerate().map(|(slot, read)| read_column(batch, slot, *read)).collect::<Result<_, _>>()?;
+        let columns: Vec<_> = self
+            .reads
+            .iter()
+            .enumerate()
+            .map(|(slot, read)| read_column(batch, slot, *read))
+            .collect::<Result<_, _>>()?;
         let mut builders: Vec<_> = self.makers.iter().map(|maker| ScalarBuilder::new(maker.field.data_type)).collect();
         let (mut kept, mut rejected) = (Vec::new(), Vec::new());
         for row in 0..batch.rows {

@@ -95,7 +95,8 @@ impl Planner<'_> {
                 made(DataType::Int64, field.nullable, Recipe::DatePart(self.read(index), wanted.part))
             }
             _ => {
-                let message = "a column has one of `from` (perhaps with `cast`), `constant`, `concatenate` and `date_part`";
+                let message =
+                    "a column has one of `from` (perhaps with `cast`), `constant`, `concatenate` and `date_part`";
                 self.problem(Problem::at(path, message))
             }
         }
@@ -143,7 +144,8 @@ impl Planner<'_> {
                     let index = self.find(column, &path)?;
                     let field = &self.input[index as usize];
                     if field.data_type == DataType::Bytes {
-                        return self.problem(Problem::at(path, format!("column `{column}` is bytes, which are no text")));
+                        return self
+                            .problem(Problem::at(path, format!("column `{column}` is bytes, which are no text")));
                     }
                     nullable |= field.nullable;
                     Some(Piece::Column(self.read(index)))

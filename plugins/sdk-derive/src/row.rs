@@ -68,10 +68,8 @@ pub fn derive(input: DeriveInput) -> Result<TokenStream> {
     let (columns, builders) = (format_ident!("{structure}Columns"), format_ident!("{structure}Builders"));
     let visibility = &input.vis;
     let members: Vec<_> = fields.iter().map(|field| field.member).collect();
-    let values: Vec<_> = fields
-        .iter()
-        .map(|RowField { cell, .. }| quote!(<#cell as ::azenha_sdk::Cell<#row>>::Value))
-        .collect();
+    let values: Vec<_> =
+        fields.iter().map(|RowField { cell, .. }| quote!(<#cell as ::azenha_sdk::Cell<#row>>::Value)).collect();
     let described = fields.iter().zip(&values).map(|(RowField { cell, name, optional, .. }, value)| {
         quote! {
             ::azenha_sdk::RowField {

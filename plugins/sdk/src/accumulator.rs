@@ -17,8 +17,9 @@ pub trait Accumulator: Sized {
 
 /// Takes `count` bytes from the front.
 fn take<'a>(bytes: &mut &'a [u8], count: usize) -> Result<&'a [u8], String> {
-    let (front, rest) =
-        bytes.split_at_checked(count).ok_or_else(|| format!("the accumulator ends {} bytes early", count - bytes.len()))?;
+    let (front, rest) = bytes
+        .split_at_checked(count)
+        .ok_or_else(|| format!("the accumulator ends {} bytes early", count - bytes.len()))?;
     *bytes = rest;
     Ok(front)
 }

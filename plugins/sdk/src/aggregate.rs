@@ -15,7 +15,9 @@ pub trait Aggregate: Sized {
     /// The step's configuration; [`NoConfig`](crate::NoConfig) if there is none.
     type Config: DeserializeOwned;
     /// The columns that are read; `()` for none.
-    type Input<'a>: Row<'a>;
+    type Input<'a>: Row<'a>
+    where
+        Self: 'a;
     /// What is known of a group.
     type State: Accumulator + Default;
     /// The columns that are made of a group's state; the host adds the keys.
@@ -35,10 +37,10 @@ pub trait Aggregate: Sized {
     fn open(config: Self::Config) -> Result<Self, Problem>;
 
     /// Folds a row into the state of its group, or refuses it and leaves the state as it was.
-    fn fold(&self, state: &mut Self::State, row: Self::Input<'_>) -> Result<(), Rejection>;
+    fn fold<'a>(&'a self, state: &mut Self::State, row: Self::Input<'a>) -> Result<(), Rejection>;
 
     /// Takes a row back that was folded before.
-    fn retract(&self, _state: &mut Self::State, _row: Self::Input<'_>) -> Result<(), Rejection> {
+    fn retract<'a>(&'a self, _state: &mut Self::State, _row: Self::Input<'a>) -> Result<(), Rejection> {
         Err(Rejection::new("this aggregate cannot take rows back"))
     }
 

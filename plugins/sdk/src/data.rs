@@ -2,6 +2,7 @@
 
 /// The bindings of what every world shares. The worlds' own bindings are made in the plugin's crate (see
 /// [`crate::guest`]), so that a plugin carries the description of its own world alone.
+#[allow(missing_docs, reason = "the documentation of what is generated stands in the contract")]
 pub mod bindings {
     wit_bindgen::generate!({
         path: "../../wit",
@@ -21,9 +22,9 @@ pub mod bindings {
 use std::fmt;
 use std::str::FromStr;
 
-pub use bindings::azenha::plugin::data::{Batch, Column, DataType, Field, Problem, Strings, Values};
 /// A refused row with its index in the batch (in `finish`: the group's index).
 pub use bindings::azenha::plugin::data::Rejection as RejectedRow;
+pub use bindings::azenha::plugin::data::{Batch, Column, DataType, Field, Problem, Strings, Values};
 pub use bindings::azenha::plugin::log as host_log;
 
 /// The type as pipeline files write it.

@@ -22,10 +22,7 @@ pub fn open_transform<T: ColumnTransform>(config: &str, input: &[Field]) -> Resu
 }
 
 /// Opens an aggregate with a configuration as the host gives it: JSON.
-pub fn open_aggregate<A: Aggregate>(
-    config: &str,
-    input: &[Field],
-) -> Result<(Folder<A>, AggregatePlan), Vec<Problem>> {
+pub fn open_aggregate<A: Aggregate>(config: &str, input: &[Field]) -> Result<(Folder<A>, AggregatePlan), Vec<Problem>> {
     report_panics();
     Folder::open(parse_config(config)?, input)
 }

@@ -33,7 +33,7 @@
 //!         Ok(Self)
 //!     }
 //!
-//!     fn process<'a>(&self, order: Self::Input<'a>) -> Result<Self::Output<'a>, Rejection> {
+//!     fn process<'a>(&self, order: Order<'a>) -> Result<Priced<'a>, Rejection> {
 //!         let customer = order.customer.ok_or("order without customer")?;
 //!         Ok(Priced { customer, amount: order.amount_cents as f64 / 100.0 })
 //!     }

@@ -10,15 +10,19 @@ pub trait Transform: Sized {
     /// The step's configuration; [`NoConfig`](crate::NoConfig) if there is none.
     type Config: DeserializeOwned;
     /// The columns that are read.
-    type Input<'a>: Row<'a>;
+    type Input<'a>: Row<'a>
+    where
+        Self: 'a;
     /// The columns that are made: a row; an `Option` of a row to leave rows out; a `Vec` of rows to make several.
-    type Output<'a>: Rows<'a>;
+    type Output<'a>: Rows<'a>
+    where
+        Self: 'a;
 
     /// Makes the transform, or says what is wrong with its configuration.
     fn open(config: Self::Config) -> Result<Self, Problem>;
 
     /// Transforms a row, or refuses it.
-    fn process<'a>(&self, row: Self::Input<'a>) -> Result<Self::Output<'a>, Rejection>;
+    fn process<'a>(&'a self, row: Self::Input<'a>) -> Result<Self::Output<'a>, Rejection>;
 
     /// The name under which an input column is passed on; none: it ends here. Columns that the transform
     /// makes are not asked for. By default every column is passed on, but for the metadata (`$offset`, …).
@@ -187,7 +191,7 @@ fn gives(made: Vec<Field>, input: &[Field], passes: impl Fn(&str) -> Option<Stri
     gives
 }
 
-fn by_row<'a, T: Transform>(transform: &T, binding: &Binding, batch: &'a Batch) -> Result<Output, String> {
+fn by_row<'a, T: Transform>(transform: &'a T, binding: &Binding, batch: &'a Batch) -> Result<Output, String> {
     let columns = T::Input::columns(batch, &binding.slots)?;
     let mut builders = <<T::Output<'a> as Rows<'a>>::Row as Row<'a>>::Builders::default();
     let mut origins = Vec::new();

@@ -60,8 +60,11 @@ impl Date {
 
     /// The date with this year, month and day; none if there is no such day.
     pub fn from_year_month_day(year: i32, month: u8, day: u8) -> Option<Self> {
-        let (shifted_year, shifted_month) =
-            if month > 2 { (i64::from(year), i64::from(month) - 3) } else { (i64::from(year) - 1, i64::from(month) + 9) };
+        let (shifted_year, shifted_month) = if month > 2 {
+            (i64::from(year), i64::from(month) - 3)
+        } else {
+            (i64::from(year) - 1, i64::from(month) + 9)
+        };
         let (era, year_of_era) = (shifted_year.div_euclid(400), shifted_year.rem_euclid(400));
         let day_of_year = (153 * shifted_month + 2) / 5 + i64::from(day) - 1;
         let day_of_era = 365 * year_of_era + year_of_era / 4 - year_of_era / 100 + day_of_year;
@@ -208,7 +211,8 @@ mod tests {
 
     #[test]
     fn dates_agree_with_the_calendar() {
-        for (days, written) in [(0, "1970-01-01"), (-1, "1969-12-31"), (19_782, "2024-02-29"), (-719_528, "0000-01-01")] {
+        for (days, written) in [(0, "1970-01-01"), (-1, "1969-12-31"), (19_782, "2024-02-29"), (-719_528, "0000-01-01")]
+        {
             assert_eq!(Date(days).to_string(), written);
             assert_eq!(written.parse(), Ok(Date(days)));
         }

@@ -1,5 +1,7 @@
 //! What an aggregate makes of accumulators, as the host sees it.
 
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
 use azenha_sdk::{Accumulator, Aggregate, Batch, Column, DataType, Field, Folder, NoConfig, Problem, Rejection, Row};
 use azenha_sdk::{Strings, Values};
 
@@ -36,13 +38,13 @@ impl Aggregate for MeanPayment {
         Ok(Self)
     }
 
-    fn fold(&self, paid: &mut Paid, payment: Self::Input<'_>) -> Result<(), Rejection> {
+    fn fold(&self, paid: &mut Paid, payment: Payment) -> Result<(), Rejection> {
         paid.sum = paid.sum.checked_add(payment.amount).ok_or("the sum is too large")?;
         paid.payments += 1;
         Ok(())
     }
 
-    fn retract(&self, paid: &mut Paid, payment: Self::Input<'_>) -> Result<(), Rejection> {
+    fn retract(&self, paid: &mut Paid, payment: Payment) -> Result<(), Rejection> {
         paid.payments = paid.payments.checked_sub(1).ok_or("nothing to take back")?;
         paid.sum -= payment.amount;
         Ok(())

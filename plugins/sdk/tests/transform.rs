@@ -1,5 +1,7 @@
 //! What a transform makes of a batch, as the host sees it.
 
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
 use azenha_sdk::{Batch, ByRow, Column, ColumnBuilder, ColumnTransform, Field, Given, NoConfig, Output, Plan, Problem};
 use azenha_sdk::{DataType, Decimal, RejectedRow, Rejection, Row, Selection, Strings, Transform, Values};
 
@@ -27,7 +29,7 @@ impl Transform for Repeat {
         Ok(Self)
     }
 
-    fn process<'a>(&self, word: Self::Input<'a>) -> Result<Self::Output<'a>, Rejection> {
+    fn process<'a>(&self, word: Word<'a>) -> Result<Vec<Said<'a>>, Rejection> {
         let times = usize::try_from(word.times_said).map_err(|_| Rejection::of_part("timesSaid", "below zero"))?;
         Ok((0..times).map(|_| Said { said: word.word.unwrap_or("…") }).collect())
     }
@@ -89,7 +91,8 @@ fn an_empty_batch_gives_an_empty_output() {
 
 #[test]
 fn a_batch_whose_columns_have_other_types_is_an_error() {
-    let wrong = Batch { rows: 1, columns: vec![Column::of(Values::Int64s(vec![1])), Column::of(Values::Int64s(vec![1]))] };
+    let wrong =
+        Batch { rows: 1, columns: vec![Column::of(Values::Int64s(vec![1])), Column::of(Values::Int64s(vec![1]))] };
     assert_eq!(open().0.process(&wrong).unwrap_err(), "column 0 of the batch is not text");
 }
 

@@ -9,6 +9,8 @@
 
 pub mod log;
 pub mod log_helpers;
+pub mod store;
+pub mod store_helpers;
 
 /// Makes a test of each check of [`log`]. `$fixture` is an async expression that opens a log; what it gives
 /// has a method `log() -> &dyn Log` and lives as long as the test.
@@ -46,6 +48,51 @@ macro_rules! log_conformance {
             async fn $check() {
                 let fixture = $fixture.await;
                 $crate::log::$check(fixture.log()).await;
+            }
+        )+
+    };
+}
+
+/// Makes a test of each check of [`store`]. `$fixture` is an async expression that gives an
+/// `Option<impl StoreFixture>`; with none, the tests say that they were skipped.
+#[macro_export]
+macro_rules! store_conformance {
+    ($fixture:expr) => {
+        $crate::store_conformance! { @each $fixture;
+            rows_and_position_are_committed_together
+            a_lane_resumes_from_its_own_position
+            a_commit_may_hold_only_a_position
+            rows_below_the_position_are_not_written_again
+            an_older_owner_is_fenced
+            a_position_that_somebody_moved_fences
+            a_new_generation_starts_over_the_old_rows
+            lanes_write_to_one_table_at_once
+            deleted_rows_are_gone
+            of_rows_with_one_key_the_last_counts
+            a_key_may_have_several_columns
+            a_table_may_have_only_keys
+            nulls_replace_values
+            every_type_keeps_its_extremes
+            dates_beyond_the_calendar_are_refused_alone
+            poison_rows_are_refused_alone_and_nothing_else_is_written
+            an_appending_sink_adds_every_row
+            many_rows_are_written_in_one_commit
+            a_table_that_exists_and_fits_is_used
+            a_missing_column_is_named
+            a_wrong_type_is_named
+            a_key_that_is_not_unique_is_named
+            a_column_that_nobody_fills_is_named
+            a_store_can_be_used_from_another_runtime
+        }
+    };
+    (@each $fixture:expr; $($check:ident)+) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $check() {
+                match $fixture.await {
+                    Some(fixture) => $crate::store::$check(&fixture).await,
+                    None => println!("skipped: there is no server to test with"),
+                }
             }
         )+
     };

@@ -284,7 +284,9 @@ pub async fn offsets_outside_of_a_partition_are_out_of_range(log: &dyn Log) {
     log.purge("range", 0, last).await.unwrap();
     let start = log.bounds("range", 0).await.unwrap().start;
     let below = log.read("range", 0, start - 1, ALL).await.unwrap_err();
-    assert!(matches!(below, LogError::OutOfRange { offset, start: found, .. } if offset + 1 == start && found == start));
+    assert!(
+        matches!(below, LogError::OutOfRange { offset, start: found, .. } if offset + 1 == start && found == start)
+    );
 }
 
 /// A reader that waits is woken by a commit.

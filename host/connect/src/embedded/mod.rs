@@ -9,9 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use azenha_engine::log::{
-    Append, Bounds, Commit, LaneId, LaneLog, Log, LogError, ReadLimit, Topic,
-};
+use azenha_engine::log::{Append, Bounds, Commit, LaneId, LaneLog, Log, LogError, ReadLimit, Topic};
 use azenha_model::plan::TopicSpec;
 use azenha_model::{Fetched, Offset, Records};
 use tokio::runtime::Handle;
@@ -180,7 +178,10 @@ fn encode(catalog: &Catalog, appends: &[Append]) -> Result<Vec<(Arc<Partition>, 
 
 fn no_records() -> Fetched {
     let none: Vec<Option<&[u8]>> = Vec::new();
-    Fetched { offsets: Vec::new(), records: Records { timestamps: Vec::new(), keys: none.clone().into(), values: none.into() } }
+    Fetched {
+        offsets: Vec::new(),
+        records: Records { timestamps: Vec::new(), keys: none.clone().into(), values: none.into() },
+    }
 }
 
 #[async_trait]

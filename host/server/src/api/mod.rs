@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, Uri};
@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::cli::Usage;
 use crate::host::Host;
 use error::ApiError;
 
@@ -40,25 +41,37 @@ pub struct Server {
     task: JoinHandle<std::io::Result<()>>,
 }
 
-impl Server {
-    /// Listens on `address` and answers for `host`. Only this machine may ask: there is no authentication yet.
-    pub async fn start(address: SocketAddr, host: Arc<Host>) -> Result<Self> {
+/// An address that the API will answer at.
+#[derive(Debug)]
+pub struct Listener(TcpListener);
+
+impl Listener {
+    /// Takes the address, so that it is known to be free before anything runs. Only this machine may ask: there is
+    /// no authentication yet.
+    pub async fn bind(address: SocketAddr) -> Result<Self> {
         if !address.ip().is_loopback() {
-            bail!(
-                "the API cannot listen on {address}: whoever reaches it may write records, and it does not ask who \
-                 they are; listen on 127.0.0.1 and put a proxy with authentication before it"
-            );
+            let reason = "whoever reaches it may write records, and it does not ask who they are";
+            let help = "listen on 127.0.0.1 and put a proxy with authentication before it";
+            return Err(Usage(format!("the API cannot listen on {address}: {reason}; {help}")).into());
         }
         let listener = TcpListener::bind(address)
             .await
             .with_context(|| format!("the API cannot listen on {address}; choose another address with --listen"))?;
+        Ok(Self(listener))
+    }
+
+    /// Answers for `host`.
+    pub fn serve(self, host: Arc<Host>) -> Result<Server> {
+        let Self(listener) = self;
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
         let task = tokio::spawn(async move { axum::serve(listener, router(host)).with_graceful_shutdown(stopped).await });
-        Ok(Self { address, stop, task })
+        Ok(Server { address, stop, task })
     }
+}
 
+impl Server {
     /// Takes no more requests, and gives those under way a moment to end.
     pub async fn stop(self) {
         self.stop.cancel();

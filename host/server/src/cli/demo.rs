@@ -3,7 +3,6 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
@@ -13,9 +12,8 @@ use clap::Args;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tokio::time::interval;
 
-use super::run::{Assigned, drain, feed_all, until_signal};
+use super::run::{Assigned, drain, feed_all, with_host};
 use super::{Outcome, Usage};
-use crate::api::Server;
 use crate::feed::{Fed, Pace, count_records};
 use crate::host::{Host, configuration};
 use crate::program::PIPELINE_FILE;
@@ -45,21 +43,10 @@ pub async fn demo(args: DemoArgs) -> Result<Outcome> {
     let started = Instant::now();
     let config = configuration(None, &args.data)?;
     let listen = args.listen.or((!args.once).then_some(config.listen));
-    let host = Arc::new(Host::start(config, &pipelines_with_samples(Path::new("."))?).await?);
-    let server = match listen {
-        Some(address) => Some(Server::start(address, host.clone()).await?),
-        None => None,
-    };
-    if let Some(server) = &server {
-        println!("the API answers at http://{0}; http://{0}/docs lists what it takes; ctrl-c ends", server.address);
-    }
-    let work = async { if args.once { show_results(&host, started).await } else { show_live(&host).await } };
-    let outcome = until_signal(work).await.transpose();
-    host.stop().await;
-    if let Some(server) = server {
-        server.stop().await;
-    }
-    outcome.map(|_| Outcome::Done)
+    let pipelines = pipelines_with_samples(Path::new("."))?;
+    let work = async |host: &Host| if args.once { show_results(host, started).await } else { show_live(host).await };
+    let outcome = with_host(config, &pipelines, listen, work).await?;
+    outcome.transpose().map(|_| Outcome::Done)
 }
 
 /// The pipelines in the `pipelines/` of `folder`, or of the nearest folder above it, that have a folder `sample`.

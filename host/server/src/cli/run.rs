@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use azenha_model::config::HostConfig;
 use clap::Args;
 use futures::future::try_join_all;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Outcome, Usage};
-use crate::api::Server;
+use crate::api::Listener;
 use crate::feed::{Fed, Pace, feed};
 use crate::host::{Host, Running, configuration};
 use crate::ingest::SourceTopic;
@@ -68,19 +69,7 @@ fn parse_input(text: &str) -> Result<Input, String> {
 pub async fn run(args: RunArgs) -> Result<Outcome> {
     let config = configuration(args.config.as_deref(), &args.data)?;
     let listen = args.listen.or((!args.once).then_some(config.listen));
-    let host = Arc::new(Host::start(config, &args.pipelines).await?);
-    let server = match listen {
-        Some(address) => Some(Server::start(address, host.clone()).await?),
-        None => None,
-    };
-    if let Some(server) = &server {
-        tracing::info!("the API answers at http://{0}; http://{0}/docs lists what it takes", server.address);
-    }
-    let outcome = until_signal(work(&host, &args)).await;
-    host.stop().await;
-    if let Some(server) = server {
-        server.stop().await;
-    }
+    let outcome = with_host(config, &args.pipelines, listen, async |host| work(host, &args).await).await?;
     match outcome {
         Some(outcome) => outcome,
         None if args.once => {
@@ -89,6 +78,31 @@ pub async fn run(args: RunArgs) -> Result<Outcome> {
         }
         None => Ok(Outcome::Done),
     }
+}
+
+/// Starts a host, and its API if it listens; works with it until the work is done or the process is asked to end,
+/// and stops it. Gives none if the process was asked to end.
+pub async fn with_host<T>(
+    config: HostConfig,
+    pipelines: &[PathBuf],
+    listen: Option<SocketAddr>,
+    work: impl AsyncFnOnce(&Host) -> Result<T>,
+) -> Result<Option<Result<T>>> {
+    let listener = match listen {
+        Some(address) => Some(Listener::bind(address).await?),
+        None => None,
+    };
+    let host = Arc::new(Host::start(config, pipelines).await?);
+    let server = listener.map(|listener| listener.serve(host.clone())).transpose()?;
+    if let Some(server) = &server {
+        eprintln!("the API answers at http://{0}; http://{0}/docs lists what it takes", server.address);
+    }
+    let outcome = until_signal(work(&host)).await;
+    host.stop().await;
+    if let Some(server) = server {
+        server.stop().await;
+    }
+    Ok(outcome)
 }
 
 /// What the future gives, or none if the process is asked to end before.
@@ -186,6 +200,6 @@ fn report(running: &Running, elapsed: Duration) {
     println!("{}", results::tasks(running.pipeline.tasks()));
     match running.dead_letters() {
         0 => println!("dead letters: 0"),
-        number => println!("dead letters: {number} (azenha topic read {})", running.pipeline.plan().dead_letters),
+        number => println!("dead letters: {number}, in topic `{}`", running.pipeline.plan().dead_letters),
     }
 }

@@ -99,7 +99,8 @@ pub fn json_at(field: &Field, column: &Column, row: usize) -> Result<Json, Strin
 }
 
 fn at<'a, T: Value<'a>>(field: &Field, column: &'a Column, row: usize) -> Result<T, String> {
-    let values = T::values(column).ok_or_else(|| format!("`{}` was made as something else than {}", field.name, field.data_type))?;
+    let values = T::values(column)
+        .ok_or_else(|| format!("`{}` was made as something else than {}", field.name, field.data_type))?;
     Ok(T::at(values, row))
 }
 

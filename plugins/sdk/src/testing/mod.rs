@@ -3,6 +3,8 @@
 //!
 //! With `AZENHA_BLESS=1` in the environment the files are given the results that the plugin has now.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+
 mod aggregate;
 mod case;
 mod columns;
@@ -52,7 +54,13 @@ fn run_all(run: impl Fn(&Case) -> Result<Outcome, String>) {
     files.sort();
     assert!(!files.is_empty(), "there are no cases in {}", folder.display());
     let failures: Vec<String> = files.iter().filter_map(|path| run_file(path, &run).err()).collect();
-    assert!(failures.is_empty(), "{} of {} cases do not hold\n\n{}", failures.len(), files.len(), failures.join("\n\n"));
+    assert!(
+        failures.is_empty(),
+        "{} of {} cases do not hold\n\n{}",
+        failures.len(),
+        files.len(),
+        failures.join("\n\n")
+    );
 }
 
 fn run_file(path: &Path, run: impl Fn(&Case) -> Result<Outcome, String>) -> Result<(), String> {
@@ -66,7 +74,11 @@ fn run_file(path: &Path, run: impl Fn(&Case) -> Result<Outcome, String>) -> Resu
         return Ok(());
     }
     let (expected, found) = (pretty(&case.outcome.normalised()), pretty(&found.normalised()));
-    if expected == found { Ok(()) } else { Err(named(format!("- expected, + found\n{}", difference(&expected, &found)))) }
+    if expected == found {
+        Ok(())
+    } else {
+        Err(named(format!("- expected, + found\n{}", difference(&expected, &found))))
+    }
 }
 
 fn crate_folder() -> PathBuf {

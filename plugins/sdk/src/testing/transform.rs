@@ -17,9 +17,11 @@ pub fn run<T: ColumnTransform>(case: &Case) -> Result<Outcome, String> {
     };
     let read = plan.reads.iter().map(|index| input.columns[*index as usize].clone()).collect();
     let output = transform.process(&Batch { rows: input.rows, columns: read })?;
-    let outputs = plan.outputs.iter().zip(&output.outputs).map(|(outlet, emitted)| {
-        Ok((outlet.name.clone(), Value::Array(rows(outlet, emitted, &fields, &input)?)))
-    });
+    let outputs = plan
+        .outputs
+        .iter()
+        .zip(&output.outputs)
+        .map(|(outlet, emitted)| Ok((outlet.name.clone(), Value::Array(rows(outlet, emitted, &fields, &input)?))));
     Ok(Outcome {
         output: Some(outputs.collect::<Result<_, String>>()?),
         rejected: output.rejected.into_iter().map(Rejected::from).collect(),

@@ -19,7 +19,7 @@ pub fn run(plugin: &Plugin, case: &Case) -> Result<Outcome> {
     let groups = Groups::of(case, &fields, &input)?;
     let mut aggregate = match plugin.open_aggregate(&case.config(), &fields, &groups.fields) {
         Ok(aggregate) => aggregate,
-        Err(OpenError::Problems(problems)) => return Ok(Outcome::of_problems(problems)),
+        Err(OpenError::Problems(problems)) => return Ok(Outcome::of_problems(problems, &fields)),
         Err(error) => return Err(error.into()),
     };
     let reads = input.project(&aggregate.plan().reads)?;

@@ -65,8 +65,9 @@ struct CaseProblem {
     message: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     config_path: Option<String>,
+    /// The name of the input column that does not fit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    input: Option<usize>,
+    input: Option<String>,
 }
 
 impl Case {
@@ -99,9 +100,10 @@ impl Outcome {
         Self { output: Some(output), rejected: rejected.collect(), problems: Vec::new() }
     }
 
-    /// The plugin has no plan, because of these problems.
-    pub fn of_problems(problems: Vec<Problem>) -> Self {
-        let problem = |Problem { message, config_path, input }| CaseProblem { message, config_path, input };
+    /// The plugin has no plan for `fields`, because of these problems.
+    pub fn of_problems(problems: Vec<Problem>, fields: &[Field]) -> Self {
+        let name = |index: usize| fields[index].name.clone();
+        let problem = |Problem { message, config_path, input }| CaseProblem { message, config_path, input: input.map(name) };
         Self { problems: problems.into_iter().map(problem).collect(), ..Self::default() }
     }
 

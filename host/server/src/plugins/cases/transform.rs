@@ -17,7 +17,7 @@ pub fn run(plugin: &Plugin, case: &Case) -> Result<Outcome> {
     let input = batch(&fields, &case.input.rows)?;
     let mut transform = match plugin.open_transform(&case.config(), &fields) {
         Ok(transform) => transform,
-        Err(OpenError::Problems(problems)) => return Ok(Outcome::of_problems(problems)),
+        Err(OpenError::Problems(problems)) => return Ok(Outcome::of_problems(problems, &fields)),
         Err(error) => return Err(error.into()),
     };
     let output = transform.process(&input.project(&transform.plan().reads)?)?;

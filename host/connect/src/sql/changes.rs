@@ -1,0 +1,109 @@
+//! What a commit changes in a table: of rows with the same key, the last one.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_row::{RowConverter, SortField};
+use arrow_schema::{ArrowError, Schema};
+use arrow_select::interleave::interleave_record_batch;
+use azenha_engine::store::{RefusedRow, StoreRows};
+use azenha_model::plan::WriteMode;
+
+use super::session::{Failure, Operation};
+use super::table::Target;
+
+/// A row of the batches of a commit: batch, row.
+type Place = (usize, usize);
+
+/// Rows for one statement, and where they came from.
+#[derive(Debug)]
+pub(super) struct Change {
+    pub operation: Operation,
+    pub rows: RecordBatch,
+    places: Vec<Place>,
+}
+
+impl Change {
+    /// The refusal of one of the rows.
+    pub fn refused(&self, row: usize, reason: String) -> RefusedRow {
+        let (batch, row) = self.places[row];
+        RefusedRow { batch, row, reason }
+    }
+}
+
+/// The changes of a commit. No key is in two of them, so their order does not matter.
+pub(super) fn changes(target: &Target, rows: &[StoreRows]) -> Result<Vec<Change>, Failure> {
+    let batches = rows.iter().map(|rows| project(target, &rows.batch)).collect::<Result<Vec<_>, _>>()?;
+    let mut places: Vec<Place> = match target.mode {
+        WriteMode::Upsert => last_of_each_key(target, &batches).map_err(unfit)?,
+        WriteMode::Append => every_place(&batches).collect(),
+    };
+    places.sort_unstable();
+    let (deletes, puts): (Vec<Place>, Vec<Place>) = places.into_iter().partition(|place| is_delete(rows, place));
+    let mut changes = Vec::new();
+    for (operation, places) in [(Operation::Put, puts), (Operation::Delete, deletes)] {
+        if !places.is_empty() {
+            changes.push(change(target, operation, &batches, places).map_err(unfit)?);
+        }
+    }
+    Ok(changes)
+}
+
+/// Rows that say "deleted" to a sink that only adds rows.
+pub(super) fn undeletable(target: &Target, rows: &[StoreRows]) -> Vec<RefusedRow> {
+    if target.mode == WriteMode::Upsert {
+        return Vec::new();
+    }
+    let deleted = every_place(rows.iter().map(|rows| &rows.batch)).filter(|place| is_delete(rows, place));
+    let refused = |(batch, row)| RefusedRow { batch, row, reason: "a sink that appends cannot delete".to_owned() };
+    deleted.map(refused).collect()
+}
+
+fn is_delete(rows: &[StoreRows], (batch, row): &Place) -> bool {
+    rows[*batch].deletes.as_ref().is_some_and(|deletes| deletes.is_valid(*row) && deletes.value(*row))
+}
+
+fn unfit(error: ArrowError) -> Failure {
+    Failure::Definition(error.to_string())
+}
+
+/// The sink's columns, in its order. All are nullable here: rows that are deleted have their keys only.
+fn project(target: &Target, batch: &RecordBatch) -> Result<RecordBatch, Failure> {
+    let column = |name: &str| {
+        let found = batch.column_by_name(name).cloned();
+        found.ok_or_else(|| Failure::Definition(format!("rows have no column `{name}`")))
+    };
+    let columns: Vec<ArrayRef> = target.names().map(column).collect::<Result<_, _>>()?;
+    let fields: Vec<_> = target.fields.iter().map(|field| field.arrow().with_nullable(true)).collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(unfit)
+}
+
+fn every_place<'a>(batches: impl IntoIterator<Item = &'a RecordBatch>) -> impl Iterator<Item = Place> {
+    batches.into_iter().enumerate().flat_map(|(batch, rows)| (0..rows.num_rows()).map(move |row| (batch, row)))
+}
+
+fn last_of_each_key(target: &Target, batches: &[RecordBatch]) -> Result<Vec<Place>, ArrowError> {
+    let fields = target.key_fields().iter().map(|field| SortField::new(field.data_type.arrow())).collect();
+    let converter = RowConverter::new(fields)?;
+    let key_rows = |batch: &RecordBatch| {
+        let keys: Vec<ArrayRef> = target.key.iter().map(|index| Arc::clone(batch.column(*index))).collect();
+        converter.convert_columns(&keys)
+    };
+    let keys = batches.iter().map(key_rows).collect::<Result<Vec<_>, _>>()?;
+    let last: HashMap<_, Place> =
+        every_place(batches).map(|(batch, row)| (keys[batch].row(row), (batch, row))).collect();
+    Ok(last.into_values().collect())
+}
+
+fn change(
+    target: &Target,
+    operation: Operation,
+    batches: &[RecordBatch],
+    places: Vec<Place>,
+) -> Result<Change, ArrowError> {
+    let batches: Vec<&RecordBatch> = batches.iter().collect();
+    let rows = interleave_record_batch(&batches, &places)?;
+    let rows = if operation == Operation::Delete { rows.project(&target.key)? } else { rows };
+    Ok(Change { operation, rows, places })
+}

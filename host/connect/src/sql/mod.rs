@@ -1,0 +1,242 @@
+//! Tables of SQL databases as stores. The next offset of each lane stands in the same database as its rows
+//! and is committed with them; an epoch beside it fences earlier owners.
+//!
+//! All I/O runs on the runtime where the store was opened: lanes commit from threads whose runtimes need
+//! neither timers nor I/O.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use azenha_engine::store::{RefusedRow, Store, StoreError, StoreLane, StoreLaneId, StoreRows};
+use azenha_model::Offset;
+use azenha_model::plan::StoreOutput;
+use tokio::runtime::Handle;
+
+use self::changes::Change;
+use self::positions::Taken;
+use self::postgres::PostgresConnector;
+use self::session::{Failure, Session};
+use self::sqlite::SqliteConnector;
+use self::table::Target;
+
+mod cells;
+mod changes;
+mod dialect;
+mod positions;
+mod postgres;
+mod session;
+mod sqlite;
+mod table;
+
+/// After this long without an answer a database counts as unavailable.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A store of a SQLite file: `sqlite://FILE`, made if it is missing.
+pub(crate) fn sqlite(name: &str, url: &str) -> Result<Arc<dyn Store>, StoreError> {
+    let connector = SqliteConnector::new(url).map_err(|error| unreadable(name, &error))?;
+    Ok(Arc::new(SqlStore::new(name, Arc::new(connector))))
+}
+
+/// A store of a PostgreSQL database: `postgres://USER:PASSWORD@HOST:PORT/DATABASE`.
+pub(crate) fn postgres(name: &str, url: &str) -> Result<Arc<dyn Store>, StoreError> {
+    let connector = PostgresConnector::new(url).map_err(|error| unreadable(name, &error))?;
+    Ok(Arc::new(SqlStore::new(name, Arc::new(connector))))
+}
+
+/// Names the connection but not its URL, which may hold a password.
+fn unreadable(name: &str, error: &sqlx::Error) -> StoreError {
+    StoreError::Definition(format!("the URL of connection `{name}` cannot be read: {error}"))
+}
+
+/// Opens connections to one database.
+#[async_trait]
+trait Connector: Send + Sync + std::fmt::Debug {
+    async fn connect(&self) -> Result<Box<dyn Session>, Failure>;
+}
+
+#[derive(Debug)]
+struct SqlStore {
+    name: String,
+    connector: Arc<dyn Connector>,
+    runtime: Handle,
+}
+
+impl SqlStore {
+    fn new(name: &str, connector: Arc<dyn Connector>) -> Self {
+        Self { name: name.to_owned(), connector, runtime: Handle::current() }
+    }
+}
+
+/// Runs database work on the store's runtime, for a limited time.
+async fn run_on<T: Send + 'static>(
+    runtime: &Handle,
+    work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+) -> Result<T, Failure> {
+    let limited = runtime.spawn(async { tokio::time::timeout(TIMEOUT, work).await });
+    match limited.await {
+        Ok(Ok(done)) => done,
+        Ok(Err(elapsed)) => Err(sqlx::Error::Io(elapsed.into()).into()),
+        Err(stopped) => Err(sqlx::Error::Io(stopped.into()).into()),
+    }
+}
+
+#[async_trait]
+impl Store for SqlStore {
+    async fn prepare(&self, output: &StoreOutput) -> Result<(), StoreError> {
+        let (connector, target) = (Arc::clone(&self.connector), Target::new(output));
+        let work = async move {
+            let mut session = connector.connect().await?;
+            session.begin().await?;
+            if let Some(lock) = session.dialect().definition_lock() {
+                session.run(lock).await?;
+            }
+            session.run(positions::CREATE).await?;
+            table::prepare(&mut *session, &target).await?;
+            session.commit().await
+        };
+        let what = format!("preparing table `{}` of `{}` for sink `{}`", output.table, self.name, output.sink);
+        run_on(&self.runtime, work).await.map_err(|failure| failure.into_error(&what))
+    }
+
+    async fn open(&self, output: &StoreOutput, lane: &StoreLaneId) -> Result<Box<dyn StoreLane>, StoreError> {
+        let (connector, id) = (Arc::clone(&self.connector), lane.clone());
+        let work = async move {
+            let mut session = connector.connect().await?;
+            session.begin().await?;
+            let taken = positions::take(&mut *session, &id).await?;
+            session.commit().await?;
+            Ok((session, taken))
+        };
+        let what = format!("taking partition {} of sink `{}` in `{}`", lane.partition, lane.sink, self.name);
+        let (session, taken) = run_on(&self.runtime, work).await.map_err(|failure| failure.into_error(&what))?;
+        let taken = taken.ok_or_else(|| fenced(lane))?;
+        Ok(Box::new(SqlLane {
+            what: format!("writing to table `{}` of `{}`", output.table, self.name),
+            runtime: self.runtime.clone(),
+            session: Some(session),
+            target: Arc::new(Target::new(output)),
+            lane: Arc::new(lane.clone()),
+            taken,
+        }))
+    }
+}
+
+fn fenced(lane: &StoreLaneId) -> StoreError {
+    StoreError::Fenced { sink: lane.sink.clone(), partition: lane.partition }
+}
+
+struct SqlLane {
+    /// For messages.
+    what: String,
+    runtime: Handle,
+    /// None after a failure that leaves open what happened: then the lane must be opened again.
+    session: Option<Box<dyn Session>>,
+    target: Arc<Target>,
+    lane: Arc<StoreLaneId>,
+    taken: Taken,
+}
+
+/// How a commit ended, if the database answered.
+enum Outcome {
+    Committed,
+    Fenced,
+    Refused(Vec<RefusedRow>),
+}
+
+#[async_trait]
+impl StoreLane for SqlLane {
+    fn position(&self) -> Option<Offset> {
+        self.taken.next_offset.map(|offset| offset as Offset)
+    }
+
+    async fn commit(&mut self, rows: &[StoreRows], next: Offset) -> Result<(), StoreError> {
+        let unavailable = |source: String| StoreError::Unavailable { what: self.what.clone(), source: source.into() };
+        if let Some(problem) = misplaced(rows, self.position(), next) {
+            return Err(unavailable(problem));
+        }
+        let Some(mut session) = self.session.take() else {
+            return Err(unavailable("the connection was lost; the lane must be opened again".to_owned()));
+        };
+        let (target, lane, taken, rows) = (Arc::clone(&self.target), Arc::clone(&self.lane), self.taken, rows.to_vec());
+        let work = async move {
+            let outcome = commit(&mut *session, &target, (&lane, taken, next), &rows).await?;
+            Ok((session, outcome))
+        };
+        let ended = run_on(&self.runtime, work).await;
+        let (session, outcome) = ended.map_err(|failure| failure.into_error(&self.what))?;
+        self.session = Some(session);
+        match outcome {
+            Outcome::Committed => {
+                self.taken.next_offset = Some(next as i64);
+                Ok(())
+            }
+            Outcome::Fenced => Err(fenced(&self.lane)),
+            Outcome::Refused(rows) => Err(StoreError::Refused(rows)),
+        }
+    }
+}
+
+/// Why these rows cannot follow the position: the caller and the store disagree about what was written.
+fn misplaced(rows: &[StoreRows], position: Option<Offset>, next: Offset) -> Option<String> {
+    let from = position.unwrap_or(0);
+    let mut offsets = rows.iter().flat_map(|rows| &rows.offsets);
+    if next < from {
+        return Some(format!("the position cannot go back from {from} to {next}"));
+    }
+    let outside = offsets.find(|offset| !(from..next).contains(offset))?;
+    Some(format!("a row of offset {outside} was offered, but the commit covers {from}..{next}"))
+}
+
+/// Writes position and rows in one transaction.
+async fn commit(
+    session: &mut dyn Session,
+    target: &Target,
+    (lane, taken, next): (&StoreLaneId, Taken, Offset),
+    rows: &[StoreRows],
+) -> Result<Outcome, Failure> {
+    let mut refused = changes::undeletable(target, rows);
+    if !refused.is_empty() {
+        return Ok(Outcome::Refused(refused));
+    }
+    let changes = changes::changes(target, rows)?;
+    session.begin().await?;
+    if !positions::advance(session, lane, taken, next).await? {
+        session.roll_back().await?;
+        return Ok(Outcome::Fenced);
+    }
+    for change in &changes {
+        refused.extend(write(session, target, change).await?);
+    }
+    if refused.is_empty() {
+        session.commit().await?;
+        return Ok(Outcome::Committed);
+    }
+    session.roll_back().await?;
+    refused.sort_unstable_by_key(|row| (row.batch, row.row));
+    Ok(Outcome::Refused(refused))
+}
+
+/// Writes rows; where some are refused, halves them until the guilty ones are alone.
+async fn write(session: &mut dyn Session, target: &Target, change: &Change) -> Result<Vec<RefusedRow>, Failure> {
+    let mut refused = Vec::new();
+    let mut pieces = vec![(0, change.rows.num_rows())];
+    while let Some((from, length)) = pieces.pop() {
+        session.run("SAVEPOINT piece").await?;
+        match session.write(target, change.operation, &change.rows.slice(from, length)).await {
+            Ok(()) => session.run("RELEASE SAVEPOINT piece").await?,
+            Err(Failure::Rows(reason)) => {
+                session.run("ROLLBACK TO SAVEPOINT piece; RELEASE SAVEPOINT piece").await?;
+                if length == 1 {
+                    refused.push(change.refused(from, reason));
+                } else {
+                    let half = length / 2;
+                    pieces.extend([(from + half, length - half), (from, half)]);
+                }
+            }
+            Err(other) => return Err(other),
+        }
+    }
+    Ok(refused)
+}

@@ -1,0 +1,79 @@
+//! One connection to a database, as the rest of the SQL store sees it.
+
+use arrow_array::RecordBatch;
+use async_trait::async_trait;
+use azenha_engine::store::StoreError;
+
+use super::dialect::Dialect;
+use super::table::{FoundTable, Target};
+
+/// Why a statement failed.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// One of the rows breaks a constraint or does not fit its column; the transaction can be rolled back to
+    /// its last savepoint.
+    Rows(String),
+    /// The table, the rights or the URL are wrong.
+    Definition(String),
+    /// The connection or the database failed; what was under way may or may not have happened.
+    Unavailable(sqlx::Error),
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Unavailable(error)
+    }
+}
+
+impl Failure {
+    /// As the engine is told, where no row can be blamed; `what` was being done.
+    pub fn into_error(self, what: &str) -> StoreError {
+        match self {
+            Self::Rows(reason) | Self::Definition(reason) => StoreError::Definition(format!("{what}: {reason}")),
+            Self::Unavailable(error) => StoreError::Unavailable { what: what.to_owned(), source: error.into() },
+        }
+    }
+}
+
+/// A parameter of a statement about positions.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Argument<'a> {
+    Text(&'a str),
+    Integer(Option<i64>),
+}
+
+/// What a write does with its rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Operation {
+    /// Adds or replaces rows, as the sink's mode says.
+    Put,
+    /// Deletes the rows with these keys; the batch has the key columns only.
+    Delete,
+}
+
+/// A connection. Statements are prepared once and kept.
+#[async_trait]
+pub(super) trait Session: Send {
+    fn dialect(&self) -> &'static dyn Dialect;
+
+    async fn begin(&mut self) -> Result<(), Failure>;
+
+    async fn commit(&mut self) -> Result<(), Failure>;
+
+    async fn roll_back(&mut self) -> Result<(), Failure>;
+
+    /// Runs statements without parameters.
+    async fn run(&mut self, sql: &str) -> Result<(), Failure>;
+
+    /// Runs a statement with parameters `$1`, `$2`, …: the number of rows that it changed.
+    async fn execute(&mut self, sql: &str, arguments: &[Argument<'_>]) -> Result<u64, Failure>;
+
+    /// The first row that a statement gives, all of whose columns are integers.
+    async fn integers(&mut self, sql: &str, arguments: &[Argument<'_>]) -> Result<Option<Vec<Option<i64>>>, Failure>;
+
+    /// The table as the database has it.
+    async fn find_table(&mut self, table: &str) -> Result<Option<FoundTable>, Failure>;
+
+    /// Writes rows; none of them if it fails, once the caller has rolled back to its savepoint.
+    async fn write(&mut self, target: &Target, operation: Operation, rows: &RecordBatch) -> Result<(), Failure>;
+}

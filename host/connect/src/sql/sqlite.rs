@@ -1,0 +1,203 @@
+//! Sessions with SQLite.
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow_array::{Array, RecordBatch};
+use async_trait::async_trait;
+use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Connection, Row};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use super::Connector;
+use super::cells::Cells;
+use super::dialect::{self, Dialect};
+use super::session::{Argument, Failure, Operation, Session};
+use super::table::{FoundColumn, FoundTable, Target};
+
+/// Parameters that one statement may have.
+const MAX_PARAMETERS: usize = 32_766;
+/// The rows of one statement: few sizes, so that each is prepared once.
+const CHUNKS: [usize; 5] = [256, 64, 16, 4, 1];
+/// How long another process may hold the file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Opens sessions with one database file.
+#[derive(Debug)]
+pub(super) struct SqliteConnector {
+    options: SqliteConnectOptions,
+    /// Lanes of this process take turns here: SQLite's own way of waiting is to sleep and try again.
+    turn: Arc<Mutex<()>>,
+}
+
+impl SqliteConnector {
+    pub fn new(url: &str) -> Result<Self, sqlx::Error> {
+        let options = SqliteConnectOptions::from_str(url)?
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY_TIMEOUT)
+            .disable_statement_logging();
+        Ok(Self { options, turn: Arc::default() })
+    }
+}
+
+#[async_trait]
+impl Connector for SqliteConnector {
+    async fn connect(&self) -> Result<Box<dyn Session>, Failure> {
+        let connection = SqliteConnection::connect_with(&self.options).await.map_err(failure)?;
+        Ok(Box::new(SqliteSession { connection, turn: Arc::clone(&self.turn), held: None }))
+    }
+}
+
+struct SqliteSession {
+    connection: SqliteConnection,
+    turn: Arc<Mutex<()>>,
+    held: Option<OwnedMutexGuard<()>>,
+}
+
+/// Sorts errors by SQLite's primary result codes, <https://sqlite.org/rescode.html>.
+fn failure(error: sqlx::Error) -> Failure {
+    const ERROR: i32 = 1;
+    const PERMISSION: i32 = 3;
+    const TOO_BIG: i32 = 18;
+    const CONSTRAINT: i32 = 19;
+    const MISMATCH: i32 = 20;
+    let code = error.as_database_error().and_then(|error| error.code()?.parse::<i32>().ok());
+    let message = || error.as_database_error().map_or_else(String::new, |error| error.message().to_owned());
+    match code.map(|code| code & 0xff) {
+        Some(TOO_BIG | CONSTRAINT | MISMATCH) => Failure::Rows(message()),
+        Some(ERROR | PERMISSION) => Failure::Definition(message()),
+        _ => Failure::Unavailable(error),
+    }
+}
+
+fn bound(arguments: &[Argument<'_>]) -> Result<SqliteArguments, Failure> {
+    let mut bound = SqliteArguments::default();
+    for argument in arguments {
+        match argument {
+            Argument::Text(text) => bound.add(*text),
+            Argument::Integer(integer) => bound.add(*integer),
+        }
+        .map_err(sqlx::Error::Encode)?;
+    }
+    Ok(bound)
+}
+
+#[async_trait]
+impl Session for SqliteSession {
+    fn dialect(&self) -> &'static dyn Dialect {
+        &dialect::Sqlite
+    }
+
+    async fn begin(&mut self) -> Result<(), Failure> {
+        self.held = Some(Arc::clone(&self.turn).lock_owned().await);
+        // Immediate: a transaction that begins as a reader cannot wait for its turn to write.
+        self.run("BEGIN IMMEDIATE").await
+    }
+
+    async fn commit(&mut self) -> Result<(), Failure> {
+        let done = self.run("COMMIT").await;
+        self.held = None;
+        done
+    }
+
+    async fn roll_back(&mut self) -> Result<(), Failure> {
+        let done = self.run("ROLLBACK").await;
+        self.held = None;
+        done
+    }
+
+    async fn run(&mut self, sql: &str) -> Result<(), Failure> {
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.connection).await.map(drop).map_err(failure)
+    }
+
+    async fn execute(&mut self, sql: &str, arguments: &[Argument<'_>]) -> Result<u64, Failure> {
+        let query = sqlx::query_with(AssertSqlSafe(sql), bound(arguments)?);
+        let done = query.execute(&mut self.connection).await.map_err(failure)?;
+        Ok(done.rows_affected())
+    }
+
+    async fn integers(&mut self, sql: &str, arguments: &[Argument<'_>]) -> Result<Option<Vec<Option<i64>>>, Failure> {
+        let query = sqlx::query_with(AssertSqlSafe(sql), bound(arguments)?);
+        let Some(row) = query.fetch_optional(&mut self.connection).await.map_err(failure)? else { return Ok(None) };
+        Ok(Some((0..row.len()).map(|column| row.try_get(column)).collect::<Result<_, _>>()?))
+    }
+
+    async fn find_table(&mut self, table: &str) -> Result<Option<FoundTable>, Failure> {
+        let sql = "SELECT name, type, \"notnull\" AND dflt_value IS NULL, pk FROM pragma_table_info($1)";
+        let rows = sqlx::query(sql).bind(table).fetch_all(&mut self.connection).await.map_err(failure)?;
+        let mut found = FoundTable::default();
+        let mut primary_key = Vec::new();
+        for row in rows {
+            let name: String = row.try_get(0)?;
+            if row.try_get::<i64, _>(3)? > 0 {
+                primary_key.push(name.clone());
+            }
+            found.columns.push(FoundColumn { name, declared: row.try_get(1)?, required: row.try_get(2)? });
+        }
+        found.unique = self.unique_indexes(table).await?;
+        found.unique.push(primary_key);
+        Ok((!found.columns.is_empty()).then_some(found))
+    }
+
+    async fn write(&mut self, target: &Target, operation: Operation, rows: &RecordBatch) -> Result<(), Failure> {
+        let fields = match operation {
+            Operation::Put => target.fields.iter().collect(),
+            Operation::Delete => target.key_fields(),
+        };
+        let cells = fields.iter().zip(rows.columns()).map(|(field, column)| Cells::new(field, column));
+        let cells: Vec<Cells<'_>> = cells.collect::<Result<_, _>>()?;
+        let mut from = 0;
+        while from < rows.num_rows() {
+            let fits = |size: &usize| *size <= rows.num_rows() - from && size * cells.len() <= MAX_PARAMETERS;
+            let size = CHUNKS.into_iter().find(fits).unwrap_or(1);
+            let mut arguments = SqliteArguments::default();
+            arguments.reserve(size * cells.len(), 0);
+            for row in from..from + size {
+                for cells in &cells {
+                    bind(&mut arguments, cells, row)?;
+                }
+            }
+            let sql = dialect::Sqlite.write(target, operation, size);
+            let query = sqlx::query_with(AssertSqlSafe(sql), arguments);
+            query.execute(&mut self.connection).await.map_err(failure)?;
+            from += size;
+        }
+        Ok(())
+    }
+}
+
+impl SqliteSession {
+    /// The columns of each unique index that covers every row.
+    async fn unique_indexes(&mut self, table: &str) -> Result<Vec<Vec<String>>, Failure> {
+        let sql = "SELECT list.name, info.name FROM pragma_index_list($1) AS list, pragma_index_info(list.name) AS info
+            WHERE list.\"unique\" AND NOT list.partial AND info.name IS NOT NULL ORDER BY list.seq";
+        let rows = sqlx::query(sql).bind(table).fetch_all(&mut self.connection).await.map_err(failure)?;
+        let mut indexes: Vec<(String, Vec<String>)> = Vec::new();
+        for row in rows {
+            let (index, column): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+            match indexes.last_mut().filter(|(last, _)| *last == index) {
+                Some((_, columns)) => columns.push(column),
+                None => indexes.push((index, vec![column])),
+            }
+        }
+        Ok(indexes.into_iter().map(|(_, columns)| columns).collect())
+    }
+}
+
+fn bind(arguments: &mut SqliteArguments, cells: &Cells<'_>, row: usize) -> Result<(), Failure> {
+    let added = match cells {
+        Cells::Boolean(array) => arguments.add(array.is_valid(row).then(|| array.value(row))),
+        Cells::Int64(array) => arguments.add(array.is_valid(row).then(|| array.value(row))),
+        Cells::Bytes(array) => arguments.add(array.is_valid(row).then(|| array.value(row))),
+        Cells::Text(cells) => arguments.add(cells.text(row)?.map(|text| text.into_owned())),
+        // SQLite would store null instead.
+        Cells::Float64(array) if array.is_valid(row) && array.value(row).is_nan() => {
+            return Err(Failure::Rows("SQLite cannot hold NaN".to_owned()));
+        }
+        Cells::Float64(array) => arguments.add(array.is_valid(row).then(|| array.value(row))),
+    };
+    Ok(added.map_err(sqlx::Error::Encode)?)
+}

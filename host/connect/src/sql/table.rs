@@ -1,0 +1,140 @@
+//! The table that a sink writes: making it, and checking one that exists.
+
+use azenha_model::Field;
+use azenha_model::plan::{StoreOutput, WriteMode};
+
+use super::dialect::{Dialect, quote, quote_all};
+use super::session::{Failure, Session};
+
+/// What a sink writes.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub table: String,
+    pub fields: Vec<Field>,
+    /// Positions in `fields`.
+    pub key: Vec<usize>,
+    pub mode: WriteMode,
+}
+
+impl Target {
+    pub fn new(output: &StoreOutput) -> Self {
+        let fields = output.columns.iter().map(|column| column.field.clone()).collect();
+        Self { table: output.table.clone(), fields, key: output.key.clone(), mode: output.mode }
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.fields.iter().map(|field| field.name.as_str())
+    }
+
+    pub fn key_fields(&self) -> Vec<&Field> {
+        self.key.iter().map(|index| &self.fields[*index]).collect()
+    }
+
+    pub fn key_names(&self) -> impl Iterator<Item = &str> {
+        self.key.iter().map(|index| self.fields[*index].name.as_str())
+    }
+}
+
+/// A table as the database describes it.
+#[derive(Debug, Default)]
+pub(super) struct FoundTable {
+    pub columns: Vec<FoundColumn>,
+    /// The columns of each unique index, the primary key among them.
+    pub unique: Vec<Vec<String>>,
+}
+
+#[derive(Debug)]
+pub(super) struct FoundColumn {
+    pub name: String,
+    pub declared: String,
+    /// Neither null nor a default: whoever inserts must give a value.
+    pub required: bool,
+}
+
+/// Makes the table if it is missing, else checks it.
+pub(super) async fn prepare(session: &mut dyn Session, target: &Target) -> Result<(), Failure> {
+    let dialect = session.dialect();
+    match session.find_table(&target.table).await? {
+        None => session.run(&create_statement(dialect, target)).await,
+        Some(found) => {
+            let problems = problems(dialect, target, &found);
+            if problems.is_empty() { Ok(()) } else { Err(Failure::Definition(problems.join("\n"))) }
+        }
+    }
+}
+
+fn column_definition(dialect: &dyn Dialect, target: &Target, index: usize) -> String {
+    let field = &target.fields[index];
+    let not_null = if !field.nullable || target.key.contains(&index) { " NOT NULL" } else { "" };
+    format!("{} {}{not_null}", quote_all([field.name.as_str()]), dialect.column_type(field.data_type))
+}
+
+fn create_statement(dialect: &dyn Dialect, target: &Target) -> String {
+    let mut parts: Vec<String> =
+        (0..target.fields.len()).map(|index| column_definition(dialect, target, index)).collect();
+    let mut options = "";
+    if target.mode == WriteMode::Upsert {
+        parts.push(format!("PRIMARY KEY ({})", quote_all(target.key_names())));
+        options = dialect.table_options();
+    }
+    format!("CREATE TABLE {} ({}){options}", quote(&target.table), parts.join(", "))
+}
+
+/// Everything that does not fit: what was found, what is wanted, and what would be right.
+fn problems(dialect: &dyn Dialect, target: &Target, found: &FoundTable) -> Vec<String> {
+    let columns = (0..target.fields.len()).filter_map(|index| column_problem(dialect, target, index, found));
+    let unknown = found
+        .columns
+        .iter()
+        .filter(|column| column.required && !target.names().any(|name| dialect.same_name(name, &column.name)));
+    let unknown = unknown.map(|column| {
+        format!(
+            "column `{}` of table `{}` is NOT NULL without a default, but the sink does not write it; \
+             write it, or give it a default",
+            column.name, target.table
+        )
+    });
+    columns.chain(unknown).chain(key_problem(dialect, target, found)).collect()
+}
+
+fn column_problem(dialect: &dyn Dialect, target: &Target, index: usize, found: &FoundTable) -> Option<String> {
+    let (field, table) = (&target.fields[index], &target.table);
+    let Some(column) = found.columns.iter().find(|column| dialect.same_name(&column.name, &field.name)) else {
+        let definition = column_definition(dialect, target, index);
+        let definition = definition.strip_suffix(" NOT NULL").unwrap_or(&definition);
+        return Some(format!(
+            "table `{table}` has no column `{}` ({}): ALTER TABLE {} ADD COLUMN {definition}",
+            field.name,
+            field.data_type,
+            quote(table)
+        ));
+    };
+    if dialect.keeps(field.data_type, &column.declared) {
+        return None;
+    }
+    let wanted = dialect.column_type(field.data_type);
+    let advice = dialect.change_type(table, &field.name, &wanted);
+    let advice = advice.unwrap_or_else(|| format!("make the table anew: {}", create_statement(dialect, target)));
+    Some(format!(
+        "column `{}` of table `{table}` is declared `{}`, but the sink writes {}, which needs `{wanted}`: {advice}",
+        field.name, column.declared, field.data_type
+    ))
+}
+
+/// Upserts need the key to be unique in the table, too.
+fn key_problem(dialect: &dyn Dialect, target: &Target, found: &FoundTable) -> Option<String> {
+    let is_key = |columns: &Vec<String>| {
+        columns.len() == target.key.len()
+            && target.key_names().all(|key| columns.iter().any(|column| dialect.same_name(column, key)))
+    };
+    if target.mode == WriteMode::Append || found.unique.iter().any(is_key) {
+        return None;
+    }
+    let keys = quote_all(target.key_names());
+    Some(format!(
+        "the sink's key ({keys}) is not unique in table `{}`: CREATE UNIQUE INDEX {} ON {} ({keys})",
+        target.table,
+        quote_all([format!("{}_key", target.table.replace('.', "_")).as_str()]),
+        quote(&target.table)
+    ))
+}

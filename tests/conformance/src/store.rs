@@ -1,0 +1,370 @@
+//! What every [`Store`](azenha_engine::store::Store) promises.
+
+use std::sync::Arc;
+
+use arrow_array::{
+    ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, StringArray,
+    Time64MicrosecondArray, TimestampMicrosecondArray,
+};
+use azenha_engine::store::{StoreError, StoreRows};
+use azenha_model::plan::WriteMode;
+use azenha_model::{DataType, Field};
+use futures::future::join_all;
+
+use crate::store_helpers::*;
+
+/// Both are there after the commit.
+pub async fn rows_and_position_are_committed_together(fixture: &dyn StoreFixture) {
+    let output = simple("together");
+    let mut owner = prepared(fixture.store(), &output).await;
+    assert_eq!(owner.position(), None);
+    owner.commit(&[puts(0, &[(1, "a"), (2, "b")])], 2).await.unwrap();
+    assert_eq!(owner.position(), Some(2));
+    owner.commit(&[puts(2, &[(2, "B"), (3, "c")]), puts(4, &[(4, "d")])], 10).await.unwrap();
+    assert_eq!(owner.position(), Some(10));
+    assert_eq!(found(fixture, "together").await, ["1=a", "2=B", "3=c", "4=d"]);
+}
+
+/// A new owner starts where the last commit ended, each lane for itself.
+pub async fn a_lane_resumes_from_its_own_position(fixture: &dyn StoreFixture) {
+    let output = simple("resumed");
+    fixture.store().prepare(&output).await.unwrap();
+    for partition in [0, 1] {
+        let mut owner = fixture.store().open(&output, &lane(&output, partition, 0)).await.unwrap();
+        assert_eq!(owner.position(), None);
+        let next = 10 + u64::from(partition);
+        owner.commit(&[puts(next - 1, &[(i64::from(partition), "x")])], next).await.unwrap();
+    }
+    for partition in [0, 1] {
+        let owner = fixture.store().open(&output, &lane(&output, partition, 0)).await.unwrap();
+        assert_eq!(owner.position(), Some(10 + u64::from(partition)));
+    }
+}
+
+/// A lane whose input gives no rows still moves on.
+pub async fn a_commit_may_hold_only_a_position(fixture: &dyn StoreFixture) {
+    let output = simple("position_only");
+    let mut owner = prepared(fixture.store(), &output).await;
+    owner.commit(&[], 5).await.unwrap();
+    owner.commit(&[puts(5, &[])], 5).await.unwrap();
+    let owner = fixture.store().open(&output, &lane(&output, 0, 0)).await.unwrap();
+    assert_eq!(owner.position(), Some(5));
+    assert!(found(fixture, "position_only").await.is_empty());
+}
+
+/// A replay that begins too early is an error, not a second effect.
+pub async fn rows_below_the_position_are_not_written_again(fixture: &dyn StoreFixture) {
+    let output = output("replayed", &fields(), &[], WriteMode::Append);
+    let mut owner = prepared(fixture.store(), &output).await;
+    owner.commit(&[puts(0, &[(1, "a"), (2, "b")])], 2).await.unwrap();
+    for (rows, next) in [(puts(1, &[(2, "b"), (3, "c")]), 3), (puts(0, &[(1, "a")]), 1)] {
+        assert!(owner.commit(&[rows], next).await.is_err());
+    }
+    assert_eq!(found(fixture, "replayed").await, ["1=a", "2=b"]);
+    let mut owner = fixture.store().open(&output, &lane(&output, 0, 0)).await.unwrap();
+    assert_eq!(owner.position(), Some(2));
+    owner.commit(&[puts(2, &[(3, "c")])], 3).await.unwrap();
+    assert_eq!(found(fixture, "replayed").await, ["1=a", "2=b", "3=c"]);
+}
+
+/// Taking a lane ends the earlier owner's right to write.
+pub async fn an_older_owner_is_fenced(fixture: &dyn StoreFixture) {
+    let output = simple("fenced");
+    let mut first = prepared(fixture.store(), &output).await;
+    first.commit(&[puts(0, &[(1, "first")])], 1).await.unwrap();
+    let mut second = fixture.store().open(&output, &lane(&output, 0, 0)).await.unwrap();
+    for _ in 0..2 {
+        let error = first.commit(&[puts(1, &[(1, "stale")])], 2).await.unwrap_err();
+        assert!(matches!(error, StoreError::Fenced { partition: 0, .. }), "{error}");
+    }
+    second.commit(&[puts(1, &[(2, "second")])], 2).await.unwrap();
+    assert_eq!(found(fixture, "fenced").await, ["1=first", "2=second"]);
+}
+
+/// The expected offset guards beside the epoch.
+pub async fn a_position_that_somebody_moved_fences(fixture: &dyn StoreFixture) {
+    let output = simple("moved");
+    let mut owner = prepared(fixture.store(), &output).await;
+    owner.commit(&[puts(0, &[(1, "a")])], 1).await.unwrap();
+    fixture.run("UPDATE azenha_positions SET next_offset = 7 WHERE topic = 'topic-of-moved'").await;
+    let error = owner.commit(&[puts(1, &[(2, "b")])], 2).await.unwrap_err();
+    assert!(matches!(error, StoreError::Fenced { .. }), "{error}");
+    assert_eq!(found(fixture, "moved").await, ["1=a"]);
+}
+
+/// A deliberate re-run reads from its start and writes over the old rows; the old generation is fenced.
+pub async fn a_new_generation_starts_over_the_old_rows(fixture: &dyn StoreFixture) {
+    let output = simple("generations");
+    let mut old = prepared(fixture.store(), &output).await;
+    old.commit(&[puts(0, &[(1, "old"), (2, "old")])], 2).await.unwrap();
+    let mut new = fixture.store().open(&output, &lane(&output, 0, 1)).await.unwrap();
+    assert_eq!(new.position(), None);
+    new.commit(&[puts(0, &[(1, "new")])], 1).await.unwrap();
+    assert!(matches!(old.commit(&[], 3).await, Err(StoreError::Fenced { .. })));
+    assert!(matches!(fixture.store().open(&output, &lane(&output, 0, 0)).await, Err(StoreError::Fenced { .. })));
+    assert_eq!(fixture.store().open(&output, &lane(&output, 0, 1)).await.unwrap().position(), Some(1));
+    assert_eq!(found(fixture, "generations").await, ["1=new", "2=old"]);
+}
+
+/// Partitions of a topic share a table, and several hosts may make it.
+pub async fn lanes_write_to_one_table_at_once(fixture: &dyn StoreFixture) {
+    const COMMITS: u64 = 10;
+    let output = &simple("shared");
+    let lanes = (0..4).map(async |partition: u32| {
+        fixture.store().prepare(output).await.unwrap();
+        let mut owner = fixture.store().open(output, &lane(output, partition, 0)).await.unwrap();
+        for offset in 0..COMMITS {
+            let id = (u64::from(partition) * COMMITS + offset) as i64;
+            owner.commit(&[puts(offset, &[(id, "x")])], offset + 1).await.unwrap();
+        }
+    });
+    join_all(lanes).await;
+    assert_eq!(found(fixture, "shared").await.len() as u64, 4 * COMMITS);
+}
+
+/// A delete names its row by the key; one of a row that is not there does nothing.
+pub async fn deleted_rows_are_gone(fixture: &dyn StoreFixture) {
+    let output = simple("deleted");
+    let mut owner = prepared(fixture.store(), &output).await;
+    owner.commit(&[puts(0, &[(1, "a"), (2, "b"), (3, "c")])], 3).await.unwrap();
+    owner.commit(&[changes(3, &[(2, None), (4, Some("d")), (9, None)])], 6).await.unwrap();
+    assert_eq!(found(fixture, "deleted").await, ["1=a", "3=c", "4=d"]);
+}
+
+/// Within one commit, over its batches, whatever was done before.
+pub async fn of_rows_with_one_key_the_last_counts(fixture: &dyn StoreFixture) {
+    let output = simple("last");
+    let mut owner = prepared(fixture.store(), &output).await;
+    owner.commit(&[puts(0, &[(1, "old"), (4, "old")])], 2).await.unwrap();
+    let first = changes(2, &[(1, Some("a")), (2, Some("b")), (1, None), (3, None), (2, Some("c"))]);
+    let second = changes(7, &[(3, Some("d")), (2, None), (4, Some("e")), (2, Some("f"))]);
+    owner.commit(&[first, second], 11).await.unwrap();
+    assert_eq!(found(fixture, "last").await, ["2=f", "3=d", "4=e"]);
+}
+
+/// All columns of a key count, for upserts and for deletes.
+pub async fn a_key_may_have_several_columns(fixture: &dyn StoreFixture) {
+    let fields = [
+        Field::new("campaign", DataType::Text, false),
+        Field::new("start_time", DataType::Timestamp, false),
+        Field::new("clicks", DataType::Int64, true),
+    ];
+    let output = output("composite", &fields, &[0, 1], WriteMode::Upsert);
+    let rows = |first, campaigns: Vec<&str>, starts: Vec<i64>, clicks: Vec<Option<i64>>| {
+        let starts = TimestampMicrosecondArray::from(starts).with_timezone("UTC");
+        let columns: Vec<ArrayRef> =
+            vec![Arc::new(StringArray::from(campaigns)), Arc::new(starts), Arc::new(Int64Array::from(clicks))];
+        batch(&fields, columns, first)
+    };
+    let mut owner = prepared(fixture.store(), &output).await;
+    owner.commit(&[rows(0, vec!["a", "a", "b"], vec![0, 1, 0], vec![Some(1), Some(2), Some(3)])], 3).await.unwrap();
+    let deletes = Some(BooleanArray::from(vec![false, true]));
+    let second = StoreRows { deletes, ..rows(3, vec!["a", "a"], vec![0, 1], vec![Some(7), None]) };
+    owner.commit(&[second], 5).await.unwrap();
+    let clicks: Vec<_> = fixture.rows("composite", &fields).await.into_iter().map(|row| row[2].clone()).collect();
+    assert_eq!(clicks, [Some("7".to_owned()), Some("3".to_owned())]);
+}
+
+/// A set: a row that is there stays.
+pub async fn a_table_may_have_only_keys(fixture: &dyn StoreFixture) {
+    let output = output("keys_only", &fields()[..1], &[0], WriteMode::Upsert);
+    let rows = |first, ids: Vec<i64>| batch(&fields()[..1], vec![Arc::new(Int64Array::from(ids)) as ArrayRef], first);
+    let mut owner = prepared(fixture.store(), &output).await;
+    owner.commit(&[rows(0, vec![1, 2])], 2).await.unwrap();
+    owner.commit(&[rows(2, vec![2, 3])], 4).await.unwrap();
+    assert_eq!(fixture.rows("keys_only", &fields()[..1]).await.len(), 3);
+}
+
+/// A null is written, also over a value.
+pub async fn nulls_replace_values(fixture: &dyn StoreFixture) {
+    let output = simple("nulls");
+    let mut owner = prepared(fixture.store(), &output).await;
+    owner.commit(&[puts(0, &[(1, "a"), (2, "")])], 2).await.unwrap();
+    let null = StoreRows { deletes: None, ..changes(2, &[(1, None)]) };
+    owner.commit(&[null], 3).await.unwrap();
+    assert_eq!(found(fixture, "nulls").await, ["1=null", "2="]);
+}
+
+/// What goes in comes out, to the last digit.
+pub async fn every_type_keeps_its_extremes(fixture: &dyn StoreFixture) {
+    let types = [
+        ("id", DataType::Int64),
+        ("boolean", DataType::Boolean),
+        ("float64", DataType::Float64),
+        ("decimal", DataType::Decimal { scale: 2 }),
+        ("text", DataType::Text),
+        ("bytes", DataType::Bytes),
+        ("date", DataType::Date),
+        ("time", DataType::Time),
+        ("timestamp", DataType::Timestamp),
+        ("json", DataType::Json),
+    ];
+    let fields = types.map(|(name, data_type)| Field::new(name, data_type, name != "id"));
+    let decimals = vec![-10_i128.pow(38) + 1, -5, 10_i128.pow(38) - 1, 1250];
+    let decimals = Decimal128Array::from(decimals).with_precision_and_scale(38, 2).unwrap();
+    let timestamps = vec![-62_135_596_800_000_000, -1, 253_402_300_799_999_999, 1_700_000_000_000_000];
+    let json = vec!["{\"a\": [1, null]}", "123", "\"x\"", "null"];
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from(vec![i64::MIN, -1, 0, i64::MAX])),
+        Arc::new(BooleanArray::from(vec![true, false, true, false])),
+        Arc::new(Float64Array::from(vec![f64::MIN, f64::MIN_POSITIVE, f64::INFINITY, 0.1])),
+        Arc::new(decimals),
+        Arc::new(StringArray::from(vec!["", "1.0", "Ω 🦀 '\" \\", "null"])),
+        Arc::new(BinaryArray::from(vec![b"".as_slice(), &[0], &[255, 0, 128], b"text"])),
+        Arc::new(Date32Array::from(vec![-719_162, -1, 2_932_896, 0])),
+        Arc::new(Time64MicrosecondArray::from(vec![0, 1, 86_399_999_999, 43_200_000_000])),
+        Arc::new(TimestampMicrosecondArray::from(timestamps).with_timezone("UTC")),
+        Arc::new(StringArray::from(json)),
+    ];
+    let output = output("extremes", &fields, &[0], WriteMode::Upsert);
+    let mut owner = prepared(fixture.store(), &output).await;
+    owner.commit(&[batch(&fields, columns, 0)], 4).await.unwrap();
+    let wanted = [
+        "-9223372036854775808|1|-1.7976931348623157e308|-999999999999999999999999999999999999.99|||0001-01-01|\
+         00:00:00|0001-01-01 00:00:00|{\"a\": [1, null]}",
+        "-1|0|2.2250738585072014e-308|-0.05|1.0|00|1969-12-31|00:00:00.000001|1969-12-31 23:59:59.999999|123",
+        "0|1|inf|999999999999999999999999999999999999.99|Ω 🦀 '\" \\|ff0080|9999-12-31|23:59:59.999999|\
+         9999-12-31 23:59:59.999999|\"x\"",
+        "9223372036854775807|0|0.1|12.50|null|74657874|1970-01-01|12:00:00|2023-11-14 22:13:20|null",
+    ];
+    let found = fixture.rows("extremes", &fields).await;
+    let found: Vec<String> = found.into_iter().map(|row| row.map_text("|")).collect();
+    assert_eq!(found, wanted);
+}
+
+trait MapText {
+    fn map_text(self, separator: &str) -> String;
+}
+
+impl MapText for Vec<Option<String>> {
+    fn map_text(self, separator: &str) -> String {
+        let texts: Vec<String> = self.into_iter().map(|value| value.unwrap_or("NULL".to_owned())).collect();
+        texts.join(separator)
+    }
+}
+
+/// Timestamps that no database function reads are the row's fault, not the store's.
+pub async fn dates_beyond_the_calendar_are_refused_alone(fixture: &dyn StoreFixture) {
+    let fields = [Field::new("id", DataType::Int64, false), Field::new("at", DataType::Timestamp, true)];
+    let at = TimestampMicrosecondArray::from(vec![0, i64::MIN, 1, i64::MAX]).with_timezone("UTC");
+    let rows = batch(&fields, vec![Arc::new(Int64Array::from(vec![1, 2, 3, 4])), Arc::new(at)], 0);
+    let output = output("calendar", &fields, &[0], WriteMode::Upsert);
+    let mut owner = prepared(fixture.store(), &output).await;
+    let StoreError::Refused(refused) = owner.commit(&[rows], 4).await.unwrap_err() else { panic!("not refused") };
+    let places: Vec<_> = refused.iter().map(|row| (row.batch, row.row)).collect();
+    assert_eq!(places, [(0, 1), (0, 3)]);
+    assert!(refused[0].reason.contains("years 1 to 9999"), "{}", refused[0].reason);
+}
+
+/// The guilty rows are told by batch and row, and without them the commit can be done.
+pub async fn poison_rows_are_refused_alone_and_nothing_else_is_written(fixture: &dyn StoreFixture) {
+    let output = simple("poison");
+    fixture.run("CREATE TABLE poison (id BIGINT NOT NULL PRIMARY KEY, name TEXT CHECK (name <> 'poison'))").await;
+    let mut owner = prepared(fixture.store(), &output).await;
+    owner.commit(&[puts(0, &[(500, "before")])], 1).await.unwrap();
+    let healthy: Vec<(i64, &str)> = (0..300).map(|id| (id, "healthy")).collect();
+    let mut sick = healthy.clone();
+    (sick[7].1, sick[299].1) = ("poison", "poison");
+    let rows = [puts(1, &[(1000, "first"), (1001, "poison")]), puts(3, &sick)];
+    for _ in 0..2 {
+        let StoreError::Refused(refused) = owner.commit(&rows, 400).await.unwrap_err() else { panic!("not refused") };
+        let places: Vec<_> = refused.iter().map(|row| (row.batch, row.row)).collect();
+        assert_eq!(places, [(0, 1), (1, 7), (1, 299)]);
+        assert!(refused.iter().all(|row| row.reason.to_lowercase().contains("check")), "{}", refused[0].reason);
+        assert_eq!(owner.position(), Some(1));
+        assert_eq!(found(fixture, "poison").await, ["500=before"]);
+    }
+    owner.commit(&[puts(1, &[(1000, "first")]), puts(3, &healthy)], 400).await.unwrap();
+    assert_eq!(found(fixture, "poison").await.len(), 302);
+    assert_eq!(owner.position(), Some(400));
+}
+
+/// Equal rows are two rows, and deletes are refused.
+pub async fn an_appending_sink_adds_every_row(fixture: &dyn StoreFixture) {
+    let output = output("appended", &fields(), &[], WriteMode::Append);
+    let mut owner = prepared(fixture.store(), &output).await;
+    owner.commit(&[puts(0, &[(1, "a"), (1, "a")]), puts(2, &[(1, "a")])], 3).await.unwrap();
+    assert_eq!(found(fixture, "appended").await, ["1=a", "1=a", "1=a"]);
+    let error = owner.commit(&[changes(3, &[(2, Some("b")), (1, None)])], 5).await.unwrap_err();
+    let StoreError::Refused(refused) = error else { panic!("{error}") };
+    assert_eq!((refused.len(), refused[0].row), (1, 1));
+    assert_eq!(found(fixture, "appended").await.len(), 3);
+}
+
+/// More rows than fit one statement of any database.
+pub async fn many_rows_are_written_in_one_commit(fixture: &dyn StoreFixture) {
+    let output = simple("many");
+    let mut owner = prepared(fixture.store(), &output).await;
+    let rows: Vec<(i64, &str)> = (0..20_011).map(|id| (id, "x")).collect();
+    owner.commit(&[puts(0, &rows)], 20_011).await.unwrap();
+    let deletes: Vec<(i64, Option<&str>)> = (0..20_000).map(|id| (id, None)).collect();
+    owner.commit(&[changes(20_011, &deletes)], 50_000).await.unwrap();
+    assert_eq!(found(fixture, "many").await.len(), 11);
+}
+
+/// Preparing may be repeated; a table may have more columns, in another order.
+pub async fn a_table_that_exists_and_fits_is_used(fixture: &dyn StoreFixture) {
+    fixture.run("CREATE TABLE fits (remark TEXT, name TEXT, id BIGINT NOT NULL, CHECK (id < 1000))").await;
+    fixture.run("CREATE UNIQUE INDEX fits_key ON fits (id)").await;
+    let output = simple("fits");
+    fixture.store().prepare(&output).await.unwrap();
+    let mut owner = prepared(fixture.store(), &output).await;
+    owner.commit(&[puts(0, &[(1, "a"), (2, "b")])], 2).await.unwrap();
+    owner.commit(&[changes(2, &[(1, None), (2, Some("c"))])], 4).await.unwrap();
+    assert_eq!(found(fixture, "fits").await, ["2=c"]);
+}
+
+async fn definition_error(fixture: &dyn StoreFixture, table: &str) -> String {
+    match fixture.store().prepare(&simple(table)).await {
+        Err(StoreError::Definition(message)) => message,
+        other => panic!("no error of definition: {other:?}"),
+    }
+}
+
+/// With the statement that adds it.
+pub async fn a_missing_column_is_named(fixture: &dyn StoreFixture) {
+    fixture.run("CREATE TABLE lacks (id BIGINT NOT NULL PRIMARY KEY)").await;
+    let message = definition_error(fixture, "lacks").await;
+    assert!(message.contains("no column `name`"), "{message}");
+    assert!(message.to_lowercase().contains("alter table \"lacks\" add column \"name\" text"), "{message}");
+}
+
+/// With what was found, what is wanted, and the way there.
+pub async fn a_wrong_type_is_named(fixture: &dyn StoreFixture) {
+    fixture.run("CREATE TABLE mistyped (id BIGINT NOT NULL PRIMARY KEY, name DATE)").await;
+    let message = definition_error(fixture, "mistyped").await.to_lowercase();
+    assert!(message.contains("column `name` of table `mistyped` is declared `date`"), "{message}");
+    assert!(message.contains("needs `text`"), "{message}");
+    assert!(message.contains("alter table") || message.contains("create table"), "{message}");
+}
+
+/// An upsert needs a unique key; a unique index over more or fewer columns is none.
+pub async fn a_key_that_is_not_unique_is_named(fixture: &dyn StoreFixture) {
+    fixture.run("CREATE TABLE twice (id BIGINT NOT NULL, name TEXT, UNIQUE (id, name))").await;
+    let message = definition_error(fixture, "twice").await;
+    assert!(message.contains("key (\"id\") is not unique"), "{message}");
+    assert!(message.contains("CREATE UNIQUE INDEX \"twice_key\" ON \"twice\" (\"id\")"), "{message}");
+}
+
+/// Every insert would fail.
+pub async fn a_column_that_nobody_fills_is_named(fixture: &dyn StoreFixture) {
+    fixture.run("CREATE TABLE unfilled (id BIGINT NOT NULL PRIMARY KEY, name TEXT, must TEXT NOT NULL)").await;
+    let message = definition_error(fixture, "unfilled").await;
+    assert!(message.contains("column `must` of table `unfilled`"), "{message}");
+}
+
+/// Lanes live on threads with runtimes of their own, which need neither timers nor I/O.
+pub async fn a_store_can_be_used_from_another_runtime(fixture: &dyn StoreFixture) {
+    let output = simple("elsewhere");
+    fixture.store().prepare(&output).await.unwrap();
+    let use_it = async {
+        let mut owner = fixture.store().open(&output, &lane(&output, 0, 0)).await.unwrap();
+        owner.commit(&[puts(0, &[(1, "a")])], 1).await.unwrap();
+    };
+    // Blocks this thread, not the runtime that does the store's I/O.
+    std::thread::scope(|scope| {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        scope.spawn(move || runtime.block_on(use_it)).join().unwrap();
+    });
+    assert_eq!(found(fixture, "elsewhere").await, ["1=a"]);
+}
