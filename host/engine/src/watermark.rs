@@ -53,8 +53,8 @@ pub enum Progress {
 
 /// The watermark of a receiver: the lowest of its senders that are not idle.
 ///
-/// A sender that was never heard of holds everything back: each reports when it starts, an empty one
-/// that it is idle, so that a host that starts its lanes one after the other closes nothing too early.
+/// A sender that was never heard of holds everything back, until it has been without records for long
+/// enough to call itself idle: a host that starts its lanes one after the other closes nothing too early.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceiverWatermark {
     senders: BTreeMap<u32, Progress>,

@@ -153,7 +153,8 @@ mod tests {
 
     fn placed(appends: &[Append]) -> Vec<(u32, String)> {
         let place = |append: &Append| {
-            let values = append.records.values.iter().flatten().map(|value| String::from_utf8_lossy(value).into_owned());
+            let values =
+                append.records.values.iter().flatten().map(|value| String::from_utf8_lossy(value).into_owned());
             values.map(|value| (append.partition, value)).collect::<Vec<_>>()
         };
         let mut placed: Vec<_> = appends.iter().flat_map(place).collect();

@@ -15,7 +15,8 @@ use sqlx::{AssertSqlSafe, Row};
 pub fn tasks(tasks: &[TaskStatus]) -> Table {
     let mut table = table(["task", "reads", "records", "rows out", "dead letters"].map(str::to_owned));
     for task in tasks {
-        let sum = |counter: fn(&Counters) -> u64| -> u64 { task.lanes.iter().map(|lane| counter(&lane.counters)).sum() };
+        let sum =
+            |counter: fn(&Counters) -> u64| -> u64 { task.lanes.iter().map(|lane| counter(&lane.counters)).sum() };
         table.add_row([
             task.task.clone(),
             task.input.clone(),
@@ -50,7 +51,8 @@ impl SinkTable {
         if !url.starts_with("sqlite:") {
             return Ok(None);
         }
-        let options: SqliteConnectOptions = url.parse().with_context(|| format!("connection `{}`", output.connection))?;
+        let options: SqliteConnectOptions =
+            url.parse().with_context(|| format!("connection `{}`", output.connection))?;
         let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options.read_only(true)).await?;
         Ok(Some(Self { output: output.clone(), pool }))
     }

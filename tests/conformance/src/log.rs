@@ -44,7 +44,7 @@ pub async fn an_append_covers_several_topics_and_partitions(log: &dyn Log) {
 /// A tombstone is no empty value, and no key is no empty key.
 pub async fn nulls_and_empty_keys_and_values_stay_apart(log: &dyn Log) {
     topic(log, "nulls", 1).await;
-    let wanted: Vec<(Option<&[u8]>, Option<&[u8]>)> = vec![
+    let wanted: Vec<Pair<'_>> = vec![
         (None, None),
         (None, Some(b"")),
         (Some(b""), None),

@@ -41,8 +41,11 @@ pub fn values<V: AsRef<[u8]>>(values: &[V]) -> Records {
     Records::unkeyed(BinaryArray::from_iter_values(values), TIMESTAMP)
 }
 
+/// A key and a value.
+pub type Pair<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+
 /// Records with these keys and values.
-pub fn pairs(pairs: &[(Option<&[u8]>, Option<&[u8]>)]) -> Records {
+pub fn pairs(pairs: &[Pair<'_>]) -> Records {
     Records {
         timestamps: vec![TIMESTAMP; pairs.len()],
         keys: pairs.iter().map(|pair| pair.0).collect(),

@@ -228,19 +228,13 @@ pub async fn every_type_keeps_its_extremes(fixture: &dyn StoreFixture) {
         "9223372036854775807|0|0.1|12.50|null|74657874|1970-01-01|12:00:00|2023-11-14 22:13:20|null",
     ];
     let found = fixture.rows("extremes", &fields).await;
-    let found: Vec<String> = found.into_iter().map(|row| row.map_text("|")).collect();
+    let found: Vec<String> = found.into_iter().map(joined).collect();
     assert_eq!(found, wanted);
 }
 
-trait MapText {
-    fn map_text(self, separator: &str) -> String;
-}
-
-impl MapText for Vec<Option<String>> {
-    fn map_text(self, separator: &str) -> String {
-        let texts: Vec<String> = self.into_iter().map(|value| value.unwrap_or("NULL".to_owned())).collect();
-        texts.join(separator)
-    }
+fn joined(row: Vec<Option<String>>) -> String {
+    let texts: Vec<String> = row.into_iter().map(|value| value.unwrap_or("NULL".to_owned())).collect();
+    texts.join("|")
 }
 
 /// Timestamps that no database function reads are the row's fault, not the store's.

@@ -68,7 +68,7 @@ async fn the_table_holds_timestamps_and_only_the_columns_that_the_pipeline_names
         names,
         [
             ("campaign_id", "TEXT", 1),
-            ("click_count", "INTEGER", 0),
+            ("click_count", "BIGINT", 0),
             ("end_time", "TIMESTAMP", 0),
             ("start_time", "TIMESTAMP", 1)
         ]

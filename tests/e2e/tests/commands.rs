@@ -138,7 +138,7 @@ fn topics_can_be_listed_and_read() -> Result<()> {
     let rest = fed.azenha.succeed(["topic", "read", "clicks_in", "--from", "20", "--data", &data])?;
     assert_eq!(rest.stdout.lines().count(), 5, "{}", rest.stdout);
     let missing = fed.azenha.run(["topic", "read", "nothing", "--data", &data])?;
-    assert_eq!(missing.status.code(), Some(1));
+    assert_eq!(missing.status.code(), Some(2), "wrong usage");
     assert!(missing.stderr.contains("nothing"), "{}", missing.stderr);
     Ok(())
 }
@@ -149,7 +149,7 @@ fn a_new_plugin_builds_and_passes_its_tests_at_once() -> Result<()> {
     for (name, kind) in [("fresh-transform", None), ("fresh-count", Some("--aggregate"))] {
         let folder = azenha.path(name);
         let mut arguments = vec!["plugin".to_owned(), "new".to_owned(), name.to_owned()];
-        arguments.extend(["--path".to_owned(), folder.display().to_string()]);
+        arguments.extend(["--path".to_owned(), azenha.path("").display().to_string()]);
         arguments.extend(kind.map(str::to_owned));
         azenha.succeed(arguments)?;
         let tested = azenha.succeed(["plugin", "test", &folder.display().to_string()])?;

@@ -15,11 +15,10 @@ use azenha_model::{Fetched, Offset, Records};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
-use self::batch::Batch;
 use self::catalog::{Catalog, Partition};
 use self::lock::DirectoryLock;
 use self::reader::Readers;
-use self::writer::{Claim, Request, Write, Writer};
+use self::writer::{Claim, Encoded, Request, Write, Writer};
 
 mod batch;
 mod catalog;
@@ -166,12 +165,12 @@ fn storage(what: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync
 }
 
 /// Looks up the partitions and encodes the records.
-fn encode(catalog: &Catalog, appends: &[Append]) -> Result<Vec<(Arc<Partition>, Vec<Batch>)>, LogError> {
+fn encode(catalog: &Catalog, appends: &[Append]) -> Result<Vec<Encoded>, LogError> {
     let encode_one = |append: &Append| {
         let partition = catalog.partition(&append.topic, append.partition)?;
         let batches = batch::encode(&append.records)
             .map_err(|error| storage(&format!("appending to {}/{}", append.topic, append.partition), error))?;
-        Ok((partition, batches))
+        Ok(Encoded { partition, batches })
     };
     appends.iter().map(encode_one).collect()
 }

@@ -32,10 +32,16 @@ pub(super) enum Request {
     Close { reply: Reply<()> },
 }
 
+/// Batches for a partition.
+pub(super) struct Encoded {
+    pub partition: Arc<Partition>,
+    pub batches: Vec<Batch>,
+}
+
 /// Batches to append, and the lane on whose behalf.
 pub(super) struct Write {
     pub claim: Option<Claim>,
-    pub appends: Vec<(Arc<Partition>, Vec<Batch>)>,
+    pub appends: Vec<Encoded>,
     pub reply: Reply<()>,
 }
 
@@ -48,7 +54,7 @@ pub(super) struct Claim {
 
 impl Write {
     fn bytes(&self) -> usize {
-        self.appends.iter().flat_map(|(_, batches)| batches).map(|batch| batch.blob.len()).sum()
+        self.appends.iter().flat_map(|append| &append.batches).map(|batch| batch.blob.len()).sum()
     }
 }
 
@@ -137,7 +143,7 @@ impl Writer {
         let mut ends = HashMap::new();
         sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut self.connection).await?;
         for write in writes {
-            for (partition, batches) in &mut write.appends {
+            for Encoded { partition, batches } in &mut write.appends {
                 let end = ends.entry(partition.id).or_insert_with(|| partition.bounds.borrow().end);
                 for batch in batches.drain(..) {
                     let records = batch.records;
@@ -181,7 +187,7 @@ impl Writer {
     /// Makes visible what was committed, wakes readers, and tells the callers.
     fn publish(&self, writes: Vec<Write>, ends: &HashMap<i64, Offset>) {
         for write in writes {
-            for (partition, _) in &write.appends {
+            for Encoded { partition, .. } in &write.appends {
                 if let Some(end) = ends.get(&partition.id) {
                     partition.bounds.send_if_modified(|bounds| std::mem::replace(&mut bounds.end, *end) != *end);
                 }

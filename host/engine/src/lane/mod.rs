@@ -281,14 +281,13 @@ impl Lane {
         self.waiting_since.get_or_insert(self.context.clock.elapsed());
     }
 
-    /// A partition at its end without records for a while holds no window open. One that never had a record
-    /// is idle at once.
+    /// A partition at its end without records for a while holds no window open. That goes for one that never
+    /// had a record too: its first may be on the way, and must not find its windows closed.
     fn notice_idleness(&mut self) {
         let Input::Stream(stream) = &self.context.task().input else { return };
-        let (Some(event_time), Some(watermark)) = (stream.event_time, self.intake.watermark()) else { return };
-        let never = watermark.highest() == NO_TIME;
+        let (Some(event_time), Some(_)) = (stream.event_time, self.intake.watermark()) else { return };
         let quiet = self.context.clock.elapsed().saturating_sub(self.last_record);
-        if !self.idle && (never || quiet.as_micros() as i64 >= event_time.idle_after) {
+        if !self.idle && quiet.as_micros() as i64 >= event_time.idle_after {
             self.idle = true;
             self.wait_for_commit();
         }
@@ -298,6 +297,8 @@ impl Lane {
         let window = self.context.task().end.aggregation().and_then(|aggregation| aggregation.window);
         if let (Some(window), Some(watermark)) = (window, self.intake.watermark()) {
             pass_windows(watermark, window);
+            // Without a row there is nothing to close here, and nothing to hold the others back for.
+            self.idle |= watermark.highest() == NO_TIME;
         }
         self.wait_for_commit();
         self.answers.push(answer);

@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn failures_are_counted_over_batches_until_a_row_goes_through() {
         let mut guard = guard();
-        let mut fail = |guard: &mut Guard| in_parts(1, guard, |_| Err::<(), _>(failure(FailureKind::Trap)));
+        let fail = |guard: &mut Guard| in_parts(1, guard, |_| Err::<(), _>(failure(FailureKind::Trap)));
         for _ in 0..99 {
             assert!(fail(&mut guard).is_ok());
         }

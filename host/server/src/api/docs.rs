@@ -9,11 +9,7 @@ use super::{health, metrics, pipelines, tap, topics};
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Azenha", description = "What runs on this host and how it does, records in, live rows out."),
-    paths(
-        health::live, health::ready, metrics::metrics,
-        pipelines::list, pipelines::show, tap::tap,
-        topics::append,
-    )
+    paths(health::live, health::ready, metrics::metrics, pipelines::list, pipelines::show, tap::tap, topics::append,)
 )]
 struct Description;
 

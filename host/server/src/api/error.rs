@@ -67,7 +67,9 @@ impl From<BytesRejection> for ApiError {
     fn from(rejection: BytesRejection) -> Self {
         let error = Self::new(rejection.status(), rejection.body_text());
         match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => error.help("a body has at most 8 MiB: send the records in several requests"),
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                error.help("a body has at most 8 MiB: send the records in several requests")
+            }
             _ => error,
         }
     }

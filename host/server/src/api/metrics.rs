@@ -91,7 +91,9 @@ const COUNTERS: [Named; 7] = [
     ("rows_written", "Rows written to topics or stores", |counters| &counters.rows_out),
     ("dead_letters", "Rows refused and written to the dead letters", |counters| &counters.dead_letters),
     ("late", "Those of them that came too late for their windows", |counters| &counters.late),
-    ("plugin_failures", "Plugin calls that failed: traps, time-outs, errors, broken output", |counters| &counters.failures),
+    ("plugin_failures", "Plugin calls that failed: traps, time-outs, errors, broken output", |counters| {
+        &counters.failures
+    }),
 ];
 
 impl Lanes {

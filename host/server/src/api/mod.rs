@@ -66,7 +66,8 @@ impl Listener {
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
-        let task = tokio::spawn(async move { axum::serve(listener, router(host)).with_graceful_shutdown(stopped).await });
+        let task =
+            tokio::spawn(async move { axum::serve(listener, router(host)).with_graceful_shutdown(stopped).await });
         Ok(Server { address, stop, task })
     }
 }

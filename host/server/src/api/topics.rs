@@ -114,7 +114,9 @@ mod tests {
 
     #[test]
     fn a_body_that_is_not_what_it_claims_is_refused() {
-        for (content_type, body) in [("application/json", "{}"), ("application/json", "[1,"), ("", "[]"), ("text/csv", "a")] {
+        for (content_type, body) in
+            [("application/json", "{}"), ("application/json", "[1,"), ("", "[]"), ("text/csv", "a")]
+        {
             assert!(records(content_type, body.as_bytes()).is_err(), "{content_type} {body}");
         }
     }

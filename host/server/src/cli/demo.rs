@@ -125,10 +125,9 @@ async fn show_live(host: &Host) -> Result<()> {
     }
     let rate = u32::try_from(records / SHOW_SECONDS).unwrap_or(u32::MAX).max(1);
     let (pace, fed) = (Pace::new(Some(rate)), Fed::default());
-    tokio::try_join!(
-        feed_all(host, &samples, &pace, &fed),
-        async { refresh(&Screen::new(records)?, &tables(host).await?, &fed).await }
-    )?;
+    tokio::try_join!(feed_all(host, &samples, &pace, &fed), async {
+        refresh(&Screen::new(records)?, &tables(host).await?, &fed).await
+    })?;
     Ok(())
 }
 

@@ -126,7 +126,8 @@ fn chosen(plugins: &[String]) -> Result<Vec<PluginCrate>> {
         let by_name = workspace.iter().find(|plugin| plugin.name == *name).cloned();
         by_name.or_else(|| PluginCrate::at(Path::new(name))).ok_or_else(|| {
             let known: Vec<&str> = workspace.iter().map(|plugin| plugin.name.as_str()).collect();
-            Usage(format!("`{name}` is neither a plugin of this workspace ({}) nor a crate's folder", known.join(", "))).into()
+            Usage(format!("`{name}` is neither a plugin of this workspace ({}) nor a crate's folder", known.join(", ")))
+                .into()
         })
     };
     plugins.iter().map(choose).collect()

@@ -139,9 +139,8 @@ fn assign(host: &Host, inputs: &[Input]) -> Result<Assigned> {
     let mut assigned = Assigned::new();
     for Input { source, file } in inputs {
         let source = find_source(host, source)?;
-        let same = |(other, _): &&mut (SourceTopic, _)| {
-            (&other.pipeline, &other.source) == (&source.pipeline, &source.source)
-        };
+        let same =
+            |(other, _): &&mut (SourceTopic, _)| (&other.pipeline, &other.source) == (&source.pipeline, &source.source);
         match assigned.iter_mut().find(same) {
             Some((_, files)) => files.push(file.clone()),
             None => assigned.push((source.clone(), vec![file.clone()])),

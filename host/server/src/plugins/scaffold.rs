@@ -57,7 +57,8 @@ pub fn scaffold(name: &str, kind: Kind, parent: Option<&Path>) -> Result<PathBuf
     fs::create_dir_all(folder.join("src"))?;
     fs::create_dir_all(folder.join("cases"))?;
     let member = workspace.is_some_and(|workspace| is_same(&parent, &workspace.join("plugins")));
-    let manifest = if member { MEMBER_MANIFEST.to_owned() } else { STANDALONE_MANIFEST.replace("SDK", &sdk(workspace)) };
+    let manifest =
+        if member { MEMBER_MANIFEST.to_owned() } else { STANDALONE_MANIFEST.replace("SDK", &sdk(workspace)) };
     let template = if kind == Kind::Transform { TRANSFORM } else { AGGREGATE };
     for (file, content) in [
         ("Cargo.toml", manifest.as_str()),

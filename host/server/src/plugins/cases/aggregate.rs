@@ -46,7 +46,10 @@ struct Groups {
 impl Groups {
     fn of(case: &Case, fields: &[Field], input: &RecordBatch) -> Result<Self> {
         let find = |name: &String| {
-            fields.iter().position(|field| field.name == *name).with_context(|| format!("the key `{name}` is no column"))
+            fields
+                .iter()
+                .position(|field| field.name == *name)
+                .with_context(|| format!("the key `{name}` is no column"))
         };
         let columns = case.keys.iter().map(find).collect::<Result<Vec<usize>>>()?;
         let fields: Vec<Field> = columns.iter().map(|column| fields[*column].clone()).collect();

@@ -38,11 +38,8 @@ pub fn batch(fields: &[Field], rows: &[JsonRow]) -> Result<RecordBatch> {
 
 /// The rows of columns.
 pub fn json_rows(fields: &[Field], arrays: &[ArrayRef], rows: usize) -> Result<Vec<Value>> {
-    let column = |(input, field): (usize, &Field)| OutputColumn {
-        input,
-        field: field.clone(),
-        time_format: TimeFormat::Micros,
-    };
+    let column =
+        |(input, field): (usize, &Field)| OutputColumn { input, field: field.clone(), time_format: TimeFormat::Micros };
     let columns: Vec<OutputColumn> = fields.iter().enumerate().map(column).collect();
     let (_, values) = JsonEncoder::new(&columns, &[]).encode(arrays, rows, None);
     let row = |value: Option<&[u8]>| {

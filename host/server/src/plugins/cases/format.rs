@@ -103,7 +103,8 @@ impl Outcome {
     /// The plugin has no plan for `fields`, because of these problems.
     pub fn of_problems(problems: Vec<Problem>, fields: &[Field]) -> Self {
         let name = |index: usize| fields[index].name.clone();
-        let problem = |Problem { message, config_path, input }| CaseProblem { message, config_path, input: input.map(name) };
+        let problem =
+            |Problem { message, config_path, input }| CaseProblem { message, config_path, input: input.map(name) };
         Self { problems: problems.into_iter().map(problem).collect(), ..Self::default() }
     }
 

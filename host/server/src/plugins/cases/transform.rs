@@ -3,8 +3,8 @@
 use anyhow::Result;
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_select::take::take;
-use azenha_model::plugin::{Given, Outlet};
 use azenha_model::Field;
+use azenha_model::plugin::{Given, Outlet};
 use azenha_sandbox::{Emitted, OpenError, Plugin};
 use serde_json::{Map, Value};
 
