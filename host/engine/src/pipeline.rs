@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
-use azenha_model::plan::{Emit, Input, Plan};
-use azenha_model::plan::End as EndPlan;
+use azenha_model::plan::{Emit, End as EndPlan, Input, Plan, Window};
 use tokio::runtime::Handle;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
@@ -12,9 +12,10 @@ use crate::clock::Clock;
 use crate::error::EngineError;
 use crate::lane::{self, Command};
 use crate::log::{Bounds, Log};
-use crate::status::{LaneState, LaneStatus, TaskStatus};
+use crate::status::{LaneState, LaneStatus, NO_TIME, TaskStatus};
 use crate::tap::{Tap, Taps};
 use crate::task::{EngineOptions, Program, TaskContext};
+use crate::window::Assign;
 use crate::worker::Workers;
 
 /// Runs programs over one log. Clones share everything.
@@ -63,7 +64,8 @@ impl Engine {
             running.push(self.start_task(&context)?);
         }
         let (tasks, commands) = running.into_iter().unzip();
-        let shared = Shared { program, log: Arc::clone(&self.log), taps, tasks, commands, _workers: self.workers.clone() };
+        let shared =
+            Shared { program, log: Arc::clone(&self.log), taps, tasks, commands, _workers: self.workers.clone() };
         Ok(Pipeline(Arc::new(shared)))
     }
 
@@ -136,10 +138,10 @@ impl Pipeline {
         for (index, status) in self.0.tasks.iter().enumerate() {
             self.catch_up(status).await?;
             let task = &self.plan().tasks[index];
-            let gives_at_end = task.end.aggregation().is_some_and(|aggregation| aggregation.emit == Emit::Final);
-            if gives_at_end && matches!(task.input, Input::Stream(_)) {
-                self.close_windows(index).await?;
-                drained.closed_windows = true;
+            let reads_rows = matches!(task.input, Input::Stream(_));
+            let ending = task.end.aggregation().filter(|aggregation| reads_rows && aggregation.emit == Emit::Final);
+            if let Some(window) = ending.and_then(|aggregation| aggregation.window) {
+                drained.closed_windows |= self.close_windows(index, window).await?;
             }
         }
         Ok(drained)
@@ -154,12 +156,18 @@ impl Pipeline {
         Ok(())
     }
 
-    async fn close_windows(&self, index: usize) -> Result<(), EngineError> {
+    /// Closes every window that a row of any lane can have opened; says whether there was a row.
+    async fn close_windows(&self, index: usize, window: Window) -> Result<bool, EngineError> {
         let status = &self.0.tasks[index];
+        let highest = status.lanes.iter().map(|lane| lane.event_time.load(Relaxed)).max().unwrap_or(NO_TIME);
+        if highest == NO_TIME {
+            return Ok(false);
+        }
+        let until = highest.saturating_add(window.reach());
         let ask = |commands: &Commands| {
             let (answer, answered) = oneshot::channel();
             // A lane that has ended drops the answer.
-            let _ = commands.send(Command::CloseWindows(answer));
+            let _ = commands.send(Command::CloseWindows(until, answer));
             answered
         };
         let asked: Vec<_> = self.0.commands[index].iter().map(ask).collect();
@@ -168,7 +176,7 @@ impl Pipeline {
                 return Err(failure(status, lane, "its windows were not closed".to_owned()));
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Asks every lane to commit what it has processed and to end, and waits until they have.

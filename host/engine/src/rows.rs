@@ -64,7 +64,11 @@ impl Rows {
     /// Rows `from..from + length`, sharing memory with these.
     pub fn slice(&self, from: usize, length: usize) -> Self {
         Self {
-            columns: self.columns.iter().map(|column| column.as_ref().map(|column| column.slice(from, length))).collect(),
+            columns: self
+                .columns
+                .iter()
+                .map(|column| column.as_ref().map(|column| column.slice(from, length)))
+                .collect(),
             origin: self.origin.slice(from, length),
             deletes: self.deletes.as_ref().map(|deletes| deletes.slice(from, length)),
         }

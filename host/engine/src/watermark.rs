@@ -9,13 +9,15 @@ use crate::status::NO_TIME;
 pub struct SourceWatermark {
     highest: i64,
     lateness: i64,
+    /// Where an earlier run, or the end of a finite one, has brought it at least.
+    reached: i64,
 }
 
 impl SourceWatermark {
-    /// A watermark that goes on from the highest event time of an earlier run, in microseconds, or [`NO_TIME`];
-    /// `lateness` in microseconds.
-    pub fn resumed(highest: i64, lateness: i64) -> Self {
-        Self { highest, lateness }
+    /// A watermark that goes on from an earlier run: the highest event time seen and the watermark reached, in
+    /// microseconds, or [`NO_TIME`]; `lateness` in microseconds.
+    pub fn resumed(highest: i64, reached: i64, lateness: i64) -> Self {
+        Self { highest, lateness, reached }
     }
 
     /// The highest event time seen, in microseconds, or [`NO_TIME`].
@@ -25,7 +27,8 @@ impl SourceWatermark {
 
     /// The watermark in microseconds, or [`NO_TIME`]: nothing older is waited for.
     pub fn value(self) -> i64 {
-        if self.highest == NO_TIME { NO_TIME } else { self.highest.saturating_sub(self.lateness) }
+        let by_rows = if self.highest == NO_TIME { NO_TIME } else { self.highest.saturating_sub(self.lateness) };
+        by_rows.max(self.reached)
     }
 
     /// Takes a row in and gives the watermark that stood *before* it: what decides whether it is late.
@@ -35,10 +38,9 @@ impl SourceWatermark {
         before
     }
 
-    /// Raises the highest event time so that the watermark reaches `target`: what closes windows at the
-    /// end of a finite run.
+    /// Raises the watermark to `target`, in microseconds: what closes windows at the end of a finite run.
     pub fn advance_to(&mut self, target: i64) {
-        self.highest = self.highest.max(target.saturating_add(self.lateness));
+        self.reached = self.reached.max(target);
     }
 }
 
@@ -112,11 +114,20 @@ mod tests {
 
     #[test]
     fn a_row_is_judged_by_what_came_before_it() {
-        let mut watermark = SourceWatermark::resumed(NO_TIME, 10);
+        let mut watermark = SourceWatermark::resumed(NO_TIME, NO_TIME, 10);
         assert_eq!(watermark.pass(100), NO_TIME);
         assert_eq!(watermark.pass(50), 90);
         assert_eq!(watermark.pass(120), 90);
         assert_eq!(watermark.pass(1), 110);
+    }
+
+    #[test]
+    fn closing_windows_at_the_end_of_a_run_leaves_the_highest_event_time_as_it_was() {
+        let mut watermark = SourceWatermark::resumed(100, NO_TIME, 10);
+        watermark.advance_to(200);
+        assert_eq!((watermark.highest(), watermark.value()), (100, 200));
+        assert_eq!(watermark.pass(150), 200);
+        assert_eq!(SourceWatermark::resumed(150, 200, 10).value(), 200);
     }
 
     #[test]

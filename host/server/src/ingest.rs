@@ -2,9 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use arrow_array::cast::AsArray;
-use arrow_array::{Array, ArrayRef, BinaryArray, UInt32Array};
-use arrow_select::take::take;
+use arrow_array::{Array, ArrayRef, BinaryArray};
 use azenha_engine::log::Append;
 use azenha_engine::partition::partition_of;
 use azenha_formats::json::{JsonDecoder, JsonEncoder};
@@ -95,7 +93,7 @@ impl KeyMaker {
         let filled = (0..partitions).zip(rows).filter(|(_, rows)| !rows.is_empty());
         filled
             .map(|(partition, rows)| {
-                let records = pick(&records, UInt32Array::from(rows));
+                let records = pick(&records, &rows);
                 Append { topic: topic.to_owned(), partition, records }
             })
             .collect()
@@ -114,14 +112,11 @@ impl KeyMaker {
     }
 }
 
-fn pick(records: &Records, rows: UInt32Array) -> Records {
-    let column = |column: &BinaryArray| match take(column, &rows, None) {
-        Ok(taken) => taken.as_binary().clone(),
-        // Only rows out of range make `take` fail, and these were counted over this very column.
-        Err(error) => unreachable!("{error}"),
-    };
-    let timestamps = rows.values().iter().map(|row| records.timestamps[*row as usize]).collect();
-    Records { timestamps, keys: column(&records.keys), values: column(&records.values) }
+fn pick(records: &Records, rows: &[u32]) -> Records {
+    let value = |column: &BinaryArray, row: usize| column.is_valid(row).then(|| column.value(row).to_vec());
+    let pick = |column: &BinaryArray| rows.iter().map(|row| value(column, *row as usize)).collect();
+    let timestamps = rows.iter().map(|row| records.timestamps[*row as usize]).collect();
+    Records { timestamps, keys: pick(&records.keys), values: pick(&records.values) }
 }
 
 /// Microseconds since 1970-01-01T00:00:00Z.

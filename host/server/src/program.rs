@@ -72,11 +72,7 @@ impl<'a> Loader<'a> {
     fn plugins(&mut self, definition: &PipelineFile, folder: &Path) -> Plugins {
         let mut plugins = Plugins::new();
         for reference in definition.plugins() {
-            let name = reference.plugin.value;
-            if !plugins.contains_key(&name) {
-                let plugin = self.plugin(&name, folder);
-                plugins.insert(name, plugin);
-            }
+            plugins.entry(reference.plugin.value).or_insert_with_key(|name| self.plugin(name, folder));
         }
         plugins
     }

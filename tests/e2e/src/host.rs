@@ -53,8 +53,15 @@ impl Finished {
 }
 
 impl Azenha {
-    /// An empty directory.
+    /// A directory in which the repository's plugins are found.
     pub fn new() -> Result<Self> {
+        let azenha = Self::empty()?;
+        std::os::unix::fs::symlink(repository().canonicalize()?.join("plugins"), azenha.path("plugins"))?;
+        Ok(azenha)
+    }
+
+    /// An empty directory.
+    pub fn empty() -> Result<Self> {
         Ok(Self { directory: tempfile::tempdir()? })
     }
 
@@ -78,12 +85,8 @@ impl Azenha {
         Ok(path)
     }
 
-    /// A command of the binary in the directory. Plugins are found in the repository, built before the tests.
+    /// A command of the binary in the directory.
     pub fn command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Result<Command> {
-        let plugins = self.path("plugins");
-        if !plugins.exists() {
-            std::os::unix::fs::symlink(repository().canonicalize()?.join("plugins"), &plugins)?;
-        }
         let mut command = Command::new(binary()?);
         command.args(arguments).current_dir(self.directory.path()).stdin(Stdio::null());
         command.env("AZENHA_LOG_FORMAT", "text").env("NO_COLOR", "1");
@@ -131,7 +134,12 @@ impl Azenha {
         drop(listener);
         let mut arguments = vec!["run".to_owned()];
         arguments.extend(pipelines.iter().map(|path| path.display().to_string()));
-        arguments.extend(["--data".to_owned(), self.data().display().to_string(), "--listen".to_owned(), address.clone()]);
+        arguments.extend([
+            "--data".to_owned(),
+            self.data().display().to_string(),
+            "--listen".to_owned(),
+            address.clone(),
+        ]);
         arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
         let mut running = self.spawn(arguments)?;
         running.address = address;

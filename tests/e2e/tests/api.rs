@@ -35,8 +35,7 @@ fn click(campaign: &str) -> String {
 
 fn metric(metrics: &str, name: &str, labels: &[&str]) -> Option<f64> {
     let of = |line: &&str| line.starts_with(name) && labels.iter().all(|label| line.contains(label));
-    let lines: Vec<f64> =
-        metrics.lines().filter(of).filter_map(|line| line.rsplit(' ').next()?.parse().ok()).collect();
+    let lines: Vec<f64> = metrics.lines().filter(of).filter_map(|line| line.rsplit(' ').next()?.parse().ok()).collect();
     (!lines.is_empty()).then(|| lines.iter().sum())
 }
 
@@ -119,7 +118,14 @@ fn state_metrics_and_documentation_tell_what_runs() -> Result<()> {
     let fold = ["pipeline=\"counted\"", "step=\"counts.fold\""];
     assert_eq!(metric(&metrics, "azenha_records_total", &fold), Some(101.0), "{metrics}");
     assert_eq!(metric(&metrics, "azenha_dead_letters_total", &fold), Some(1.0));
-    for name in ["azenha_bytes_total", "azenha_batches_total", "azenha_lag", "azenha_commit_seconds_count", "azenha_plugin_seconds_total", "azenha_state_bytes"] {
+    for name in [
+        "azenha_bytes_total",
+        "azenha_batches_total",
+        "azenha_lag",
+        "azenha_commit_seconds_count",
+        "azenha_plugin_seconds_total",
+        "azenha_state_bytes",
+    ] {
         assert!(metric(&metrics, name, &["pipeline=\"counted\""]).is_some(), "{name} is not in {metrics}");
     }
     assert_eq!(get(&host.address, "/livez")?.status, 200);
@@ -142,7 +148,10 @@ fn a_tap_shows_live_rows_with_personal_data_masked() -> Result<()> {
     // The head says that the listener is there.
     assert!(lines.next().context("no answer")??.contains("200"));
     let record = r#"{"campaignId":"spring","secret":"hidden words","timestamp":1700000000000}"#;
-    assert_eq!(post(&host.address, "/topics/clicks_in/records", "application/json", &format!("[{record}]"))?.status, 200);
+    assert_eq!(
+        post(&host.address, "/topics/clicks_in/records", "application/json", &format!("[{record}]"))?.status,
+        200
+    );
     let data = lines.map_while(Result::ok).find(|line| line.starts_with("data:")).context("no row")?;
     assert!(data.contains("spring") && data.contains("***") && !data.contains("hidden"), "{data}");
     Ok(())

@@ -173,7 +173,8 @@ async fn one_row_in_a_thousand_that_panics_is_a_dead_letter_and_the_others_go_on
 fn a_file_that_is_no_plugin_is_refused_with_what_it_is() -> Result<()> {
     let azenha = Azenha::new()?;
     let good = azenha_e2e::repository().join("target/plugins/click-count.wasm");
-    let good = std::env::var_os("CARGO_TARGET_DIR").map_or(good, |target| std::path::Path::new(&target).join("plugins/click-count.wasm"));
+    let good = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or(good, |target| std::path::Path::new(&target).join("plugins/click-count.wasm"));
     let module = std::fs::read(good)?;
     let cases: [(&str, &[u8], &str); 3] = [
         ("text.wasm", b"not a module at all", "not"),

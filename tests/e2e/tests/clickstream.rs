@@ -59,9 +59,7 @@ async fn the_table_holds_timestamps_and_only_the_columns_that_the_pipeline_names
     let azenha = Azenha::new()?;
     azenha.run_once(&pipeline(), &[("clicks", &sample())], &[])?;
     let mut database = Database::open(&azenha.data().join("warehouse.db")).await?;
-    let columns = database
-        .counts("SELECT name, type, pk > 0 FROM pragma_table_info('click_counts')")
-        .await?;
+    let columns = database.counts("SELECT name, type, pk > 0 FROM pragma_table_info('click_counts')").await?;
     let names: Vec<(&str, &str, i64)> =
         columns.iter().map(|((name, kind), key)| (name.as_str(), kind.as_str(), *key)).collect();
     assert_eq!(

@@ -118,7 +118,11 @@ fn every_error_of_a_file_is_printed_with_its_place() -> Result<()> {
     assert!(finished.text().contains("pipeline.yaml:8:"), "the unknown key: {}", finished.text());
     let path = azenha.write("wrong/pipeline.yaml", &COUNTED.replace("by: [campaignId]", "by: [campaingId]"))?;
     let finished = azenha.run(["validate", &path.display().to_string()])?;
-    assert!(finished.text().contains("pipeline.yaml:6:") && finished.text().contains("campaignId"), "{}", finished.text());
+    assert!(
+        finished.text().contains("pipeline.yaml:6:") && finished.text().contains("campaignId"),
+        "{}",
+        finished.text()
+    );
 
     let right = azenha.write("right/pipeline.yaml", COUNTED)?;
     assert_eq!(azenha.run(["validate", &right.display().to_string()])?.status.code(), Some(0));
@@ -145,7 +149,7 @@ fn topics_can_be_listed_and_read() -> Result<()> {
 
 #[test]
 fn a_new_plugin_builds_and_passes_its_tests_at_once() -> Result<()> {
-    let azenha = Azenha::new()?;
+    let azenha = Azenha::empty()?;
     for (name, kind) in [("fresh-transform", None), ("fresh-count", Some("--aggregate"))] {
         let folder = azenha.path(name);
         let mut arguments = vec!["plugin".to_owned(), "new".to_owned(), name.to_owned()];

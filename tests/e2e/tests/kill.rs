@@ -116,7 +116,9 @@ async fn three_million_clicks_survive_being_killed_twenty_five_times() -> Result
     let repetitions = 3_000_000usize.div_ceil(clicks.len()) as i64;
     let azenha = Azenha::new()?;
     let file = azenha.path("clicks.ndjson");
-    let later = |round: i64| clicks.iter().map(move |click| Click { timestamp: click.timestamp + round * step, ..click.clone() });
+    let later = |round: i64| {
+        clicks.iter().map(move |click| Click { timestamp: click.timestamp + round * step, ..click.clone() })
+    };
     write_ndjson(&file, (0..repetitions).flat_map(later).map(|click| click.json()))?;
 
     let once = recount(sample.lines(), WINDOW).await?;

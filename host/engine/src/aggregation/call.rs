@@ -59,7 +59,10 @@ impl AggregateCall {
             .open_aggregate(&used.config, &used.input, &key_fields)
             .map_err(|source| EngineError::Open { step: used.step.clone(), source })?;
         if *opened.plan() != aggregation.plan {
-            return Err(EngineError::Setup(format!("step `{}`: the plugin's plan is not the validated one", used.step)));
+            return Err(EngineError::Setup(format!(
+                "step `{}`: the plugin's plan is not the validated one",
+                used.step
+            )));
         }
         Ok(Self {
             plugin: opened,
@@ -128,11 +131,7 @@ impl AggregateCall {
     }
 
     /// Merges payloads into groups that all have an accumulator; no group stands twice.
-    pub fn merge(
-        &mut self,
-        table: &mut GroupTable,
-        pairs: &[(Slot, Vec<u8>)],
-    ) -> Result<Complaints, EngineError> {
+    pub fn merge(&mut self, table: &mut GroupTable, pairs: &[(Slot, Vec<u8>)]) -> Result<Complaints, EngineError> {
         let plugin = &mut self.plugin;
         let parts = in_parts(pairs.len(), &mut self.guard, |range| {
             let left = |(slot, _): &(Slot, Vec<u8>)| table.get(*slot).map_or(&[][..], |group| &group.accumulator);
@@ -184,7 +183,8 @@ impl AggregateCall {
                         if has_row { results.with_row.push(slot) } else { results.without_row.push(slot) }
                     }
                     pieces.push(finished.columns);
-                    let complaint = |rejection: Rejection| (range.start + rejection.row as usize, Complaint::rejected(rejection));
+                    let complaint =
+                        |rejection: Rejection| (range.start + rejection.row as usize, Complaint::rejected(rejection));
                     results.complaints.extend(finished.rejected.into_iter().map(complaint));
                 }
                 Part::Guilty(index, failure) => results.complaints.push((index, Complaint::failed(failure))),

@@ -211,7 +211,8 @@ impl Aggregator {
             Cargo::Rows => {
                 let slots: Vec<Slot> = parcels.iter().map(|parcel| self.table.slot_of(&parcel.key).0).collect();
                 let parser = self.row_codec.parser();
-                let columns = self.row_codec.convert_rows(parcels.iter().map(|parcel| parser.parse(&parcel.payload)))?;
+                let columns =
+                    self.row_codec.convert_rows(parcels.iter().map(|parcel| parser.parse(&parcel.payload)))?;
                 let schema = arrow_schema::Schema::new(self.reads.iter().map(Field::arrow).collect::<Vec<_>>());
                 let batch = batch_of(schema.into(), columns, parcels.len())?;
                 self.call.fold(&mut self.table, &batch, &slots)

@@ -138,9 +138,10 @@ impl AggregateEnd {
         let group = |slot: &Slot| aggregator.table.get(*slot);
         let deleted: Vec<Slot> =
             without_row.into_iter().filter(|slot| group(slot).is_some_and(|group| group.emitted)).collect();
-        let keys = gone.iter().map(|key| &**key).chain(
-            deleted.iter().chain(&with_row).filter_map(|slot| group(slot)).map(|group| &*group.key),
-        );
+        let keys = gone
+            .iter()
+            .map(|key| &**key)
+            .chain(deleted.iter().chain(&with_row).filter_map(|slot| group(slot)).map(|group| &*group.key));
         let mut all = aggregator.keys().columns(keys)?;
         let deletes = gone.len() + deleted.len();
         for column in columns {

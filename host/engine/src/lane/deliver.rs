@@ -97,8 +97,7 @@ fn without(batches: Vec<StoreBatch>, refused: &[RefusedRow]) -> Result<Vec<Store
     let places: BTreeSet<(usize, usize)> = refused.iter().map(|row| (row.batch, row.row)).collect();
     let mut kept = Vec::with_capacity(batches.len());
     for (index, batch) in batches.into_iter().enumerate() {
-        let keep: BooleanArray =
-            (0..batch.origin.len()).map(|row| Some(!places.contains(&(index, row)))).collect();
+        let keep: BooleanArray = (0..batch.origin.len()).map(|row| Some(!places.contains(&(index, row)))).collect();
         let primitive = |array: &dyn Array| filter(array, &keep);
         let rows = StoreRows {
             batch: filter_record_batch(&batch.rows.batch, &keep)?,
@@ -106,7 +105,14 @@ fn without(batches: Vec<StoreBatch>, refused: &[RefusedRow]) -> Result<Vec<Store
                 Some(deletes) => Some(arrow_array::cast::AsArray::as_boolean(&primitive(deletes)?).clone()),
                 None => None,
             },
-            offsets: batch.rows.offsets.iter().zip(keep.values()).filter(|(_, keep)| *keep).map(|(at, _)| *at).collect(),
+            offsets: batch
+                .rows
+                .offsets
+                .iter()
+                .zip(keep.values())
+                .filter(|(_, keep)| *keep)
+                .map(|(at, _)| *at)
+                .collect(),
         };
         let origin = arrow_array::cast::AsArray::as_primitive(&primitive(&batch.origin)?).clone();
         kept.push(StoreBatch { rows, source: batch.source, origin });

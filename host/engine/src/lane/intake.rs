@@ -7,7 +7,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampMicrosecondType;
 use arrow_array::{Array, UInt32Array};
 use azenha_formats::json::JsonDecoder;
-use azenha_model::plan::{EventTime, StreamInput, Window};
+use azenha_model::plan::{EventTime, StreamInput};
 
 use crate::dead_letter::{Cause, Complaint, DeadLetters};
 use crate::end::{AggregateEnd, End, RowEnd};
@@ -16,7 +16,6 @@ use crate::plugin::{FusedStage, Usage};
 use crate::rows::{Rows, Source};
 use crate::status::NO_TIME;
 use crate::watermark::SourceWatermark;
-use crate::window::Assign;
 
 /// What a lane does with what it reads.
 pub enum Intake {
@@ -130,12 +129,5 @@ impl StreamIntake {
                 source.watermarks[*record as usize] = watermark.pass(times.value(row));
             }
         }
-    }
-}
-
-/// Raises a source's watermark past the end of every window that it could have filled.
-pub fn pass_windows(watermark: &mut SourceWatermark, window: Window) {
-    if watermark.highest() != NO_TIME {
-        watermark.advance_to(watermark.highest().saturating_add(window.reach()));
     }
 }

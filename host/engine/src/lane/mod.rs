@@ -23,7 +23,7 @@ use crate::rows::Source;
 use crate::status::{LaneState, LaneStatus, NO_TIME};
 use crate::task::TaskContext;
 use deliver::{Batch, Committed, Delivery};
-use intake::{Intake, pass_windows};
+use intake::Intake;
 use open::{Opened, open};
 
 /// A lane that waits for records looks up so often, to notice that its partition is idle.
@@ -52,8 +52,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 pub enum Command {
     /// Commit what was processed, and end.
     Stop,
-    /// Close the windows that rows read so far have opened, and answer once that is committed.
-    CloseWindows(oneshot::Sender<()>),
+    /// Close the windows that end by a time, in microseconds, and answer once that is committed.
+    CloseWindows(i64, oneshot::Sender<()>),
 }
 
 /// Runs a lane until it is asked to stop.
@@ -156,7 +156,10 @@ struct Lane {
 
 impl Lane {
     async fn open(context: &Arc<TaskContext>, partition: u32, status: &Arc<LaneStatus>) -> Result<Self, EngineError> {
-        let Opened { delivery, position, intake } = open(context, partition).await?;
+        let Opened { delivery, position, mut intake } = open(context, partition).await?;
+        if let Some(watermark) = intake.watermark() {
+            status.event_time.store(watermark.highest(), Relaxed);
+        }
         status.set_committed(position);
         let program = &context.program;
         let pipeline = program.plan.pipeline.as_str().into();
@@ -193,7 +196,7 @@ impl Lane {
         loop {
             match self.next_event(commands).await {
                 Event::Command(None | Some(Command::Stop)) => return self.finish().await,
-                Event::Command(Some(Command::CloseWindows(answer))) => self.close_windows(answer),
+                Event::Command(Some(Command::CloseWindows(until, answer))) => self.close_windows(until, answer),
                 Event::Committed(outcome) => self.settle(outcome)?,
                 Event::Due => {}
                 Event::Read(read) => self.take(read)?,
@@ -293,12 +296,9 @@ impl Lane {
         }
     }
 
-    fn close_windows(&mut self, answer: oneshot::Sender<()>) {
-        let window = self.context.task().end.aggregation().and_then(|aggregation| aggregation.window);
-        if let (Some(window), Some(watermark)) = (window, self.intake.watermark()) {
-            pass_windows(watermark, window);
-            // Without a row there is nothing to close here, and nothing to hold the others back for.
-            self.idle |= watermark.highest() == NO_TIME;
+    fn close_windows(&mut self, until: i64, answer: oneshot::Sender<()>) {
+        if let Some(watermark) = self.intake.watermark() {
+            watermark.advance_to(until);
         }
         self.wait_for_commit();
         self.answers.push(answer);

@@ -120,8 +120,9 @@ fn open_stream(
     }
     let watermark = task.end.aggregation().and_then(|aggregation| {
         aggregation.window?;
-        let highest = recovered.header.as_ref().map_or(NO_TIME, |header| header.event_time);
-        Some(SourceWatermark::resumed(highest, aggregation.lateness))
+        let reached =
+            recovered.header.as_ref().map_or((NO_TIME, NO_TIME), |header| (header.event_time, header.watermark));
+        Some(SourceWatermark::resumed(reached.0, reached.1, aggregation.lateness))
     });
     let end: Box<dyn RowEnd> = match &task.end {
         EndPlan::Topics(outputs) => Box::new(TopicsEnd::new(writers(context, outputs, partition)?, fields)),
@@ -141,18 +142,17 @@ fn open_stream(
     Ok(Intake::Stream(Box::new(StreamIntake::new(stream, context.end_step(), stages, watermark, end))))
 }
 
-fn open_exchange(
-    context: &Arc<TaskContext>,
-    partition: u32,
-    recovered: Recovered,
-) -> Result<Intake, EngineError> {
+fn open_exchange(context: &Arc<TaskContext>, partition: u32, recovered: Recovered) -> Result<Intake, EngineError> {
     let EndPlan::Aggregate { aggregation, outputs } = &context.task().end else {
         return Err(EngineError::Setup("only an aggregation reads an exchange".to_owned()));
     };
     let topic = context.task().input.topic();
-    let feeder = context.program.plan.tasks.iter().find(|task| {
-        matches!(&task.end, EndPlan::Exchange { topic: written, .. } if written == topic)
-    });
+    let feeder = context
+        .program
+        .plan
+        .tasks
+        .iter()
+        .find(|task| matches!(&task.end, EndPlan::Exchange { topic: written, .. } if written == topic));
     let Some(feeder) = feeder else {
         return Err(EngineError::Setup(format!("no task writes the exchange `{topic}`")));
     };

@@ -41,7 +41,10 @@ impl FusedStage {
             .open_transform(&used.config, &used.input)
             .map_err(|source| EngineError::Open { step: used.step.clone(), source })?;
         if *opened.plan() != stage.plan {
-            return Err(EngineError::Setup(format!("step `{}`: the plugin's plan is not the validated one", used.step)));
+            return Err(EngineError::Setup(format!(
+                "step `{}`: the plugin's plan is not the validated one",
+                used.step
+            )));
         }
         Ok(Self {
             step: used.step.as_str().into(),
@@ -61,12 +64,7 @@ impl FusedStage {
     }
 
     /// Transforms rows. What comes back in several pieces is in order.
-    pub fn process(
-        &mut self,
-        rows: &Rows,
-        source: &Source,
-        dead: &mut DeadLetters,
-    ) -> Result<Vec<Rows>, EngineError> {
+    pub fn process(&mut self, rows: &Rows, source: &Source, dead: &mut DeadLetters) -> Result<Vec<Rows>, EngineError> {
         let batch = rows.batch(&self.spec.plan.reads, &self.spec.plugin.input, source)?;
         let plugin = &mut self.plugin;
         let whole = 0..rows.len();

@@ -75,7 +75,8 @@ impl GroupTable {
         match index.entry(hash, |slot| key_in(slot) == key, |slot| Self::hash(hasher, key_in(slot))) {
             Entry::Occupied(entry) => (*entry.get(), false),
             Entry::Vacant(entry) => {
-                let group = Some(Group { key: key.into(), accumulator: Vec::new(), emitted: false, rows: 0, listed: None });
+                let group =
+                    Some(Group { key: key.into(), accumulator: Vec::new(), emitted: false, rows: 0, listed: None });
                 let slot = free.pop().unwrap_or(slots.len() as Slot);
                 entry.insert(slot);
                 match slots.get_mut(slot as usize) {
@@ -137,7 +138,8 @@ impl GroupTable {
     /// The slots of groups that changed since the changes were last forgotten, in the order of their change.
     pub fn dirty(&self) -> impl Iterator<Item = Slot> {
         // A slot stands here twice if its group was removed and the one that took its place changed too.
-        let is_live = |(place, slot): &(usize, &Slot)| self.get(**slot).is_some_and(|group| group.listed == Some(*place));
+        let is_live =
+            |(place, slot): &(usize, &Slot)| self.get(**slot).is_some_and(|group| group.listed == Some(*place));
         self.dirty.iter().enumerate().filter(is_live).map(|(_, slot)| *slot)
     }
 

@@ -1,7 +1,7 @@
 //! Runs a transform's case.
 
 use anyhow::Result;
-use arrow_array::{ArrayRef, RecordBatch};
+use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_select::take::take;
 use azenha_model::Field;
 use azenha_model::plugin::{Given, Outlet};
@@ -39,6 +39,6 @@ fn rows(outlet: &Outlet, emitted: &Emitted, fields: &[Field], input: &RecordBatc
             (Given::Passed { input: index, .. }, Some(rows)) => arrays.push(take(input.column(*index), rows, None)?),
         }
     }
-    let rows = emitted.rows.as_ref().map_or(input.num_rows(), |rows| arrow_array::Array::len(rows));
+    let rows = emitted.rows.as_ref().map_or(input.num_rows(), Array::len);
     json_rows(&outlet.schema(fields).fields, &arrays, rows)
 }
