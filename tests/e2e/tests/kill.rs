@@ -159,9 +159,9 @@ sinks:
 
 /// The name of a shop whose clicks stand in this one of four partitions.
 fn shop_in(partition: u32) -> String {
-    let names = (0..).map(|number| format!("shop_{number}"));
+    let mut names = (0..).map(|number| format!("shop_{number}"));
     let stands = |name: &String| partition_of(format!("{{\"shop\":\"{name}\"}}").as_bytes(), 4) == partition;
-    names.filter(stands).next().unwrap_or_default()
+    names.find(stands).unwrap_or_default()
 }
 
 /// Ten campaigns over four partitions: every lane folds rows of every group, and merges happen all the time.

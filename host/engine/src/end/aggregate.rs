@@ -141,7 +141,7 @@ impl AggregateEnd {
         let keys = gone
             .iter()
             .map(|key| &**key)
-            .chain(deleted.iter().chain(&with_row).filter_map(|slot| group(slot)).map(|group| &*group.key));
+            .chain(deleted.iter().chain(&with_row).filter_map(group).map(|group| &*group.key));
         let mut all = aggregator.keys().columns(keys)?;
         let deletes = gone.len() + deleted.len();
         for column in columns {

@@ -87,7 +87,7 @@ pub fn in_parts<T>(
     mut call: impl FnMut(Range<usize>) -> Result<T, Failure>,
 ) -> Result<Vec<Part<T>>, BadPlugin> {
     let mut parts = Vec::new();
-    let mut waiting = vec![0..rows];
+    let mut waiting: Vec<Range<usize>> = std::iter::once(0..rows).collect();
     while let Some(range) = waiting.pop() {
         let start = guard.clock.elapsed();
         let outcome = call(range.clone());
