@@ -1,6 +1,7 @@
 //! A lane: one task's reader of one partition. It reads, processes and commits, and starts again from its
 //! last commit when something outside fails.
 
+mod commit;
 mod deliver;
 mod intake;
 mod open;
@@ -9,20 +10,21 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use azenha_model::plan::{Input, TopicKind};
+use azenha_model::plan::Input;
 use azenha_model::{Fetched, Offset};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use crate::dead_letter::DeadLetters;
-use crate::end::{Keeper, Moment};
+use crate::end::Keeper;
 use crate::error::EngineError;
 use crate::log::{LogError, ReadLimit};
 use crate::rows::Source;
-use crate::status::{LaneState, LaneStatus, NO_TIME};
+use crate::status::{LaneState, LaneStatus};
 use crate::task::TaskContext;
-use deliver::{Batch, Committed, Delivery};
+use commit::{CommitOutcome, InFlight, landed};
+use deliver::Delivery;
 use intake::Intake;
 use open::{Opened, open};
 
@@ -37,9 +39,6 @@ const READ_BYTES: usize = 8 << 20;
 
 /// So many bytes that wait are committed before the interval is over.
 const PENDING_BYTES: usize = 16 << 20;
-
-/// Internal topics are purged behind a lane once so many offsets can go.
-const PURGE_OFFSETS: Offset = 256;
 
 /// First pause before a lane is started again; doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -107,19 +106,6 @@ async fn stopped(commands: &mut mpsc::UnboundedReceiver<Command>) {
         }
     }
 }
-
-/// A commit on its way.
-struct InFlight {
-    outcome: JoinHandle<(Delivery, Result<Committed, EngineError>)>,
-    position: Offset,
-    started: Duration,
-    results: u64,
-    late: u64,
-    purge_changelog: Option<Offset>,
-    answers: Vec<oneshot::Sender<()>>,
-}
-
-type CommitOutcome = Result<(Delivery, Result<Committed, EngineError>), tokio::task::JoinError>;
 
 /// What a lane woke up for.
 enum Event {
@@ -308,137 +294,6 @@ impl Lane {
         let interval = self.context.options.commit_interval;
         let waited = |since| self.context.clock.elapsed().saturating_sub(since) >= interval;
         self.waiting_since.is_some_and(waited) || self.intake.end().pending_bytes() >= PENDING_BYTES
-    }
-
-    async fn begin_commit(&mut self) -> Result<(), EngineError> {
-        let Some(delivery) = self.delivery.take() else { return Ok(()) };
-        self.tell_cycle_start().await?;
-        let moment = self.moment();
-        let outgoing = self.intake.end().commit(&moment, &mut self.dead)?;
-        let late = self.dead.take_late();
-        let batch = Batch {
-            position: moment.position,
-            appends: outgoing.appends,
-            rows: outgoing.rows,
-            dead: self.dead.split(),
-            dead_topic: self.context.program.plan.dead_letters.clone(),
-            step: self.context.end_step().into(),
-        };
-        let log = Arc::clone(&self.context.log);
-        let mut delivery = delivery;
-        let outcome = self.context.io.spawn(async move {
-            let outcome = delivery.commit(&log, batch).await;
-            (delivery, outcome)
-        });
-        self.in_flight = Some(InFlight {
-            outcome,
-            position: moment.position,
-            started: self.context.clock.elapsed(),
-            results: outgoing.results,
-            late,
-            purge_changelog: outgoing.purge_changelog,
-            answers: std::mem::take(&mut self.answers),
-        });
-        self.uncommitted = self.position;
-        self.waiting_since = None;
-        Ok(())
-    }
-
-    async fn tell_cycle_start(&mut self) -> Result<(), EngineError> {
-        let partition = self.partition;
-        let Some(keeper) = self.intake.end().keeper() else { return Ok(()) };
-        if !keeper.needs_cycle_start() {
-            return Ok(());
-        }
-        let (log, topic) = (Arc::clone(&self.context.log), keeper.changelog().to_owned());
-        let bounds = self.context.io(async move { log.bounds(&topic, partition).await }).await??;
-        if let Some(keeper) = self.intake.end().keeper() {
-            keeper.begin_cycle(bounds.end);
-        }
-        Ok(())
-    }
-
-    fn moment(&mut self) -> Moment {
-        let (event_time, watermark) =
-            self.intake.watermark().map_or((NO_TIME, NO_TIME), |watermark| (watermark.highest(), watermark.value()));
-        Moment {
-            from: self.uncommitted,
-            position: self.position,
-            event_time,
-            watermark,
-            idle: self.idle,
-            timestamp: self.timestamp,
-        }
-    }
-
-    /// Takes the outcome of a commit in.
-    fn settle(&mut self, outcome: CommitOutcome) -> Result<(), EngineError> {
-        let Some(commit) = self.in_flight.take() else { return Ok(()) };
-        let ended = |error| EngineError::Setup(format!("a commit was cut off: {error}"));
-        let (delivery, outcome) = outcome.map_err(ended)?;
-        let committed = outcome?;
-        self.delivery = Some(delivery);
-        let counters = &self.status.counters;
-        counters.commit(self.context.clock.elapsed().saturating_sub(commit.started).as_nanos() as u64);
-        counters.rows_out.fetch_add(commit.results - committed.refused, Relaxed);
-        counters.dead_letters.fetch_add(committed.dead, Relaxed);
-        counters.late.fetch_add(commit.late, Relaxed);
-        let moment = self.moment();
-        self.status.event_time.store(moment.event_time, Relaxed);
-        let closes = self.intake.end().keeper().map_or(NO_TIME, |keeper| keeper.watermark);
-        self.status.watermark.store(closes.max(moment.watermark), Relaxed);
-        self.status.set_committed(commit.position);
-        self.purge(&commit);
-        for answer in commit.answers {
-            // Whoever asked may have gone.
-            let _ = answer.send(());
-        }
-        Ok(())
-    }
-
-    /// Deletes what is not needed after a commit. It may fail and be done again: nothing depends on it.
-    fn purge(&mut self, commit: &InFlight) {
-        let mut purges = Vec::new();
-        if let (Some(before), Some(keeper)) = (commit.purge_changelog, self.intake.end().keeper()) {
-            purges.push((keeper.changelog().to_owned(), before));
-        }
-        let topics = &self.context.program.plan.topics;
-        let internal = topics.iter().any(|topic| topic.name == *self.topic && topic.kind == TopicKind::Internal);
-        if internal && commit.position >= self.purged + PURGE_OFFSETS {
-            self.purged = commit.position;
-            purges.push((self.topic.to_string(), commit.position));
-        }
-        let partition = self.partition;
-        for (topic, before) in purges {
-            let log = Arc::clone(&self.context.log);
-            self.context.io.spawn(async move {
-                if let Err(error) = log.purge(&topic, partition, before).await {
-                    tracing::warn!(%topic, partition, %error, "old records were not deleted");
-                }
-            });
-        }
-    }
-
-    /// Commits what was processed.
-    async fn finish(&mut self) -> Result<(), EngineError> {
-        if self.in_flight.is_some() {
-            let outcome = landed(&mut self.in_flight).await;
-            self.settle(outcome)?;
-        }
-        if self.waiting_since.is_some() {
-            self.begin_commit().await?;
-            let outcome = landed(&mut self.in_flight).await;
-            self.settle(outcome)?;
-        }
-        Ok(())
-    }
-}
-
-/// Waits for the commit that is on its way; for ever if there is none.
-async fn landed(in_flight: &mut Option<InFlight>) -> CommitOutcome {
-    match in_flight {
-        Some(commit) => (&mut commit.outcome).await,
-        None => std::future::pending().await,
     }
 }
 
