@@ -120,6 +120,16 @@ pub enum LogError {
         /// The one that the next record will have.
         end: Offset,
     },
+    /// A record that this log cannot hold, however often it is tried.
+    #[error("a record of {bytes} bytes is too large for topic `{topic}`: the log holds up to {limit} bytes a record")]
+    TooLarge {
+        /// The topic.
+        topic: String,
+        /// Of the record's key and value.
+        bytes: usize,
+        /// The most that key and value may have.
+        limit: usize,
+    },
     /// The lane has a new owner: this one must not go on.
     #[error("another owner took over the lane {0}")]
     Fenced(LaneId),

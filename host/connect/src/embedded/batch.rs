@@ -12,6 +12,7 @@
 
 use arrow_array::{Array, BinaryArray};
 use arrow_buffer::{BooleanBuffer, Buffer, MutableBuffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use azenha_engine::log::LogError;
 use azenha_model::Records;
 
 /// The version of this layout.
@@ -26,8 +27,9 @@ const NULL_VALUES: u8 = 4;
 /// A batch is closed at this many records, or before the record that would lift it over `TARGET_BYTES`.
 const MAX_RECORDS: usize = 1000;
 const TARGET_BYTES: usize = 4 << 20;
-/// SQLite holds no blob above 1,000,000,000 bytes; the rest is room for the header and incompressible data.
-const MAX_BODY: usize = 990_000_000;
+/// Of a record's key and value. SQLite holds no blob above 1,000,000,000 bytes; the rest is room for what is
+/// stored beside them.
+const MAX_RECORD: usize = 990_000_000;
 
 /// Consecutive records as they are stored.
 #[derive(Debug, Clone)]
@@ -36,25 +38,27 @@ pub(super) struct Batch {
     pub blob: Vec<u8>,
 }
 
-/// Why records cannot be stored or read back.
+/// Why a batch cannot be read back.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BatchError {
-    #[error("a record of {0} bytes is larger than the embedded log can hold ({MAX_BODY} bytes)")]
-    TooLarge(usize),
     #[error("the stored batch is damaged: {0}")]
     Damaged(&'static str),
     #[error("the stored batch has format {0}, this version knows formats up to {VERSION}")]
     NewerFormat(u8),
 }
 
-/// Cuts records into batches.
-pub(super) fn encode(records: &Records) -> Result<Vec<Batch>, BatchError> {
+/// Cuts records for a topic into batches.
+pub(super) fn encode(topic: &str, records: &Records) -> Result<Vec<Batch>, LogError> {
     let mut batches = Vec::with_capacity(records.len() / MAX_RECORDS + 1);
     let mut from = 0;
     while from < records.len() {
         let length = batch_length(records, from);
-        let blob = encode_batch(&records.slice(from, length))?;
-        batches.push(Batch { records: length as u64, blob });
+        let batch = records.slice(from, length);
+        // Only a record that is a batch of its own can be so large.
+        if batch.bytes() > MAX_RECORD {
+            return Err(LogError::TooLarge { topic: topic.to_owned(), bytes: batch.bytes(), limit: MAX_RECORD });
+        }
+        batches.push(Batch { records: length as u64, blob: encode_batch(&batch) });
         from += length;
     }
     Ok(batches)
@@ -68,11 +72,8 @@ fn batch_length(records: &Records, from: usize) -> usize {
     (1..=most).take_while(|length| *length == 1 || bytes_to(from + length) <= TARGET_BYTES).last().unwrap_or(most)
 }
 
-fn encode_batch(records: &Records) -> Result<Vec<u8>, BatchError> {
+fn encode_batch(records: &Records) -> Vec<u8> {
     let (body, flags) = body(records);
-    if body.len() > MAX_BODY {
-        return Err(BatchError::TooLarge(records.bytes()));
-    }
     let mut blob = vec![0; HEADER + lz4_flex::block::get_maximum_output_size(body.len())];
     let compressed = lz4_flex::block::compress_into(&body, &mut blob[HEADER..]).unwrap_or(body.len());
     let is_smaller = compressed < body.len();
@@ -88,7 +89,7 @@ fn encode_batch(records: &Records) -> Result<Vec<u8>, BatchError> {
     blob[8..CHECKSUM_AT].copy_from_slice(&(body.len() as u32).to_le_bytes());
     let checksum = checksum(&blob);
     blob[CHECKSUM_AT..HEADER].copy_from_slice(&checksum.to_le_bytes());
-    Ok(blob)
+    blob
 }
 
 fn checksum(blob: &[u8]) -> u32 {
@@ -211,6 +212,10 @@ mod tests {
         Records { timestamps: vec![i64::MIN, -1, 0, i64::MAX], keys, values }
     }
 
+    fn encoded(records: &Records) -> Vec<Batch> {
+        encode("topic", records).unwrap()
+    }
+
     fn assert_same(found: &Records, wanted: &Records) {
         assert_eq!(found.timestamps, wanted.timestamps);
         assert_eq!(found.keys, wanted.keys);
@@ -219,7 +224,7 @@ mod tests {
 
     #[test]
     fn records_come_back_as_they_were() {
-        let batches = encode(&mixed()).unwrap();
+        let batches = encoded(&mixed());
         assert_eq!(batches.len(), 1);
         assert_eq!(batches[0].records, 4);
         assert_same(&decode(&batches[0].blob).unwrap(), &mixed());
@@ -228,7 +233,7 @@ mod tests {
     #[test]
     fn a_slice_is_stored_without_its_neighbours() {
         let slice = mixed().slice(1, 2);
-        let batches = encode(&slice).unwrap();
+        let batches = encoded(&slice);
         assert_same(&decode(&batches[0].blob).unwrap(), &slice);
         assert!(batches[0].blob.len() < 100);
     }
@@ -236,18 +241,34 @@ mod tests {
     #[test]
     fn batches_are_cut_by_records_and_by_bytes() {
         let small = Records::unkeyed(BinaryArray::from(vec![b"x".as_slice(); 2500]), 7);
-        let lengths: Vec<u64> = encode(&small).unwrap().iter().map(|batch| batch.records).collect();
+        let lengths: Vec<u64> = encoded(&small).iter().map(|batch| batch.records).collect();
         assert_eq!(lengths, [1000, 1000, 500]);
 
         let big = vec![0_u8; TARGET_BYTES / 2 + 1];
         let big = Records::unkeyed(BinaryArray::from(vec![big.as_slice(); 3]), 7);
-        let lengths: Vec<u64> = encode(&big).unwrap().iter().map(|batch| batch.records).collect();
+        let lengths: Vec<u64> = encoded(&big).iter().map(|batch| batch.records).collect();
         assert_eq!(lengths, [1, 1, 1]);
     }
 
     #[test]
+    fn a_record_that_sqlite_cannot_hold_is_refused_with_its_topic() {
+        // Never looked at, these zeros take no memory.
+        let values = |length: usize| {
+            let offsets = OffsetBuffer::from_lengths([2, length]);
+            BinaryArray::new(offsets, MutableBuffer::from_len_zeroed(length + 2).into(), None)
+        };
+        let error = encode("uploads", &Records::unkeyed(values(MAX_RECORD + 1), 7)).unwrap_err();
+        let (bytes, limit) = (MAX_RECORD + 1, MAX_RECORD);
+        assert!(matches!(&error, LogError::TooLarge { bytes: found, .. } if *found == bytes), "{error}");
+        assert!(!error.is_passing());
+        for part in ["`uploads`".to_owned(), bytes.to_string(), limit.to_string()] {
+            assert!(error.to_string().contains(&part), "{error}");
+        }
+    }
+
+    #[test]
     fn every_flipped_bit_and_every_truncation_is_found() {
-        let blob = encode(&mixed()).unwrap().remove(0).blob;
+        let blob = encoded(&mixed()).remove(0).blob;
         for bit in 0..blob.len() * 8 {
             let mut damaged = blob.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
@@ -260,7 +281,7 @@ mod tests {
 
     #[test]
     fn a_newer_format_is_refused_by_its_number() {
-        let mut blob = encode(&mixed()).unwrap().remove(0).blob;
+        let mut blob = encoded(&mixed()).remove(0).blob;
         blob[0] = 9;
         assert_eq!(decode(&blob).unwrap_err(), BatchError::NewerFormat(9));
     }

@@ -19,11 +19,31 @@ pub(super) struct Partition {
     pub bounds: watch::Sender<Bounds>,
 }
 
+impl Partition {
+    /// The bounds, if `offset` is within them or at their end.
+    pub fn bounds_around(&self, offset: Offset) -> Result<Bounds, LogError> {
+        let bounds = *self.bounds.borrow();
+        if (bounds.start..=bounds.end).contains(&offset) { Ok(bounds) } else { Err(self.out_of_range(offset)) }
+    }
+
+    pub fn out_of_range(&self, offset: Offset) -> LogError {
+        let Bounds { start, end } = *self.bounds.borrow();
+        LogError::OutOfRange { topic: self.topic.clone(), partition: self.number, offset, start, end }
+    }
+}
+
 /// A topic and its partitions, in order.
 #[derive(Debug)]
 pub(super) struct TopicEntry {
     pub topic: Topic,
     pub partitions: Vec<Arc<Partition>>,
+}
+
+impl TopicEntry {
+    pub fn partition(&self, number: u32) -> Result<&Arc<Partition>, LogError> {
+        let partition = self.partitions.get(number as usize);
+        partition.ok_or_else(|| LogError::NoSuchPartition { topic: self.topic.spec.name.clone(), partition: number })
+    }
 }
 
 /// A lane: who may commit, and how far it came.
@@ -62,8 +82,7 @@ impl Catalog {
 
     pub fn partition(&self, topic: &str, number: u32) -> Result<Arc<Partition>, LogError> {
         let entry = self.topic(topic).ok_or_else(|| LogError::NoSuchTopic(topic.to_owned()))?;
-        let partition = entry.partitions.get(number as usize).cloned();
-        partition.ok_or_else(|| LogError::NoSuchPartition { topic: topic.to_owned(), partition: number })
+        entry.partition(number).cloned()
     }
 
     pub fn lane(&self, lane: &LaneId) -> LaneEntry {

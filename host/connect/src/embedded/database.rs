@@ -1,6 +1,5 @@
 //! The database file of the log: its tables, its settings, and what it holds when it is opened.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,52 +55,66 @@ const SCHEMA: &str = "
 /// Bytes of a database page: large, because most of what is stored is blobs of tens of kilobytes.
 const PAGE: u32 = 16 << 10;
 
-/// How every connection to the file is made. Durability is `synchronous=FULL`: each commit is on the disk
-/// before it is acknowledged.
-pub(super) fn connect_options(file: &Path, options: &EmbeddedOptions) -> SqliteConnectOptions {
-    let settings = SqliteConnectOptions::new()
+/// How a connection to the file is made, if it only reads.
+pub(super) fn read_only(file: &Path) -> SqliteConnectOptions {
+    any_access(file).read_only(true)
+}
+
+fn any_access(file: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
         .filename(file)
+        .foreign_keys(false)
+        .busy_timeout(Duration::from_secs(10))
+        // Kibibytes.
+        .pragma("cache_size", "-16384")
+        .row_buffer_size(2)
+        .disable_statement_logging()
+}
+
+/// How a connection to the file is made by the process that writes it. Durability is `synchronous=FULL`: each
+/// commit is on the disk before it is acknowledged.
+pub(super) fn read_write(file: &Path, options: &EmbeddedOptions) -> SqliteConnectOptions {
+    let settings = any_access(file)
         .create_if_missing(true)
         .page_size(PAGE)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
-        .foreign_keys(false)
-        .busy_timeout(Duration::from_secs(10))
         // Pages and bytes of the write-ahead log: 64 MiB each, so that checkpoints are few and it stays small.
         .pragma("wal_autocheckpoint", "4096")
-        .pragma("journal_size_limit", "67108864")
-        // Kibibytes.
-        .pragma("cache_size", "-16384")
-        .row_buffer_size(2)
-        .disable_statement_logging();
+        .pragma("journal_size_limit", "67108864");
     match options.size_limit {
         Some(bytes) => settings.pragma("max_page_count", (bytes / u64::from(PAGE)).max(1).to_string()),
         None => settings,
     }
 }
 
-/// Makes the tables of a new file, or checks that this version knows those of an existing one.
-pub(super) async fn prepare(connection: &mut SqliteConnection, file: &Path) -> Result<(), OpenError> {
-    let storage = |source| OpenError::Storage { file: file.to_owned(), source };
-    let found: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *connection).await.map_err(storage)?;
-    match found {
-        FORMAT => Ok(()),
-        0 => sqlx::raw_sql(SCHEMA).execute(connection).await.map(drop).map_err(storage),
-        _ => Err(OpenError::Format { file: file.to_owned(), found, known: FORMAT }),
+/// Opens a connection.
+pub(super) async fn connect(file: &Path, settings: &SqliteConnectOptions) -> Result<SqliteConnection, OpenError> {
+    SqliteConnection::connect_with(settings).await.map_err(|source| OpenError::storage(file, source))
+}
+
+/// Makes the tables of a new file.
+pub(super) async fn make_tables(connection: &mut SqliteConnection, file: &Path) -> Result<(), OpenError> {
+    let made = sqlx::raw_sql(SCHEMA).execute(connection).await;
+    made.map(drop).map_err(|source| OpenError::storage(file, source))
+}
+
+/// Whether the file has tables, if this version knows them.
+pub(super) async fn has_tables(connection: &mut SqliteConnection, file: &Path) -> Result<bool, OpenError> {
+    let found = sqlx::query_scalar("PRAGMA user_version").fetch_one(connection).await;
+    match found.map_err(|source| OpenError::storage(file, source))? {
+        0 => Ok(false),
+        FORMAT => Ok(true),
+        found => Err(OpenError::Format { file: file.to_owned(), found, known: FORMAT }),
     }
 }
 
 /// Reads topics, bounds and positions.
 pub(super) async fn load(connection: &mut SqliteConnection) -> Result<Catalog, sqlx::Error> {
     let catalog = Catalog::default();
-    let mut partitions = load_partitions(connection).await?;
-    let mut topics = sqlx::query("SELECT id, name, kind FROM topics").fetch(&mut *connection);
-    while let Some(row) = topics.try_next().await? {
-        let id: i64 = row.try_get(0)?;
-        let kind = kind_named(row.try_get(2)?)?;
-        catalog.insert_topic(entry(id, row.try_get(1)?, kind, partitions.remove(&id).unwrap_or_default()));
+    for topic in load_topics(connection, None).await? {
+        catalog.insert_topic(topic);
     }
-    drop(topics);
     let mut lanes = sqlx::query("SELECT lane_group, input, partition, position FROM lanes").fetch(connection);
     while let Some(row) = lanes.try_next().await? {
         let lane = LaneId { group: row.try_get(0)?, input: row.try_get(1)?, partition: row.try_get(2)? };
@@ -112,24 +125,33 @@ pub(super) async fn load(connection: &mut SqliteConnection) -> Result<Catalog, s
 }
 
 /// The end of a partition follows from its last batch; one without any was purged up to its end.
-const SELECT_PARTITIONS: &str = "
-    SELECT topic_id, id, start_offset, coalesce((
+const SELECT_TOPICS: &str = "
+    SELECT topics.id, name, kind, partitions.id, start_offset, max(start_offset, coalesce((
         SELECT base_offset + records FROM batches WHERE partition_id = partitions.id ORDER BY base_offset DESC LIMIT 1
-    ), 0)
-    FROM partitions ORDER BY topic_id, number";
+    ), 0))
+    FROM topics JOIN partitions ON topic_id = topics.id
+    WHERE ?1 IS NULL OR name = ?1 ORDER BY name, number";
 
-/// Row ids and bounds of partitions, in order, by topic id.
-async fn load_partitions(connection: &mut SqliteConnection) -> Result<BTreeMap<i64, Vec<(i64, Bounds)>>, sqlx::Error> {
-    let mut partitions: BTreeMap<i64, Vec<_>> = BTreeMap::new();
-    let mut rows = sqlx::query(SELECT_PARTITIONS).fetch(connection);
-    while let Some(row) = rows.try_next().await? {
-        let (start, stored_end): (i64, i64) = (row.try_get(2)?, row.try_get(3)?);
-        let bounds = Bounds { start: start as u64, end: stored_end.max(start) as u64 };
-        partitions.entry(row.try_get(0)?).or_default().push((row.try_get(1)?, bounds));
-    }
-    Ok(partitions)
+/// The columns of `SELECT_TOPICS`.
+type TopicRow = (i64, String, String, i64, i64, i64);
+
+/// All topics by name, or the one of this name.
+pub(super) async fn load_topics(
+    connection: &mut SqliteConnection,
+    name: Option<&str>,
+) -> Result<Vec<Arc<TopicEntry>>, sqlx::Error> {
+    let rows: Vec<TopicRow> = sqlx::query_as(SELECT_TOPICS).bind(name).fetch_all(connection).await?;
+    let topic = |rows: &[TopicRow]| {
+        let (id, name, kind, ..) = &rows[0];
+        let bounds = |(.., partition, start, end): &TopicRow| {
+            (*partition, Bounds { start: *start as u64, end: *end as u64 })
+        };
+        Ok(entry(*id, name.clone(), kind_named(kind)?, rows.iter().map(bounds).collect()))
+    };
+    rows.chunk_by(|left, right| left.0 == right.0).map(topic).collect()
 }
 
+/// A topic from its columns, and the row ids and bounds of its partitions, in order.
 fn entry(id: i64, name: String, kind: TopicKind, partitions: Vec<(i64, Bounds)>) -> Arc<TopicEntry> {
     let spec = TopicSpec { name, partitions: partitions.len() as u32, kind };
     let partition = |(number, (id, bounds)): (usize, (i64, Bounds))| {
@@ -176,10 +198,4 @@ fn kind_name(kind: TopicKind) -> &'static str {
 fn kind_named(name: &str) -> Result<TopicKind, sqlx::Error> {
     let kind = KINDS.iter().find(|(_, known)| *known == name).map(|(kind, _)| *kind);
     kind.ok_or_else(|| sqlx::Error::Protocol(format!("a topic of unknown kind `{name}`")))
-}
-
-/// Opens a connection.
-pub(super) async fn connect(file: &Path, settings: &SqliteConnectOptions) -> Result<SqliteConnection, OpenError> {
-    let connected = SqliteConnection::connect_with(settings).await;
-    connected.map_err(|source| OpenError::Storage { file: file.to_owned(), source })
 }

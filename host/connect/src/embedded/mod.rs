@@ -11,12 +11,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use azenha_engine::log::{Append, Bounds, Commit, LaneId, LaneLog, Log, LogError, ReadLimit, Topic};
 use azenha_model::plan::TopicSpec;
-use azenha_model::{Fetched, Offset, Records};
+use azenha_model::{Fetched, Offset};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
 use self::catalog::{Catalog, Partition};
 use self::lock::DirectoryLock;
+pub use self::observer::EmbeddedObserver;
 use self::reader::Readers;
 use self::writer::{Claim, Encoded, Request, Write, Writer};
 
@@ -24,6 +25,7 @@ mod batch;
 mod catalog;
 mod database;
 mod lock;
+mod observer;
 mod reader;
 mod writer;
 
@@ -49,6 +51,12 @@ impl Default for EmbeddedOptions {
 /// Why the log of a data directory cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
+    /// Nobody ever wrote one there.
+    #[error("there is no log in {}", dir.display())]
+    Missing {
+        /// The data directory.
+        dir: PathBuf,
+    },
     /// Another process has it open.
     #[error("the data directory {} is in use by {owner}; stop it, or choose another directory", dir.display())]
     InUse {
@@ -89,6 +97,12 @@ pub enum OpenError {
     },
 }
 
+impl OpenError {
+    fn storage(file: &Path, source: sqlx::Error) -> Self {
+        Self::Storage { file: file.to_owned(), source }
+    }
+}
+
 /// The log of one data directory.
 #[derive(Debug)]
 pub struct EmbeddedLog {
@@ -106,11 +120,13 @@ impl EmbeddedLog {
         std::fs::create_dir_all(dir).map_err(|source| OpenError::Io { path: dir.to_owned(), source })?;
         let lock = DirectoryLock::acquire(dir)?;
         let file = dir.join(FILE);
-        let settings = database::connect_options(&file, &options);
+        let settings = database::read_write(&file, &options);
         let mut connection = database::connect(&file, &settings).await?;
-        database::prepare(&mut connection, &file).await?;
+        if !database::has_tables(&mut connection, &file).await? {
+            database::make_tables(&mut connection, &file).await?;
+        }
         let loaded = database::load(&mut connection).await;
-        let catalog = Arc::new(loaded.map_err(|source| OpenError::Storage { file: file.clone(), source })?);
+        let catalog = Arc::new(loaded.map_err(|source| OpenError::storage(&file, source))?);
 
         let first = database::connect(&file, &settings).await?;
         let mut others = Vec::new();
@@ -144,11 +160,6 @@ impl EmbeddedLog {
     }
 }
 
-fn out_of_range(partition: &Partition, offset: Offset) -> LogError {
-    let Bounds { start, end } = *partition.bounds.borrow();
-    LogError::OutOfRange { topic: partition.topic.clone(), partition: partition.number, offset, start, end }
-}
-
 /// Sends a request to the writer and waits for the answer.
 async fn ask<T>(
     requests: &mpsc::Sender<Request>,
@@ -168,19 +179,9 @@ fn storage(what: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync
 fn encode(catalog: &Catalog, appends: &[Append]) -> Result<Vec<Encoded>, LogError> {
     let encode_one = |append: &Append| {
         let partition = catalog.partition(&append.topic, append.partition)?;
-        let batches = batch::encode(&append.records)
-            .map_err(|error| storage(&format!("appending to {}/{}", append.topic, append.partition), error))?;
-        Ok(Encoded { partition, batches })
+        Ok(Encoded { partition, batches: batch::encode(&append.topic, &append.records)? })
     };
     appends.iter().map(encode_one).collect()
-}
-
-fn no_records() -> Fetched {
-    let none: Vec<Option<&[u8]>> = Vec::new();
-    Fetched {
-        offsets: Vec::new(),
-        records: Records { timestamps: Vec::new(), keys: none.clone().into(), values: none.into() },
-    }
 }
 
 #[async_trait]
@@ -216,19 +217,10 @@ impl Log for EmbeddedLog {
 
     async fn read(&self, topic: &str, partition: u32, from: Offset, limit: ReadLimit) -> Result<Fetched, LogError> {
         let partition = self.catalog.partition(topic, partition)?;
-        let bounds = *partition.bounds.borrow();
-        if from < bounds.start || from > bounds.end {
-            return Err(out_of_range(&partition, from));
-        }
-        if from == bounds.end && !limit.wait.is_zero() {
+        if from == partition.bounds_around(from)?.end && !limit.wait.is_zero() {
             self.wait_beyond(&partition, from, limit).await;
         }
-        if from == partition.bounds.borrow().end {
-            return Ok(no_records());
-        }
-        // What was there when the bounds were looked at can only be gone because it was purged since.
-        let fetched = self.readers.read(partition.id, from, limit).await?;
-        fetched.ok_or_else(|| out_of_range(&partition, from))
+        self.readers.read(&partition, from, limit).await
     }
 
     async fn purge(&self, topic: &str, partition: u32, before: Offset) -> Result<(), LogError> {

@@ -49,10 +49,18 @@ impl Readers {
         self.connections[turn].lock().await
     }
 
-    /// Records of the partition with row id `partition` from offset `from` on; none if it does not hold it.
-    pub async fn read(&self, partition: i64, from: Offset, limit: ReadLimit) -> Result<Option<Fetched>, LogError> {
+    /// Records of the partition with row id `partition` from offset `from` on, at most up to `end`, its published
+    /// end; none if it does not hold `from`. What the writer has stored is there before it is published: a reader
+    /// that saw it would go on from an offset that does not exist yet.
+    pub async fn read(
+        &self,
+        partition: i64,
+        from: Offset,
+        end: Offset,
+        limit: ReadLimit,
+    ) -> Result<Option<Fetched>, LogError> {
         let failed = |error| storage(READING, error);
-        let until = from.saturating_add(limit.records.max(1) as u64).min(i64::MAX as u64);
+        let until = from.saturating_add(limit.records.max(1) as u64).min(end);
         let mut connection = self.connection().await;
         let query = sqlx::query(SELECT).bind(partition).bind(from as i64).bind(until as i64);
         let mut rows = query.fetch(&mut *connection);

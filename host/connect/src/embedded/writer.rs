@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use azenha_engine::log::{Bounds, LaneId, LogError};
+use azenha_engine::log::{LaneId, LogError};
 use azenha_model::Offset;
 use azenha_model::plan::TopicSpec;
 use sqlx::Connection;
@@ -141,7 +141,7 @@ impl Writer {
     /// Writes everything in one transaction: the new ends of the partitions that were written to, by row id.
     async fn store(&mut self, writes: &mut [Write]) -> Result<HashMap<i64, Offset>, sqlx::Error> {
         let mut ends = HashMap::new();
-        sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut self.connection).await?;
+        self.run("BEGIN IMMEDIATE").await?;
         for write in writes {
             for Encoded { partition, batches } in &mut write.appends {
                 let end = ends.entry(partition.id).or_insert_with(|| partition.bounds.borrow().end);
@@ -155,7 +155,7 @@ impl Writer {
                 self.store_position(claim).await?;
             }
         }
-        sqlx::raw_sql("COMMIT").execute(&mut self.connection).await?;
+        self.run("COMMIT").await?;
         Ok(ends)
     }
 
@@ -211,19 +211,18 @@ impl Writer {
     }
 
     async fn create_topic_rows(&mut self, spec: &TopicSpec) -> Result<Arc<TopicEntry>, sqlx::Error> {
-        sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut self.connection).await?;
+        self.run("BEGIN IMMEDIATE").await?;
         let entry = database::create_topic(&mut self.connection, spec).await?;
-        sqlx::raw_sql("COMMIT").execute(&mut self.connection).await?;
+        self.run("COMMIT").await?;
         Ok(entry)
     }
 
     async fn purge(&mut self, partition: &Partition, before: Offset) -> Result<(), LogError> {
-        let Bounds { start, end } = *partition.bounds.borrow();
-        if before > end {
-            let (topic, partition) = (partition.topic.clone(), partition.number);
-            return Err(LogError::OutOfRange { topic, partition, offset: before, start, end });
+        let bounds = *partition.bounds.borrow();
+        if before > bounds.end {
+            return Err(partition.out_of_range(before));
         }
-        if before <= start {
+        if before <= bounds.start {
             return Ok(());
         }
         let purged = self.purge_rows(partition.id, before).await;
@@ -233,7 +232,7 @@ impl Writer {
     }
 
     async fn purge_rows(&mut self, partition: i64, before: Offset) -> Result<(), sqlx::Error> {
-        sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut self.connection).await?;
+        self.run("BEGIN IMMEDIATE").await?;
         // The first condition is what the index can find, the second what is meant.
         sqlx::query("DELETE FROM batches WHERE partition_id = ?1 AND base_offset < ?2 AND base_offset + records <= ?2")
             .bind(partition)
@@ -245,7 +244,11 @@ impl Writer {
             .bind(before as i64)
             .execute(&mut self.connection)
             .await?;
-        sqlx::raw_sql("COMMIT").execute(&mut self.connection).await.map(drop)
+        self.run("COMMIT").await
+    }
+
+    async fn run(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
+        sqlx::raw_sql(sql).execute(&mut self.connection).await.map(drop)
     }
 
     /// Rolls back what failed.
@@ -261,7 +264,7 @@ impl Writer {
 
     /// SQLite has already rolled back after some errors, and says so; then there is nothing to do.
     async fn roll_back(&mut self) {
-        if let Err(error) = sqlx::raw_sql("ROLLBACK").execute(&mut self.connection).await {
+        if let Err(error) = self.run("ROLLBACK").await {
             tracing::debug!(%error, "nothing to roll back");
         }
     }
