@@ -49,6 +49,24 @@ async fn offsets_begin_at_zero_and_have_no_gaps() {
 }
 
 #[tokio::test]
+async fn what_is_committed_but_not_yet_published_is_not_read() {
+    let dir = TempDir::new().unwrap();
+    let log = open(dir.path()).await;
+    topic(&log, "published", 1).await;
+    log.append(vec![to("published", 0, values(&["a", "b"]))]).await.unwrap();
+    // As it is between a commit to the file and its publication.
+    execute(
+        dir.path(),
+        "INSERT INTO batches (partition_id, base_offset, records, data)
+         SELECT partition_id, base_offset + records, records, data FROM batches",
+    )
+    .await;
+    let read = read_once(&log, "published", 0, 0, ALL).await;
+    assert_eq!(texts(&read), ["a", "b"]);
+    assert!(read_once(&log, "published", 0, 2, ALL).await.is_empty());
+}
+
+#[tokio::test]
 async fn everything_is_there_after_it_was_opened_again() {
     let dir = TempDir::new().unwrap();
     let log = open(dir.path()).await;
@@ -164,7 +182,7 @@ async fn a_full_disk_is_named_and_leaves_nothing_half_written() {
     owner.commit(Commit { position: 100, appends }).await.unwrap();
 }
 
-/// Runs SQL on the file of a log that is closed.
+/// Runs SQL on the file of a log.
 async fn execute(dir: &Path, sql: &'static str) {
     let url = format!("sqlite://{}", dir.join("log.db").display());
     let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();

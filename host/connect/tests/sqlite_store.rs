@@ -97,6 +97,26 @@ async fn a_store_of_an_unknown_kind_is_refused_by_its_scheme() {
 }
 
 #[tokio::test]
+async fn a_database_in_memory_is_refused_by_its_connection() {
+    for url in ["sqlite::memory:", "sqlite://:memory:", "sqlite://", "sqlite:any.db?cache=private&mode=memory"] {
+        let error = open_store("warehouse", url).unwrap_err().to_string();
+        assert!(error.contains("`warehouse`") && error.contains("sqlite://FILE"), "{error}");
+    }
+    open_store("warehouse", "sqlite:memory.db?mode=rw").unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_refused() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("notes.txt");
+    std::fs::write(&file, "not a database\n".repeat(1000)).unwrap();
+    let store = open_store("warehouse", &format!("sqlite://{}", file.display())).unwrap();
+    let error = store.prepare(&simple("any")).await.unwrap_err();
+    assert!(matches!(error, StoreError::Definition(_)), "{error}");
+    assert!(error.to_string().contains("`warehouse`") && error.to_string().contains("not a database"), "{error}");
+}
+
+#[tokio::test]
 async fn a_database_that_cannot_be_opened_is_unavailable() {
     let store = open_store("warehouse", "sqlite:///nowhere/at/all/warehouse.db").unwrap();
     let error = store.prepare(&simple("any")).await.unwrap_err();

@@ -247,9 +247,11 @@ impl DeadLetters {
         std::mem::take(&mut self.late)
     }
 
-    /// Takes them out, to be committed while the lane collects more.
-    pub fn split(&mut self) -> Self {
-        let fresh = Self::new(Arc::clone(&self.pipeline), self.generation, self.keeps_records);
+    /// Takes them out, to be committed while the lane collects more. Groups of a later commit may stand at the
+    /// last offset of this one, so numbering goes on there.
+    pub fn split(&mut self, last: Offset) -> Self {
+        let mut fresh = Self::new(Arc::clone(&self.pipeline), self.generation, self.keeps_records);
+        fresh.ordinals.extend(self.ordinals.extract_if(|(_, offset), _| *offset >= last));
         std::mem::replace(self, fresh)
     }
 

@@ -35,6 +35,7 @@ macro_rules! log_conformance {
             lanes_do_not_fence_each_other
             concurrent_lanes_lose_nothing
             offsets_outside_of_a_partition_are_out_of_range
+            a_reader_can_go_on_behind_whatever_it_read
             a_read_at_the_end_waits_for_a_commit
             a_read_at_the_end_gives_up_when_its_wait_is_over
             purged_records_are_gone_and_the_rest_stays

@@ -289,6 +289,34 @@ pub async fn offsets_outside_of_a_partition_are_out_of_range(log: &dyn Log) {
     );
 }
 
+/// Readers that keep up with a writer are never out of range, and see each record once.
+pub async fn a_reader_can_go_on_behind_whatever_it_read(log: &dyn Log) {
+    const RECORDS: usize = 1000;
+    topic(log, "keeps-up", 1).await;
+    let numbers: Vec<String> = (0..RECORDS).map(|number| number.to_string()).collect();
+    log.append(vec![to("keeps-up", 0, values(&numbers[..1]))]).await.unwrap();
+    let write = async {
+        for number in &numbers[1..] {
+            log.append(vec![to("keeps-up", 0, values(&[number]))]).await.unwrap();
+        }
+    };
+    let read = async {
+        let mut read = read_all(log, "keeps-up", 0).await;
+        while read.len() < RECORDS {
+            // The last record once more, with whatever has been committed since; then what is behind that.
+            let last = read.pop().unwrap();
+            read.extend(read_once(log, "keeps-up", 0, last.offset, ALL).await);
+            let next = read[read.len() - 1].offset + 1;
+            read.extend(read_once(log, "keeps-up", 0, next, ALL).await);
+        }
+        assert_eq!(texts(&read), numbers);
+    };
+    std::thread::scope(|scope| {
+        let threads = [scope.spawn(|| on_its_own_runtime(read)), scope.spawn(|| on_its_own_runtime(write))];
+        threads.map(|thread| thread.join().unwrap());
+    });
+}
+
 /// A reader that waits is woken by a commit.
 pub async fn a_read_at_the_end_waits_for_a_commit(log: &dyn Log) {
     topic(log, "waits", 2).await;
@@ -358,8 +386,10 @@ pub async fn a_log_can_be_used_from_another_runtime(log: &dyn Log) {
         assert_eq!(texts(&read_all(log, "elsewhere", 0).await), ["from a lane"]);
     };
     // Blocks this thread, not the runtime that the log was opened on.
-    std::thread::scope(|scope| {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        scope.spawn(move || runtime.block_on(use_it)).join().unwrap();
-    });
+    std::thread::scope(|scope| scope.spawn(|| on_its_own_runtime(use_it)).join().unwrap());
+}
+
+/// Runs work as a lane's thread does.
+fn on_its_own_runtime<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(work)
 }

@@ -176,7 +176,11 @@ fn a_file_that_is_no_plugin_is_refused_with_what_it_is() -> Result<()> {
     let good = std::env::var_os("CARGO_TARGET_DIR")
         .map_or(good, |target| std::path::Path::new(&target).join("plugins/click-count.wasm"));
     let module = std::fs::read(good)?;
-    let cases: [(&str, &[u8], &str); 3] = [
+    let wasi = wat::parse_str(
+        r#"(module (import "wasi_snapshot_preview1" "fd_write" (func (param i32 i32 i32 i32) (result i32))))"#,
+    )?;
+    let cases: [(&str, &[u8], &str); 4] = [
+        ("wasi.wasm", &wasi, "wasi_snapshot_preview1"),
         ("text.wasm", b"not a module at all", "not"),
         ("truncated.wasm", &module[..module.len() / 2], "truncated"),
         ("empty.wasm", b"", "empty"),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use azenha_e2e::{Azenha, Click, Counts, Database, recount, shuffled, write_ndjson};
+use azenha_e2e::{Azenha, Click, Counts, Database, post, recount, shuffled, write_ndjson};
 use fastrand::Rng;
 
 const LATENESS: i64 = 30_000;
@@ -184,5 +184,36 @@ async fn final_results_come_once_when_their_window_closes_and_a_finite_run_close
     azenha.run_once(&pipeline, &[("clicks", &file)], &["--strict"])?;
     assert_eq!(azenha.topic("counts_output")?.len(), 2 * expected.len());
     assert_eq!(table(&azenha, BY_START).await?.len(), 2 * expected.len());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_partition_holds_windows_open_only_for_a_while() -> Result<()> {
+    let azenha = Azenha::new()?;
+    let yaml = pipeline("{ tumbling: 2m }", ", emit: final")
+        .replace("lateness: 30s", "lateness: 30s, idle_after: 1s")
+        .replace("json\n", "json\n    partitions: 2\n    partitioned_by: [platform]\n")
+        .replace("campaignId: text,", "campaignId: text, platform: text,");
+    let pipeline = azenha.write("timed/pipeline.yaml", &yaml)?;
+    let mut host = azenha.start(&[&pipeline], &[])?;
+    // One platform, one partition: the other never gets a record.
+    let click = |timestamp| Click { campaign: "only".to_owned(), timestamp }.json();
+    let body = format!("{}\n{}\n", click(1_700_000_000_000), click(1_700_000_000_000));
+    let sent = post(&host.address, "/topics/timed_clicks/records", "application/x-ndjson", &body)?;
+    assert_eq!(sent.status, 200, "{sent:?}");
+    let later = click(1_700_000_900_000);
+    post(&host.address, "/topics/timed_clicks/records", "application/x-ndjson", &later)?;
+    let path = azenha.data().join("warehouse.db");
+    let mut database = Database::open(&path).await?;
+    let mut counted = None;
+    for _ in 0..1_000 {
+        counted = database.number("SELECT click_count FROM counts WHERE campaignId = 'only'").await;
+        if counted.is_some() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(counted, Some(2), "{}", host.log());
+    host.terminate()?;
     Ok(())
 }

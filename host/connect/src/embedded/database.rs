@@ -143,9 +143,8 @@ pub(super) async fn load_topics(
     let rows: Vec<TopicRow> = sqlx::query_as(SELECT_TOPICS).bind(name).fetch_all(connection).await?;
     let topic = |rows: &[TopicRow]| {
         let (id, name, kind, ..) = &rows[0];
-        let bounds = |(.., partition, start, end): &TopicRow| {
-            (*partition, Bounds { start: *start as u64, end: *end as u64 })
-        };
+        let bounds =
+            |(.., partition, start, end): &TopicRow| (*partition, Bounds { start: *start as u64, end: *end as u64 });
         Ok(entry(*id, name.clone(), kind_named(kind)?, rows.iter().map(bounds).collect()))
     };
     rows.chunk_by(|left, right| left.0 == right.0).map(topic).collect()

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::catalog::{Catalog, Partition};
 use self::lock::DirectoryLock;
-pub use self::observer::EmbeddedObserver;
+pub use self::read_only::EmbeddedReader;
 use self::reader::Readers;
 use self::writer::{Claim, Encoded, Request, Write, Writer};
 
@@ -25,7 +25,7 @@ mod batch;
 mod catalog;
 mod database;
 mod lock;
-mod observer;
+mod read_only;
 mod reader;
 mod writer;
 

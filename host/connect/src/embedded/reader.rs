@@ -12,6 +12,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{Mutex, MutexGuard};
 
+use super::catalog::Partition;
 use super::{batch, storage};
 
 /// The batch that holds an offset, and those after it that begin before the limit. Offsets have no gaps, so
@@ -23,6 +24,9 @@ const SELECT: &str = "
     ORDER BY base_offset";
 
 const READING: &str = "reading the log";
+
+/// No read goes on behind so many bytes: with one more batch, 32 bits still count those of a column.
+const MAX_BYTES: usize = 1 << 30;
 
 /// The connections of readers.
 ///
@@ -49,43 +53,53 @@ impl Readers {
         self.connections[turn].lock().await
     }
 
-    /// Records of the partition with row id `partition` from offset `from` on, at most up to `end`, its published
-    /// end; none if it does not hold `from`. What the writer has stored is there before it is published: a reader
-    /// that saw it would go on from an offset that does not exist yet.
-    pub async fn read(
-        &self,
-        partition: i64,
-        from: Offset,
-        end: Offset,
-        limit: ReadLimit,
-    ) -> Result<Option<Fetched>, LogError> {
-        let failed = |error| storage(READING, error);
-        let until = from.saturating_add(limit.records.max(1) as u64).min(end);
-        let mut connection = self.connection().await;
-        let query = sqlx::query(SELECT).bind(partition).bind(from as i64).bind(until as i64);
-        let mut rows = query.fetch(&mut *connection);
-        let (mut batches, mut bytes) = (Vec::new(), 0);
-        while let Some(row) = rows.try_next().await.map_err(failed)? {
-            let base = row.try_get::<i64, _>(0).map_err(failed)? as u64;
-            let records = batch::decode(row.try_get(1).map_err(failed)?).map_err(|error| storage(READING, error))?;
-            let skipped = from.saturating_sub(base) as usize;
-            if skipped >= records.len() {
-                return Ok(None);
-            }
-            bytes += records.bytes();
-            batches.push(if skipped == 0 { records } else { records.slice(skipped, records.len() - skipped) });
-            if bytes >= limit.bytes {
-                break;
-            }
-        }
-        joined(from, batches)
+    /// Records from offset `from` on, up to the end of the partition as it is published now.
+    pub async fn read(&self, partition: &Partition, from: Offset, limit: ReadLimit) -> Result<Fetched, LogError> {
+        read(&mut *self.connection().await, partition, from, limit).await
     }
 }
 
+/// Records from offset `from` on, up to the end of the partition. Behind it there may be batches that are
+/// committed but not yet published: who read them could not go on, because their end would be out of range.
+pub(super) async fn read(
+    connection: &mut SqliteConnection,
+    partition: &Partition,
+    from: Offset,
+    limit: ReadLimit,
+) -> Result<Fetched, LogError> {
+    let failed = |error| storage(READING, error);
+    let end = partition.bounds_around(from)?.end;
+    if from == end {
+        return joined(from, Vec::new());
+    }
+    let until = from.saturating_add(limit.records.max(1) as u64).min(i64::MAX as u64); // MUTANT
+    let query = sqlx::query(SELECT).bind(partition.id).bind(from as i64).bind(until as i64);
+    let mut rows = query.fetch(connection);
+    let (mut batches, mut bytes) = (Vec::new(), 0);
+    while let Some(row) = rows.try_next().await.map_err(failed)? {
+        let base = row.try_get::<i64, _>(0).map_err(failed)? as u64;
+        let records = batch::decode(row.try_get(1).map_err(failed)?).map_err(|error| storage(READING, error))?;
+        let skipped = from.saturating_sub(base) as usize;
+        if skipped >= records.len() {
+            break;
+        }
+        bytes += records.bytes();
+        batches.push(if skipped == 0 { records } else { records.slice(skipped, records.len() - skipped) });
+        if bytes >= limit.bytes.min(MAX_BYTES) {
+            break;
+        }
+    }
+    if batches.is_empty() {
+        // What was there when the bounds were looked at can only be gone because it was purged since.
+        return Err(partition.out_of_range(from));
+    }
+    joined(from, batches)
+}
+
 /// The records of consecutive batches, the first of which has offset `from`.
-fn joined(from: Offset, mut batches: Vec<Records>) -> Result<Option<Fetched>, LogError> {
+fn joined(from: Offset, mut batches: Vec<Records>) -> Result<Fetched, LogError> {
     let records = match batches.len() {
-        0 => return Ok(None),
+        0 => Records::unkeyed(BinaryArray::new_null(0), 0),
         1 => batches.remove(0),
         _ => Records {
             timestamps: batches.iter().flat_map(|batch| batch.timestamps.iter().copied()).collect(),
@@ -93,7 +107,7 @@ fn joined(from: Offset, mut batches: Vec<Records>) -> Result<Option<Fetched>, Lo
             values: concat_binary(batches.iter().map(|batch| &batch.values))?,
         },
     };
-    Ok(Some(Fetched { offsets: (from..from + records.len() as u64).collect(), records }))
+    Ok(Fetched { offsets: (from..from + records.len() as u64).collect(), records })
 }
 
 fn concat_binary<'a>(columns: impl Iterator<Item = &'a BinaryArray>) -> Result<BinaryArray, LogError> {

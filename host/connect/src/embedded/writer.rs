@@ -141,7 +141,7 @@ impl Writer {
     /// Writes everything in one transaction: the new ends of the partitions that were written to, by row id.
     async fn store(&mut self, writes: &mut [Write]) -> Result<HashMap<i64, Offset>, sqlx::Error> {
         let mut ends = HashMap::new();
-        self.run("BEGIN IMMEDIATE").await?;
+        self.execute("BEGIN IMMEDIATE").await?;
         for write in writes {
             for Encoded { partition, batches } in &mut write.appends {
                 let end = ends.entry(partition.id).or_insert_with(|| partition.bounds.borrow().end);
@@ -155,7 +155,7 @@ impl Writer {
                 self.store_position(claim).await?;
             }
         }
-        self.run("COMMIT").await?;
+        self.execute("COMMIT").await?;
         Ok(ends)
     }
 
@@ -211,9 +211,9 @@ impl Writer {
     }
 
     async fn create_topic_rows(&mut self, spec: &TopicSpec) -> Result<Arc<TopicEntry>, sqlx::Error> {
-        self.run("BEGIN IMMEDIATE").await?;
+        self.execute("BEGIN IMMEDIATE").await?;
         let entry = database::create_topic(&mut self.connection, spec).await?;
-        self.run("COMMIT").await?;
+        self.execute("COMMIT").await?;
         Ok(entry)
     }
 
@@ -232,7 +232,7 @@ impl Writer {
     }
 
     async fn purge_rows(&mut self, partition: i64, before: Offset) -> Result<(), sqlx::Error> {
-        self.run("BEGIN IMMEDIATE").await?;
+        self.execute("BEGIN IMMEDIATE").await?;
         // The first condition is what the index can find, the second what is meant.
         sqlx::query("DELETE FROM batches WHERE partition_id = ?1 AND base_offset < ?2 AND base_offset + records <= ?2")
             .bind(partition)
@@ -244,10 +244,10 @@ impl Writer {
             .bind(before as i64)
             .execute(&mut self.connection)
             .await?;
-        self.run("COMMIT").await
+        self.execute("COMMIT").await
     }
 
-    async fn run(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
+    async fn execute(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
         sqlx::raw_sql(sql).execute(&mut self.connection).await.map(drop)
     }
 
@@ -264,7 +264,7 @@ impl Writer {
 
     /// SQLite has already rolled back after some errors, and says so; then there is nothing to do.
     async fn roll_back(&mut self) {
-        if let Err(error) = self.run("ROLLBACK").await {
+        if let Err(error) = self.execute("ROLLBACK").await {
             tracing::debug!(%error, "nothing to roll back");
         }
     }

@@ -1,6 +1,5 @@
 //! What a commit changes in a table: of rows with the same key, the last one.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_array::{Array, ArrayRef, RecordBatch};
@@ -35,11 +34,10 @@ impl Change {
 /// The changes of a commit. No key is in two of them, so their order does not matter.
 pub(super) fn changes(target: &Target, rows: &[StoreRows]) -> Result<Vec<Change>, Failure> {
     let batches = rows.iter().map(|rows| project(target, &rows.batch)).collect::<Result<Vec<_>, _>>()?;
-    let mut places: Vec<Place> = match target.mode {
+    let places: Vec<Place> = match target.mode {
         WriteMode::Upsert => last_of_each_key(target, &batches).map_err(unfit)?,
         WriteMode::Append => every_place(&batches).collect(),
     };
-    places.sort_unstable();
     let (deletes, puts): (Vec<Place>, Vec<Place>) = places.into_iter().partition(|place| is_delete(rows, place));
     let mut changes = Vec::new();
     for (operation, places) in [(Operation::Put, puts), (Operation::Delete, deletes)] {
@@ -83,6 +81,8 @@ fn every_place<'a>(batches: impl IntoIterator<Item = &'a RecordBatch>) -> impl I
     batches.into_iter().enumerate().flat_map(|(batch, rows)| (0..rows.num_rows()).map(move |row| (batch, row)))
 }
 
+/// In the order of keys: a database whose table is sorted by them then changes one page after the other, where any
+/// other order would have it come back to the same pages again and again.
 fn last_of_each_key(target: &Target, batches: &[RecordBatch]) -> Result<Vec<Place>, ArrowError> {
     let fields = target.key_fields().iter().map(|field| SortField::new(field.data_type.arrow())).collect();
     let converter = RowConverter::new(fields)?;
@@ -91,9 +91,16 @@ fn last_of_each_key(target: &Target, batches: &[RecordBatch]) -> Result<Vec<Plac
         converter.convert_columns(&keys)
     };
     let keys = batches.iter().map(key_rows).collect::<Result<Vec<_>, _>>()?;
-    let last: HashMap<_, Place> =
-        every_place(batches).map(|(batch, row)| (keys[batch].row(row), (batch, row))).collect();
-    Ok(last.into_values().collect())
+    let mut places: Vec<_> = every_place(batches).map(|(batch, row)| (keys[batch].row(row), (batch, row))).collect();
+    places.sort_unstable();
+    places.dedup_by(|later, kept| {
+        let same = later.0 == kept.0;
+        if same {
+            kept.1 = later.1;
+        }
+        same
+    });
+    Ok(places.into_iter().map(|(_, place)| place).collect())
 }
 
 fn change(

@@ -35,6 +35,11 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A store of a SQLite file: `sqlite://FILE`, made if it is missing.
 pub(crate) fn sqlite(name: &str, url: &str) -> Result<Arc<dyn Store>, StoreError> {
+    if sqlite::is_in_memory(url) {
+        return Err(StoreError::Definition(format!(
+            "connection `{name}` is a SQLite database in memory, where rows and positions end with the host;              name a file: sqlite://FILE"
+        )));
+    }
     let connector = SqliteConnector::new(url).map_err(|error| unreadable(name, &error))?;
     Ok(Arc::new(SqlStore::new(name, Arc::new(connector))))
 }

@@ -28,7 +28,8 @@ const TAKE: &str = "INSERT INTO azenha_positions (pipeline, sink, topic, partiti
 
 const ADVANCE: &str = "UPDATE azenha_positions SET next_offset = $8
     WHERE pipeline = $1 AND sink = $2 AND topic = $3 AND partition = $4
-        AND generation = $5 AND epoch = $6 AND next_offset IS NOT DISTINCT FROM $7";
+        AND generation = $5 AND epoch = $6 AND next_offset IS NOT DISTINCT FROM $7
+    RETURNING next_offset";
 
 /// A lane as its owner took it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,5 +63,5 @@ pub(super) async fn advance(
 ) -> Result<bool, Failure> {
     let mut arguments = identity(lane).to_vec();
     arguments.extend([Some(taken.epoch), taken.next_offset, Some(next as i64)].map(Argument::Integer));
-    Ok(session.execute(ADVANCE, &arguments).await? == 1)
+    Ok(session.integers(ADVANCE, &arguments).await?.is_some())
 }

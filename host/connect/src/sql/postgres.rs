@@ -11,7 +11,7 @@ use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Connection, Row};
 use super::Connector;
 use super::cells::{Cells, TextCells};
 use super::dialect::{self, Dialect, quote};
-use super::session::{Argument, Failure, Operation, Session};
+use super::session::{Argument, Failure, Operation, Session, bound};
 use super::table::{FoundColumn, FoundTable, Target};
 
 /// How long a server may take to answer at first.
@@ -57,18 +57,6 @@ fn failure(error: sqlx::Error) -> Failure {
     }
 }
 
-fn bound(arguments: &[Argument<'_>]) -> Result<PgArguments, Failure> {
-    let mut bound = PgArguments::default();
-    for argument in arguments {
-        match argument {
-            Argument::Text(text) => bound.add(*text),
-            Argument::Integer(integer) => bound.add(*integer),
-        }
-        .map_err(sqlx::Error::Encode)?;
-    }
-    Ok(bound)
-}
-
 #[async_trait]
 impl Session for PostgresSession {
     fn dialect(&self) -> &'static dyn Dialect {
@@ -91,14 +79,8 @@ impl Session for PostgresSession {
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.connection).await.map(drop).map_err(failure)
     }
 
-    async fn execute(&mut self, sql: &str, arguments: &[Argument<'_>]) -> Result<u64, Failure> {
-        let query = sqlx::query_with(AssertSqlSafe(sql), bound(arguments)?);
-        let done = query.execute(&mut self.connection).await.map_err(failure)?;
-        Ok(done.rows_affected())
-    }
-
     async fn integers(&mut self, sql: &str, arguments: &[Argument<'_>]) -> Result<Option<Vec<Option<i64>>>, Failure> {
-        let query = sqlx::query_with(AssertSqlSafe(sql), bound(arguments)?);
+        let query = sqlx::query_with(AssertSqlSafe(sql), bound::<PgArguments>(arguments)?);
         let Some(row) = query.fetch_optional(&mut self.connection).await.map_err(failure)? else { return Ok(None) };
         Ok(Some((0..row.len()).map(|column| row.try_get(column)).collect::<Result<_, _>>()?))
     }
@@ -123,12 +105,8 @@ impl Session for PostgresSession {
     }
 
     async fn write(&mut self, target: &Target, operation: Operation, rows: &RecordBatch) -> Result<(), Failure> {
-        let fields = match operation {
-            Operation::Put => target.fields.iter().collect(),
-            Operation::Delete => target.key_fields(),
-        };
         let mut arguments = PgArguments::default();
-        for (field, column) in fields.iter().zip(rows.columns()) {
+        for (field, column) in target.fields_of(operation).into_iter().zip(rows.columns()) {
             bind(&mut arguments, &Cells::new(field, column)?, rows.num_rows())?;
         }
         let sql = dialect::Postgres.write(target, operation, rows.num_rows());

@@ -3,6 +3,7 @@
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
 use azenha_engine::store::StoreError;
+use sqlx::{Arguments, Encode, Type};
 
 use super::dialect::Dialect;
 use super::table::{FoundTable, Target};
@@ -42,6 +43,23 @@ pub(super) enum Argument<'a> {
     Integer(Option<i64>),
 }
 
+/// Parameters in the form in which a database takes them.
+pub(super) fn bound<'a, A: Arguments>(arguments: &[Argument<'a>]) -> Result<A, Failure>
+where
+    &'a str: Encode<'a, A::Database> + Type<A::Database>,
+    Option<i64>: Encode<'a, A::Database> + Type<A::Database>,
+{
+    let mut bound = A::default();
+    for argument in arguments {
+        match *argument {
+            Argument::Text(text) => bound.add(text),
+            Argument::Integer(integer) => bound.add(integer),
+        }
+        .map_err(sqlx::Error::Encode)?;
+    }
+    Ok(bound)
+}
+
 /// What a write does with its rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Operation {
@@ -65,10 +83,7 @@ pub(super) trait Session: Send {
     /// Runs statements without parameters.
     async fn run(&mut self, sql: &str) -> Result<(), Failure>;
 
-    /// Runs a statement with parameters `$1`, `$2`, …: the number of rows that it changed.
-    async fn execute(&mut self, sql: &str, arguments: &[Argument<'_>]) -> Result<u64, Failure>;
-
-    /// The first row that a statement gives, all of whose columns are integers.
+    /// Runs a statement with parameters `$1`, `$2`, …: the first row that it gives, whose columns are integers.
     async fn integers(&mut self, sql: &str, arguments: &[Argument<'_>]) -> Result<Option<Vec<Option<i64>>>, Failure>;
 
     /// The table as the database has it.

@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use super::Connector;
 use super::cells::Cells;
 use super::dialect::{self, Dialect};
-use super::session::{Argument, Failure, Operation, Session};
+use super::session::{Argument, Failure, Operation, Session, bound};
 use super::table::{FoundColumn, FoundTable, Target};
 
 /// Parameters that one statement may have.
@@ -43,6 +43,14 @@ impl SqliteConnector {
     }
 }
 
+/// Whether a URL names no file: `sqlite::memory:`, `sqlite://:memory:`, `sqlite:`, or any `?mode=memory`.
+pub(super) fn is_in_memory(url: &str) -> bool {
+    let location = url.strip_prefix("sqlite:").unwrap_or(url);
+    let (file, parameters) = location.split_once('?').unwrap_or((location, ""));
+    let file = file.strip_prefix("//").unwrap_or(file);
+    file.is_empty() || file == ":memory:" || parameters.split('&').any(|parameter| parameter == "mode=memory")
+}
+
 #[async_trait]
 impl Connector for SqliteConnector {
     async fn connect(&self) -> Result<Box<dyn Session>, Failure> {
@@ -61,28 +69,18 @@ struct SqliteSession {
 fn failure(error: sqlx::Error) -> Failure {
     const ERROR: i32 = 1;
     const PERMISSION: i32 = 3;
+    const READ_ONLY: i32 = 8;
     const TOO_BIG: i32 = 18;
     const CONSTRAINT: i32 = 19;
     const MISMATCH: i32 = 20;
+    const NO_DATABASE: i32 = 26;
     let code = error.as_database_error().and_then(|error| error.code()?.parse::<i32>().ok());
     let message = || error.as_database_error().map_or_else(String::new, |error| error.message().to_owned());
     match code.map(|code| code & 0xff) {
         Some(TOO_BIG | CONSTRAINT | MISMATCH) => Failure::Rows(message()),
-        Some(ERROR | PERMISSION) => Failure::Definition(message()),
+        Some(ERROR | PERMISSION | READ_ONLY | NO_DATABASE) => Failure::Definition(message()),
         _ => Failure::Unavailable(error),
     }
-}
-
-fn bound(arguments: &[Argument<'_>]) -> Result<SqliteArguments, Failure> {
-    let mut bound = SqliteArguments::default();
-    for argument in arguments {
-        match argument {
-            Argument::Text(text) => bound.add(*text),
-            Argument::Integer(integer) => bound.add(*integer),
-        }
-        .map_err(sqlx::Error::Encode)?;
-    }
-    Ok(bound)
 }
 
 #[async_trait]
@@ -113,14 +111,8 @@ impl Session for SqliteSession {
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.connection).await.map(drop).map_err(failure)
     }
 
-    async fn execute(&mut self, sql: &str, arguments: &[Argument<'_>]) -> Result<u64, Failure> {
-        let query = sqlx::query_with(AssertSqlSafe(sql), bound(arguments)?);
-        let done = query.execute(&mut self.connection).await.map_err(failure)?;
-        Ok(done.rows_affected())
-    }
-
     async fn integers(&mut self, sql: &str, arguments: &[Argument<'_>]) -> Result<Option<Vec<Option<i64>>>, Failure> {
-        let query = sqlx::query_with(AssertSqlSafe(sql), bound(arguments)?);
+        let query = sqlx::query_with(AssertSqlSafe(sql), bound::<SqliteArguments>(arguments)?);
         let Some(row) = query.fetch_optional(&mut self.connection).await.map_err(failure)? else { return Ok(None) };
         Ok(Some((0..row.len()).map(|column| row.try_get(column)).collect::<Result<_, _>>()?))
     }
@@ -143,11 +135,11 @@ impl Session for SqliteSession {
     }
 
     async fn write(&mut self, target: &Target, operation: Operation, rows: &RecordBatch) -> Result<(), Failure> {
-        let fields = match operation {
-            Operation::Put => target.fields.iter().collect(),
-            Operation::Delete => target.key_fields(),
-        };
-        let cells = fields.iter().zip(rows.columns()).map(|(field, column)| Cells::new(field, column));
+        let cells = target
+            .fields_of(operation)
+            .into_iter()
+            .zip(rows.columns())
+            .map(|(field, column)| Cells::new(field, column));
         let cells: Vec<Cells<'_>> = cells.collect::<Result<_, _>>()?;
         let mut from = 0;
         while from < rows.num_rows() {

@@ -4,7 +4,7 @@ use azenha_model::Field;
 use azenha_model::plan::{StoreOutput, WriteMode};
 
 use super::dialect::{Dialect, quote, quote_all};
-use super::session::{Failure, Session};
+use super::session::{Failure, Operation, Session};
 
 /// What a sink writes.
 #[derive(Debug)]
@@ -28,6 +28,14 @@ impl Target {
 
     pub fn key_fields(&self) -> Vec<&Field> {
         self.key.iter().map(|index| &self.fields[*index]).collect()
+    }
+
+    /// The columns of the rows that an operation takes.
+    pub fn fields_of(&self, operation: Operation) -> Vec<&Field> {
+        match operation {
+            Operation::Put => self.fields.iter().collect(),
+            Operation::Delete => self.key_fields(),
+        }
     }
 
     pub fn key_names(&self) -> impl Iterator<Item = &str> {

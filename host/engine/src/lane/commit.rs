@@ -45,7 +45,7 @@ impl Lane {
             position: moment.position,
             appends: outgoing.appends,
             rows: outgoing.rows,
-            dead: self.dead.split(),
+            dead: self.dead.split(moment.position.saturating_sub(1)),
             dead_topic: self.context.program.plan.dead_letters.clone(),
             step: self.context.end_step().into(),
         };

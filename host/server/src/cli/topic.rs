@@ -1,13 +1,14 @@
 //! `azenha topic`
 
 use std::io::{BufWriter, Stdout, Write, stdout};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
 use arrow_array::{Array, BinaryArray};
-use azenha_connect::embedded::{EmbeddedLog, EmbeddedOptions};
-use azenha_engine::log::{Log, ReadLimit, Topic};
+use azenha_connect::embedded::{EmbeddedReader, OpenError};
+use azenha_engine::log::{Bounds, LogError, ReadLimit, Topic};
 use azenha_formats::civil::push_iso;
 use azenha_model::plan::TopicKind;
 use azenha_model::{Fetched, Offset};
@@ -24,6 +25,8 @@ use crate::results::{align_right, grouped, table};
 
 /// How often a topic that is followed is looked at.
 const FOLLOW_INTERVAL: Duration = Duration::from_millis(300);
+/// What is read and printed at once.
+const LIMIT: ReadLimit = ReadLimit { records: 10_000, bytes: 8 << 20, wait: Duration::ZERO };
 
 #[derive(Debug, Subcommand)]
 pub enum TopicCommand {
@@ -65,22 +68,17 @@ pub async fn topic(command: TopicCommand) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-async fn open(data: &Path) -> Result<EmbeddedLog> {
-    if !data.is_dir() {
-        return Err(Usage(format!("there is no log in {}; name the directory with --data", data.display())).into());
+async fn open(data: &Path) -> Result<EmbeddedReader> {
+    match EmbeddedReader::open(data).await {
+        Err(error @ OpenError::Missing { .. }) => Err(Usage(format!("{error}; name the directory with --data")).into()),
+        opened => Ok(opened?),
     }
-    Ok(EmbeddedLog::open(data, EmbeddedOptions::default()).await?)
 }
 
 async fn list(data: &Path) -> Result<()> {
-    let log = open(data).await?;
     let mut table = table(["topic", "kind", "partitions", "records"].map(str::to_owned));
-    for Topic { spec, .. } in log.topics().await? {
-        let mut records = 0;
-        for partition in 0..spec.partitions {
-            let bounds = log.bounds(&spec.name, partition).await?;
-            records += bounds.end - bounds.start;
-        }
+    for (Topic { spec, .. }, bounds) in open(data).await?.topics().await? {
+        let records = bounds.iter().map(|bounds| bounds.end - bounds.start).sum();
         table.add_row([spec.name, kind_name(spec.kind).to_owned(), spec.partitions.to_string(), grouped(records)]);
     }
     align_right(&mut table, 2..4);
@@ -99,42 +97,46 @@ fn kind_name(kind: TopicKind) -> &'static str {
 
 async fn read(args: &ReadArgs) -> Result<()> {
     let log = open(&args.data).await?;
-    let Some(topic) = log.topic(&args.topic).await? else {
-        let known: Vec<String> = log.topics().await?.into_iter().map(|topic| topic.spec.name).collect();
+    let topics = log.topics().await?;
+    let Some((_, bounds)) = topics.iter().find(|(topic, _)| topic.spec.name == args.topic) else {
+        let known: Vec<&str> = topics.iter().map(|(topic, _)| topic.spec.name.as_str()).collect();
         return Err(Usage(format!("there is no topic `{}`; there is {}", args.topic, known.join(", "))).into());
     };
-    let mut positions = Vec::new();
-    for partition in 0..topic.spec.partitions {
-        let bounds = log.bounds(&args.topic, partition).await?;
-        positions.push(args.from.map_or(bounds.start, |from| from.clamp(bounds.start, bounds.end)));
-    }
+    let wanted = |bounds: &Bounds| {
+        let from = args.from.map_or(bounds.start, |from| from.clamp(bounds.start, bounds.end));
+        from..if args.follow { Offset::MAX } else { bounds.end }
+    };
+    let mut partitions: Vec<Range<Offset>> = bounds.iter().map(wanted).collect();
     let mut printer = Printer { out: BufWriter::new(stdout()), json: args.json };
     loop {
-        for (partition, position) in (0..).zip(&mut positions) {
-            *position = print_partition(&log, &args.topic, partition, *position, &mut printer).await?;
+        let mut printed = 0;
+        for (partition, wanted) in (0..).zip(&mut partitions).filter(|(_, wanted)| !wanted.is_empty()) {
+            let fetched = fetch(&log, &args.topic, partition, wanted).await?;
+            printer.print(partition, &fetched)?;
+            printed += fetched.records.len();
         }
         printer.out.flush()?;
-        if !args.follow {
+        if printed == 0 && !args.follow {
             return Ok(());
         }
-        sleep(FOLLOW_INTERVAL).await;
+        if printed == 0 {
+            sleep(FOLLOW_INTERVAL).await;
+        }
     }
 }
 
-/// Prints what a partition holds from `position` on; the position after it.
-async fn print_partition(
-    log: &dyn Log,
-    topic: &str,
-    partition: u32,
-    mut position: Offset,
-    printer: &mut Printer,
-) -> Result<Offset> {
-    let limit = ReadLimit { records: 10_000, bytes: 8 << 20, wait: Duration::ZERO };
+/// The first of the wanted records, which from then on are those behind them. A host that runs may purge records
+/// before they are read.
+async fn fetch(log: &EmbeddedReader, topic: &str, partition: u32, wanted: &mut Range<Offset>) -> Result<Fetched> {
     loop {
-        let fetched = log.read(topic, partition, position, limit).await?;
-        let Some(last) = fetched.offsets.last() else { return Ok(position) };
-        position = last + 1;
-        printer.print(partition, &fetched)?;
+        match log.read(topic, partition, wanted.start, LIMIT).await {
+            Ok(fetched) => {
+                wanted.start = fetched.offsets.last().map_or(wanted.start, |last| last + 1);
+                return Ok(fetched);
+            }
+            Err(LogError::OutOfRange { start, .. }) if wanted.start < start => wanted.start = start,
+            Err(error) => return Err(error.into()),
+        }
     }
 }
 

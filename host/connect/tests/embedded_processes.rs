@@ -1,13 +1,14 @@
-//! A process that is killed loses nothing that was acknowledged, and leaves nothing half-written.
+//! A process that is killed loses nothing that was acknowledged, and leaves nothing half-written; while it
+//! lives, others can read what it writes.
 
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking, in their helpers too")]
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use azenha_conformance::log_helpers::*;
-use azenha_connect::embedded::{EmbeddedLog, EmbeddedOptions};
+use azenha_connect::embedded::{EmbeddedLog, EmbeddedOptions, EmbeddedReader, OpenError};
 use azenha_engine::log::{Commit, Log};
 use tempfile::TempDir;
 
@@ -37,8 +38,8 @@ async fn commit_until_killed() {
     }
 }
 
-/// Runs the process until it acknowledged some commits, kills it, and gives the last acknowledged position.
-fn run_and_kill(dir: &Path, commits: usize) -> u64 {
+/// Starts the process; with it come the positions that it acknowledges.
+fn start(dir: &Path) -> (Child, impl Iterator<Item = u64>) {
     let mut process = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "commit_until_killed", "--nocapture"])
         .env(DIRECTORY, dir)
@@ -47,9 +48,15 @@ fn run_and_kill(dir: &Path, commits: usize) -> u64 {
         .unwrap();
     let lines = BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok);
     // The first line stands behind the test's name.
-    let mut acknowledged =
+    let acknowledged =
         lines.filter_map(|line| line.split_once(ACKNOWLEDGED).and_then(|(_, position)| position.parse().ok()));
-    let seen: u64 = acknowledged.nth(commits).unwrap();
+    (process, acknowledged)
+}
+
+/// Runs the process until it acknowledged some commits, kills it, and gives the last acknowledged position.
+fn run_and_kill(dir: &Path, commits: usize) -> u64 {
+    let (mut process, mut acknowledged) = start(dir);
+    let seen = acknowledged.nth(commits).unwrap();
     process.kill().unwrap();
     let last = acknowledged.last().unwrap_or(seen);
     process.wait().unwrap();
@@ -70,4 +77,24 @@ async fn acknowledged_commits_survive_a_kill() {
         }
         log.close().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn what_another_process_acknowledged_can_be_read_while_it_writes() {
+    let dir = TempDir::new().unwrap();
+    let (mut process, mut acknowledged) = start(dir.path());
+    acknowledged.next().unwrap();
+    let in_use = EmbeddedLog::open(dir.path(), EmbeddedOptions::default()).await.unwrap_err();
+    assert!(matches!(in_use, OpenError::InUse { .. }), "{in_use}");
+    let reader = EmbeddedReader::open(dir.path()).await.unwrap();
+    let mut read = Vec::new();
+    for position in acknowledged.by_ref().take(50) {
+        let fetched = reader.read("left", 0, read.len() as u64, ALL).await.unwrap();
+        read.extend(fetched.records.values.iter().map(|value| String::from_utf8(value.unwrap().to_vec()).unwrap()));
+        assert!(read.len() as u64 >= position, "{} records, but {position} are acknowledged", read.len());
+    }
+    process.kill().unwrap();
+    process.wait().unwrap();
+    let wanted: Vec<String> = (0..read.len()).map(|number| number.to_string()).collect();
+    assert_eq!(read, wanted);
 }
