@@ -72,7 +72,7 @@ pub(super) async fn read(
     if from == end {
         return joined(from, Vec::new());
     }
-    let until = from.saturating_add(limit.records.max(1) as u64).min(i64::MAX as u64); // MUTANT
+    let until = from.saturating_add(limit.records.max(1) as u64).min(end);
     let query = sqlx::query(SELECT).bind(partition.id).bind(from as i64).bind(until as i64);
     let mut rows = query.fetch(connection);
     let (mut batches, mut bytes) = (Vec::new(), 0);
