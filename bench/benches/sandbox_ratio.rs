@@ -28,9 +28,9 @@ use foldhash::fast::FixedState;
 /// Rows of a batch: as the host's feed makes them, and the most that the engine processes at once.
 const ROWS: [usize; 2] = [1_000, 4_096];
 
-/// Batches of a round, and rounds of which the fastest counts.
-const BATCHES: usize = 64;
-const ROUNDS: usize = 30;
+/// Batches of a round, and rounds of which the fastest counts: short ones, so that some run undisturbed.
+const BATCHES: usize = 8;
+const ROUNDS: usize = 200;
 
 /// The pipeline's windows, in microseconds.
 const WINDOW: i64 = 120_000_000;

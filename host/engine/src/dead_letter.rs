@@ -62,7 +62,7 @@ pub fn encode_accumulator(accumulator: &[u8]) -> Option<String> {
 }
 
 /// What happened, without where.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Complaint {
     /// The kind of failure.
     pub cause: Cause,
@@ -135,7 +135,8 @@ struct DeadLetter<'a> {
     part: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     call: Option<&'a PluginCall>,
-    /// Left out where the source has personal data: the offset tells where the record stands.
+    /// Left out where the source has personal data (the offset tells where the record stands), and where an earlier
+    /// letter of the same step and offset has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     record: Option<Original>,
 }
@@ -166,6 +167,7 @@ pub struct DeadLetters {
     /// How many there were for a step and an offset: what tells several of one record apart.
     ordinals: HashMap<(Arc<str>, Offset), u32>,
     late: u64,
+    bytes: usize,
 }
 
 impl DeadLetters {
@@ -180,12 +182,18 @@ impl DeadLetters {
             timestamps: Vec::new(),
             ordinals: HashMap::new(),
             late: 0,
+            bytes: 0,
         }
     }
 
     /// The dead letters collected.
     pub fn len(&self) -> usize {
         self.values.len()
+    }
+
+    /// Bytes of keys and values collected.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Whether there is none.
@@ -218,6 +226,11 @@ impl DeadLetters {
     fn push_at(&mut self, step: &Arc<str>, place: Place<'_>, record: Option<Original>, complaint: &Complaint) {
         let Place { topic, partition, offset, timestamp } = place;
         let ordinal = self.ordinals.entry((Arc::clone(step), offset)).or_default();
+        // One large record that is refused in many parts must not become many large letters.
+        let first = *ordinal == 0;
+        let record = record.filter(|_| first);
+        let columns = |call: &PluginCall| call.columns.clone().filter(|_| first);
+        let call = complaint.call.as_ref().map(|call| PluginCall { columns: columns(call), ..call.clone() });
         let id = format!("{}/{}/{step}/{topic}/{partition}/{offset}/{ordinal}", self.generation, self.pipeline);
         let letter = DeadLetter {
             id: &id,
@@ -231,13 +244,15 @@ impl DeadLetters {
             cause: complaint.cause,
             reason: &complaint.reason,
             part: complaint.part.as_deref(),
-            call: complaint.call.as_ref(),
+            call: call.as_ref(),
             record,
         };
         *ordinal += 1;
         self.late += u64::from(complaint.cause == Cause::Late);
         // Text and numbers always become JSON.
-        self.values.push(serde_json::to_vec(&letter).unwrap_or_default());
+        let value = serde_json::to_vec(&letter).unwrap_or_default();
+        self.bytes += id.len() + value.len();
+        self.values.push(value);
         self.keys.push(id.into_bytes());
         self.timestamps.push(timestamp);
     }

@@ -85,7 +85,7 @@ pub enum LogError {
     /// A topic that exists is not as a pipeline says.
     #[error(
         "topic `{topic}` has {found} partitions, but the pipeline says {wanted}; \
-         change `partitions`, or delete the topic"
+         write `partitions: {found}`, or name another topic"
     )]
     PartitionsDiffer {
         /// The topic.
@@ -105,8 +105,9 @@ pub enum LogError {
     },
     /// An offset that was purged, or was never written.
     #[error(
-        "offset {offset} is outside of {topic}/{partition}, which holds {start}..{end}; \
-         reset the step, or skip to one of these offsets"
+        "offset {offset} is outside of {topic}/{partition}, which holds {start}..{end}: the position \
+         belongs to another log, or the records are gone; bring that log back, or give the step or sink another name, \
+         with which it starts over"
     )]
     OutOfRange {
         /// The topic.

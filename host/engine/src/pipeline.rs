@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use azenha_model::plan::{Emit, End as EndPlan, Input, Plan, Window};
+use azenha_model::plan::{Emit, End as EndPlan, Input, Plan, Task, Window};
 use tokio::runtime::Handle;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
@@ -50,7 +50,9 @@ impl Engine {
         }
         let program = Arc::new(program);
         let taps = Arc::new(taps(&program.plan));
-        let mut running = Vec::new();
+        let tasks =
+            Arc::new(program.plan.tasks.iter().map(|task| waiting(&program, task)).collect::<Result<Vec<_>, _>>()?);
+        let mut commands = Vec::new();
         for index in 0..program.plan.tasks.len() {
             let context = Arc::new(TaskContext {
                 program: Arc::clone(&program),
@@ -60,29 +62,31 @@ impl Engine {
                 clock: Arc::clone(&self.clock),
                 options: self.options.clone(),
                 taps: Arc::clone(&taps),
+                lanes: Arc::clone(&tasks),
             });
-            running.push(self.start_task(&context)?);
+            commands.push(self.start_task(&context));
         }
-        let (tasks, commands) = running.into_iter().unzip();
         let shared =
             Shared { program, log: Arc::clone(&self.log), taps, tasks, commands, _workers: self.workers.clone() };
         Ok(Pipeline(Arc::new(shared)))
     }
 
-    fn start_task(&self, context: &Arc<TaskContext>) -> Result<(TaskStatus, Vec<Commands>), EngineError> {
-        let task = context.task();
-        let input = task.input.topic();
-        let (mut lanes, mut commands) = (Vec::new(), Vec::new());
-        for partition in 0..context.program.partitions(input)? {
-            let status = Arc::new(LaneStatus::new(partition));
+    fn start_task(&self, context: &Arc<TaskContext>) -> Vec<Commands> {
+        let start = |lane: &Arc<LaneStatus>| {
             let (sender, receiver) = mpsc::unbounded_channel();
-            let (context, shown) = (Arc::clone(context), Arc::clone(&status));
-            self.workers.spawn(move || lane::run(context, partition, shown, receiver));
-            lanes.push(status);
-            commands.push(sender);
-        }
-        Ok((TaskStatus { task: task.name.clone(), input: input.to_owned(), lanes }, commands))
+            let (context, lane) = (Arc::clone(context), Arc::clone(lane));
+            self.workers.spawn(move || lane::run(context, lane.partition, lane, receiver));
+            sender
+        };
+        context.lanes[context.index].lanes.iter().map(start).collect()
     }
+}
+
+/// The lanes of a task that has not started.
+fn waiting(program: &Program, task: &Task) -> Result<TaskStatus, EngineError> {
+    let input = task.input.topic();
+    let lanes = (0..program.partitions(input)?).map(|partition| Arc::new(LaneStatus::new(partition))).collect();
+    Ok(TaskStatus { task: task.name.clone(), input: input.to_owned(), lanes })
 }
 
 fn taps(plan: &Plan) -> Taps {
@@ -109,7 +113,7 @@ struct Shared {
     program: Arc<Program>,
     log: Arc<dyn Log>,
     taps: Arc<Taps>,
-    tasks: Vec<TaskStatus>,
+    tasks: Arc<Vec<TaskStatus>>,
     commands: Vec<Vec<Commands>>,
     /// The threads stay as long as their lanes.
     _workers: Arc<Workers>,
@@ -144,7 +148,10 @@ impl Pipeline {
                 drained.closed_windows |= self.close_windows(index, window).await?;
             }
         }
-        Ok(drained)
+        match self.failure() {
+            Some(failure) => Err(failure),
+            None => Ok(drained),
+        }
     }
 
     /// Waits until the lanes of a task have committed what stands in its input now.
@@ -191,10 +198,10 @@ impl Pipeline {
     }
 
     /// What the first lane that cannot go on says.
-    pub fn failure(&self) -> Option<String> {
+    pub fn failure(&self) -> Option<EngineError> {
         let lanes = self.0.tasks.iter().flat_map(|task| task.lanes.iter().map(move |lane| (task, lane)));
         lanes.into_iter().find_map(|(task, lane)| match lane.state() {
-            LaneState::Failed { error } => Some(failure(task, lane, error).to_string()),
+            LaneState::Failed { error } => Some(failure(task, lane, error)),
             _ => None,
         })
     }

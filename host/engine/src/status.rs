@@ -19,6 +19,8 @@ pub enum LaneState {
     Retrying {
         /// What failed.
         error: String,
+        /// How often, since the last commit.
+        failures: u32,
     },
     /// It cannot go on; a person has to decide.
     Failed {
@@ -73,6 +75,9 @@ impl Counters {
     }
 }
 
+/// Whoever waits for a lane gives up once it has failed so often without a commit: about half a minute.
+const PATIENCE: u32 = 8;
+
 /// No event time was seen yet.
 pub const NO_TIME: i64 = i64::MIN;
 
@@ -123,15 +128,15 @@ impl LaneStatus {
         self.committed.send_replace(Some(position));
     }
 
-    /// Waits until the lane has committed `target`; an error if it failed or was stopped before.
+    /// Waits until the lane has committed `target`; an error if it failed or was stopped, or fails again and again.
     pub async fn reach(&self, target: Offset) -> Result<(), String> {
         let mut committed = self.committed.subscribe();
         loop {
-            if committed.borrow_and_update().is_some_and(|position| position >= target) {
-                return Ok(());
-            }
+            let reached = committed.borrow_and_update().is_some_and(|position| position >= target);
             match self.state() {
                 LaneState::Failed { error } => return Err(error),
+                LaneState::Retrying { error, failures } if failures >= PATIENCE => return Err(error),
+                _ if reached => return Ok(()),
                 LaneState::Stopped => return Err("it was stopped".to_owned()),
                 _ => {}
             }

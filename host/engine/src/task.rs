@@ -4,13 +4,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use azenha_model::plan::{End as EndPlan, Generation, Input, Plan, Task};
+use azenha_model::Offset;
+use azenha_model::plan::{End as EndPlan, Generation, Input, Plan, Task, TopicKind};
 use azenha_sandbox::Plugin;
 use tokio::runtime::Handle;
 
 use crate::clock::Clock;
 use crate::error::EngineError;
 use crate::log::{LaneId, Log};
+use crate::status::TaskStatus;
 use crate::store::{Store, StoreLaneId};
 use crate::tap::{Tap, Taps};
 
@@ -83,12 +85,28 @@ pub struct TaskContext {
     pub options: EngineOptions,
     /// Where steps show their rows.
     pub taps: Arc<Taps>,
+    /// The lanes of all tasks of the program, in the plan's order.
+    pub lanes: Arc<Vec<TaskStatus>>,
 }
 
 impl TaskContext {
     /// The task as the plan has it.
     pub fn task(&self) -> &Task {
         &self.program.plan.tasks[self.index]
+    }
+
+    /// Whether the input lies between tasks of this program, and is deleted behind them.
+    pub fn reads_internal(&self) -> bool {
+        let input = self.task().input.topic();
+        self.program.plan.topics.iter().any(|topic| topic.name == input && topic.kind == TopicKind::Internal)
+    }
+
+    /// The offset of a partition of the input that every task that reads it has passed.
+    pub fn read_by_all(&self, partition: u32) -> Offset {
+        let input = self.task().input.topic();
+        let readers = self.lanes.iter().filter(|task| task.input == input);
+        let lanes = readers.flat_map(|task| task.lanes.iter().filter(|lane| lane.partition == partition));
+        lanes.map(|lane| lane.committed().unwrap_or(0)).min().unwrap_or(0)
     }
 
     /// The lane's name in the log.

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use crate::diagnostic::Diagnostics;
 use crate::names::{listed, unknown};
+use crate::pipeline::check_connection;
 use crate::units::{Bytes, Micros};
 use crate::yaml::{self, Entries, Environment, FromNode, Named, Report, Spanned, from_keys};
 
@@ -55,6 +56,9 @@ impl Default for Limits {
     }
 }
 
+/// The embedded log is the file `log.db` of its directory.
+const LOG: &str = "log";
+
 /// The schemes of the stores that a connection can name.
 const SCHEMES: &[&str] = &["sqlite", "postgres", "postgresql"];
 
@@ -88,28 +92,34 @@ impl HostConfig {
         let default = Self::default_for(data);
         let commit_interval = above_zero(definition.commit_interval, Micros(0), report);
         let listen = definition.http.and_then(|http| http.listen).and_then(|listen| parse_listen(&listen, report));
+        let log = definition.log.map_or(default.log, |log| LogConfig::Embedded { directory: log.embedded.into() });
+        let connections = definition.connections.map(|connections| check_connections(connections, &log, report));
         Self {
-            log: definition.log.map_or(default.log, |log| LogConfig::Embedded { directory: log.embedded.into() }),
+            log,
             commit_interval: commit_interval.map_or(default.commit_interval, Micros::duration),
             listen: listen.unwrap_or(default.listen),
             limits: definition.limits.map_or(default.limits, |limits| limits.or(default.limits, report)),
-            connections: definition.connections.map(|connections| check_connections(connections, report)),
+            connections,
         }
     }
 
     /// The URL of a connection. While the file declares none, every name is a SQLite database beside the
-    /// embedded log.
+    /// embedded log, whose own database no name reaches.
     pub fn connection(&self, name: &str) -> Option<String> {
         let LogConfig::Embedded { directory } = &self.log;
         match &self.connections {
             Some(connections) => connections.get(name).cloned(),
+            None if name.eq_ignore_ascii_case(LOG) => None,
             None => Some(format!("sqlite:{}", directory.join(format!("{name}.db")).display())),
         }
     }
 
     /// What to say of a connection that is not there.
     pub fn connection_help(&self, name: &str) -> String {
-        let known: Vec<&String> = self.connections.iter().flat_map(BTreeMap::keys).collect();
+        let Some(connections) = &self.connections else {
+            return format!("`{LOG}.db` is the log's own database: choose another name");
+        };
+        let known: Vec<&String> = connections.keys().collect();
         format!(
             "{}; declare it under `connections` in the host's configuration",
             unknown(name, "connections are", &known)
@@ -134,9 +144,27 @@ fn parse_listen(listen: &Spanned<String>, report: &mut Report) -> Option<SocketA
     address
 }
 
-fn check_connections(connections: Entries<ConnectionDef>, report: &mut Report) -> BTreeMap<String, String> {
+/// Whether a URL is the file of the embedded log, as far as spelling tells.
+fn is_of_log(url: &str, LogConfig::Embedded { directory }: &LogConfig) -> bool {
+    let Some(location) = url.strip_prefix("sqlite:") else { return false };
+    let path = location.strip_prefix("//").unwrap_or(location);
+    let path = Path::new(path.split_once('?').map_or(path, |(path, _)| path));
+    let log = directory.join(format!("{LOG}.db"));
+    let is_named = |component: &Component<'_>| *component != Component::CurDir;
+    path.components().filter(is_named).eq(log.components().filter(is_named))
+}
+
+fn check_connections(
+    connections: Entries<ConnectionDef>,
+    log: &LogConfig,
+    report: &mut Report,
+) -> BTreeMap<String, String> {
     let Entries(connections) = connections;
-    for Named { value: ConnectionDef { url }, .. } in &connections {
+    for Named { name, value: ConnectionDef { url } } in &connections {
+        check_connection(name, report);
+        if is_of_log(&url.value, log) {
+            report.error(url.place, "this is the log's own database").suggest("name another file");
+        }
         let scheme = url.value.split_once(':').map(|(scheme, _)| scheme);
         if !scheme.is_some_and(|scheme| SCHEMES.contains(&scheme)) {
             // The URL itself may hold a password, so the message does not repeat it.
@@ -243,6 +271,8 @@ mod tests {
     fn without_declared_connections_every_name_is_a_database_beside_the_log() {
         let config = HostConfig::default_for(Path::new("data"));
         assert_eq!(config.connection("warehouse").as_deref(), Some("sqlite:data/warehouse.db"));
+        assert_eq!(config.connection("log"), None);
+        assert!(config.connection_help("log").contains("the log's own database"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Errors in files that people write: where, what was found, what would be right.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 /// One error in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,14 +26,27 @@ impl Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (file, message) = (Escaped(&self.file), Escaped(&self.message));
         match (self.line, self.column) {
-            (0, _) => write!(f, "{}: {}", self.file, self.message)?,
-            (line, column) => write!(f, "{}:{line}:{column}: {}", self.file, self.message)?,
+            (0, _) => write!(f, "{file}: {message}")?,
+            (line, column) => write!(f, "{file}:{line}:{column}: {message}")?,
         }
         if let Some(help) = &self.help {
-            write!(f, "\n  help: {help}")?;
+            write!(f, "\n  help: {}", Escaped(help))?;
         }
         Ok(())
+    }
+}
+
+/// A text that quotes what people wrote: its control characters must not steer a terminal, nor begin a line.
+struct Escaped<'a>(&'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|letter| match letter {
+            control if control.is_control() => write!(f, "{}", control.escape_default()),
+            letter => f.write_char(letter),
+        })
     }
 }
 

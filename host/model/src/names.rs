@@ -20,7 +20,7 @@ pub(crate) fn unknown<Name: AsRef<str>>(name: &str, intro: &str, known: &[Name])
 }
 
 /// The known name that is at most a third of its letters away.
-fn nearest<'a, Name: AsRef<str>>(name: &str, known: &'a [Name]) -> Option<&'a str> {
+pub(crate) fn nearest<'a, Name: AsRef<str>>(name: &str, known: &'a [Name]) -> Option<&'a str> {
     let distances = known.iter().map(AsRef::as_ref).map(|other| (distance(name, other), other));
     let (distance, nearest) = distances.min_by_key(|(distance, _)| *distance)?;
     let letters = name.chars().count().max(nearest.chars().count());

@@ -60,8 +60,11 @@ pub fn results_topic(pipeline: &str, step: &str) -> String {
 
 /// The topic of a pipeline's dead letters.
 pub fn dead_letters_topic(pipeline: &str) -> String {
-    format!("{pipeline}.dead_letters")
+    format!("{pipeline}{DEAD_LETTERS_SUFFIX}")
 }
+
+/// What the names of dead letters' topics end with.
+pub const DEAD_LETTERS_SUFFIX: &str = ".dead_letters";
 
 /// What the names of internal topics and changelogs begin with.
 pub const INTERNAL_PREFIX: &str = "azenha.";

@@ -24,6 +24,9 @@ pub(crate) struct Bytes(pub u64);
 const DURATIONS: &[(&str, u64)] =
     &[("ms", 1_000), ("s", 1_000_000), ("m", 60_000_000), ("h", 3_600_000_000), ("d", 86_400_000_000)];
 
+/// 36500 days: sums and small multiples of durations and times stay within 63 bits.
+const MAX_DURATION: i64 = 36_500 * 86_400_000_000;
+
 const SIZES: &[(&str, u64)] = &[("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
 
 /// A whole number and a unit, in the smallest unit; nothing if it is not one or too large for 63 bits.
@@ -33,12 +36,12 @@ fn measure(text: &str, units: &[(&str, u64)]) -> Option<i64> {
     i64::try_from(digits.parse::<u64>().ok()?.checked_mul(*factor)?).ok()
 }
 
-fn read(node: &Node, what: &str, units: &[(&str, u64)], help: &str, report: &mut Report) -> Option<i64> {
+fn read(node: &Node, what: &str, units: &[(&str, u64)], most: i64, help: &str, report: &mut Report) -> Option<i64> {
     let text = match &node.value {
         Value::Number(number) => number.to_string(),
         _ => String::from_node(node, report)?,
     };
-    let measured = measure(&text, units);
+    let measured = measure(&text, units).filter(|measured| *measured <= most);
     if measured.is_none() {
         report.error(node.place, format!("`{text}` is not {what}")).suggest(help);
     }
@@ -47,15 +50,15 @@ fn read(node: &Node, what: &str, units: &[(&str, u64)], help: &str, report: &mut
 
 impl FromNode for Micros {
     fn from_node(node: &Node, report: &mut Report) -> Option<Self> {
-        let help = "write a whole number and its unit: `500ms`, `30s`, `2m`, `1h`, `1d`";
-        read(node, "a duration", DURATIONS, help, report).map(Self)
+        let help = "write a whole number and its unit: `500ms`, `30s`, `2m`, `1h`, `1d`; at most `36500d`";
+        read(node, "a duration", DURATIONS, MAX_DURATION, help, report).map(Self)
     }
 }
 
 impl FromNode for Bytes {
     fn from_node(node: &Node, report: &mut Report) -> Option<Self> {
         let help = "write a whole number and its unit: `512B`, `64KiB`, `64MiB`, `1GiB`, `1TiB`";
-        read(node, "a size", SIZES, help, report).map(|bytes| Self(bytes.unsigned_abs()))
+        read(node, "a size", SIZES, i64::MAX, help, report).map(|bytes| Self(bytes.unsigned_abs()))
     }
 }
 

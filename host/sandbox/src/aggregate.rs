@@ -67,7 +67,7 @@ impl Aggregate {
         let lowered = Lowered::new(rows, &self.reads)?;
         let retracted = retracted.map(|retracted| retracted.values().sliced());
         let strings = Strings::accumulators(accumulators);
-        let limit = self.plugin.limits().rows_for(rows.num_rows());
+        let limit = self.plugin.limits().rejections_for(rows.num_rows());
         self.with_instance(|instance| {
             let columns = lowered.params();
             let folded = instance.call_fallible(|world, store| {
@@ -101,7 +101,7 @@ impl Aggregate {
         let lowered = Lowered::new(keys, &self.keys)?;
         let strings = Strings::accumulators(accumulators);
         let count = accumulators.len();
-        let limit = self.plugin.limits().rows_for(count);
+        let limit = self.plugin.limits().rejections_for(count);
         let gives = self.plan.gives.clone();
         self.with_instance(|instance| {
             let columns = lowered.params();

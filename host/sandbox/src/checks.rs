@@ -8,10 +8,16 @@ use azenha_model::{DataType, Field};
 
 use crate::bindings::{aggregate, data, transform};
 use crate::error::{Failure, OpenError};
-use crate::state::shortened;
+use crate::words::{MESSAGE, NAME, shown};
 
 /// Columns that a plan may read, or an outlet may give; and outlets of a plan.
 const MANY: usize = 4096;
+
+/// Bytes of the name of a column or an outlet.
+const NAME_BYTES: usize = 255;
+
+/// Problems of one `open` that are kept.
+const PROBLEMS: usize = 20;
 
 /// The plan of a transform that was opened with `input`.
 pub fn transform_plan(plan: transform::Plan, input: &[Field]) -> Result<TransformPlan, Failure> {
@@ -26,20 +32,21 @@ pub fn transform_plan(plan: transform::Plan, input: &[Field]) -> Result<Transfor
 }
 
 fn outlet(raw: transform::Outlet, input: &[Field]) -> Result<Outlet, Failure> {
+    let name = named("an outlet", raw.name)?;
     counted("columns", raw.gives.len())?;
     let gives: Vec<Given> = raw.gives.into_iter().map(|raw| given(raw, input)).collect::<Result<_, _>>()?;
     let names = gives.iter().map(|given| match given {
         Given::Passed { name, .. } => name.as_str(),
         Given::Made(field) => field.name.as_str(),
     });
-    distinct(&format!("columns of outlet `{}`", raw.name), names)?;
-    Ok(Outlet { name: raw.name, gives })
+    distinct(&format!("columns of outlet `{name}`"), names)?;
+    Ok(Outlet { name, gives })
 }
 
 fn given(raw: transform::Given, input: &[Field]) -> Result<Given, Failure> {
     Ok(match raw {
         transform::Given::Passed(passed) => {
-            Given::Passed { input: index("passes on", passed.input, input)?, name: passed.name }
+            Given::Passed { input: index("passes on", passed.input, input)?, name: named("a column", passed.name)? }
         }
         transform::Given::Made(raw) => Given::Made(field(raw)?),
     })
@@ -65,11 +72,15 @@ pub fn aggregate_plan(plan: aggregate::Plan, input: &[Field], keys: &[Field]) ->
 /// What `open` found wrong; never empty, and with indices that exist.
 pub fn problems(raw: Vec<data::Problem>, input: &[Field]) -> OpenError {
     let problem = |raw: data::Problem| Problem {
-        message: shortened(raw.message),
-        config_path: raw.config_path,
+        message: shown(&raw.message, MESSAGE),
+        config_path: raw.config_path.map(|path| shown(&path, NAME)),
         input: raw.input.map(|index| index as usize).filter(|index| *index < input.len()),
     };
-    let mut problems: Vec<Problem> = raw.into_iter().take(MANY).map(problem).collect();
+    let more = raw.len().saturating_sub(PROBLEMS);
+    let mut problems: Vec<Problem> = raw.into_iter().take(PROBLEMS).map(problem).collect();
+    if more > 0 {
+        problems.push(Problem::general(format!("… and {more} more")));
+    }
     if problems.is_empty() {
         problems.push(Problem::general("the plugin refuses this configuration or input, but does not say why"));
     }
@@ -103,9 +114,6 @@ fn reads(raw: &[u32], input: &[Field]) -> Result<Vec<usize>, Failure> {
 fn distinct<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> Result<(), Failure> {
     let mut seen = HashSet::new();
     for name in names {
-        if name.is_empty() {
-            return Err(broken(format!("one of its {what} has no name")));
-        }
         if !seen.insert(name) {
             return Err(broken(format!("two of its {what} are called `{name}`")));
         }
@@ -113,13 +121,23 @@ fn distinct<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> Result<(), 
     Ok(())
 }
 
+fn named(what: &str, name: String) -> Result<String, Failure> {
+    if name.is_empty() || name.len() > NAME_BYTES || name.contains(char::is_control) {
+        let name = shown(&name, NAME);
+        return Err(broken(format!(
+            "{what} is called `{name}`; a name has 1 to {NAME_BYTES} bytes and no control characters"
+        )));
+    }
+    Ok(name)
+}
+
 fn field(raw: data::FieldResult) -> Result<Field, Failure> {
+    let name = named("a column", raw.name)?;
     let data_type = match raw.data_type {
         data::DataType::Boolean => DataType::Boolean,
         data::DataType::Int64 => DataType::Int64,
         data::DataType::Float64 => DataType::Float64,
         data::DataType::Decimal(scale) if scale > DECIMAL_PRECISION => {
-            let name = &raw.name;
             return Err(broken(format!(
                 "column `{name}` has {scale} digits after the point; a decimal has 38 at most"
             )));
@@ -132,7 +150,7 @@ fn field(raw: data::FieldResult) -> Result<Field, Failure> {
         data::DataType::Timestamp => DataType::Timestamp,
         data::DataType::Json => DataType::Json,
     };
-    Ok(Field::new(raw.name, data_type, raw.nullable))
+    Ok(Field::new(name, data_type, raw.nullable))
 }
 
 /// Rejections of `rows` rows (or groups), at most `limit` of them.
@@ -145,7 +163,7 @@ pub fn rejections(raw: Vec<data::Rejection>, rows: usize, limit: usize) -> Resul
     }
     let rejection = |raw: data::Rejection| {
         in_range("it rejected row", raw.row, rows)?;
-        let (reason, part) = (shortened(raw.reason), raw.part.map(shortened));
+        let (reason, part) = (shown(&raw.reason, MESSAGE), raw.part.map(|part| shown(&part, NAME)));
         Ok(Rejection { row: raw.row, reason, part })
     };
     raw.into_iter().map(rejection).collect()
@@ -218,10 +236,25 @@ mod tests {
         let one = |gives| refusal(vec![], vec![outlet_of("main", gives)]);
         assert!(one(vec![passed(9, "x")]).ends_with("it passes on input column 9, but there are 2"));
         assert!(one(vec![passed(0, "x"), made("x", data::DataType::Text)]).contains("are called `x`"));
-        assert!(one(vec![made("", data::DataType::Text)]).contains("has no name"));
         assert!(one(vec![made("x", data::DataType::Decimal(39))]).contains("39 digits after the point"));
         let twice = refusal(vec![], vec![outlet_of("main", vec![]), outlet_of("main", vec![])]);
         assert!(twice.ends_with("two of its outlets are called `main`"), "{twice}");
+    }
+
+    #[test]
+    fn a_name_is_neither_empty_nor_long_nor_with_control_characters() {
+        let longest = "é".repeat(127) + "x";
+        let plan = |name: &str| vec![outlet_of(name, vec![passed(0, name), made("y", data::DataType::Text)])];
+        assert!(transform_plan(transform::Plan { reads: vec![], outputs: plan(&longest) }, &input()).is_ok());
+        for name in ["", &(longest + "x"), "x\ny", "\x1b[2J", "\u{9b}"] {
+            let outlet = refusal(vec![], plan(name));
+            assert!(outlet.contains("an outlet is called"), "{outlet}");
+            for given in [passed(0, name), made(name, data::DataType::Text)] {
+                let column = refusal(vec![], vec![outlet_of("main", vec![given])]);
+                assert!(column.contains("a column is called"), "{column}");
+                assert!(column.ends_with("1 to 255 bytes and no control characters"), "{column}");
+            }
+        }
     }
 
     #[test]
@@ -249,6 +282,27 @@ mod tests {
         let raw = |input| data::Problem { message: "no".to_owned(), config_path: None, input };
         let inputs: Vec<_> = of(vec![raw(Some(1)), raw(Some(2)), raw(None)]).iter().map(|found| found.input).collect();
         assert_eq!(inputs, [Some(1), None, None]);
+    }
+
+    #[test]
+    fn problems_are_cut_escaped_and_counted() {
+        let raw =
+            data::Problem { message: "\x1b".repeat(MESSAGE), config_path: Some("/a\n".repeat(NAME)), input: None };
+        let OpenError::Problems(found) = problems(vec![raw; 25], &input()) else { panic!("not problems") };
+        assert_eq!(found.len(), 21);
+        assert!(found[0].message.starts_with(r"\u{1b}\u{1b}") && found[0].message.len() < 2 * MESSAGE);
+        let path = found[0].config_path.as_ref().expect("a path");
+        assert!(path.starts_with(r"/a\n/a\n") && path.len() < 2 * NAME, "{path}");
+        assert_eq!(found[20], Problem::general("… and 5 more"));
+    }
+
+    #[test]
+    fn the_reason_and_the_part_of_a_rejection_are_cut_and_escaped() {
+        let (reason, part) = ("no\r".repeat(MESSAGE), Some("a\n".repeat(NAME)));
+        let found = rejections(vec![data::Rejection { row: 0, reason, part }], 1, 1).expect("in range");
+        let part = found[0].part.as_ref().expect("a part");
+        assert_eq!((found[0].reason.len(), part.len()), (MESSAGE + "…".len(), NAME + "…".len()));
+        assert!(found[0].reason.starts_with(r"no\rno\r") && part.starts_with(r"a\na\n"), "{part}");
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use azenha_model::plugin::{Problem, World};
 
+use crate::words::{MESSAGE, NAME, shown};
+
 /// The sandbox could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
@@ -33,7 +35,7 @@ pub struct LoadError {
     pub reason: LoadReason,
 }
 
-/// What is wrong with a file.
+/// What is wrong with a file. What is quoted of the file is escaped and cut when it is shown.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LoadReason {
     /// Something else than WebAssembly.
@@ -52,7 +54,7 @@ pub enum LoadReason {
         offset: u64,
     },
     /// The bytes are no valid module or component.
-    #[error("the file is damaged at byte {offset}: {message}")]
+    #[error("the file is damaged at byte {offset}: {}", shown(.message, MESSAGE))]
     Malformed {
         /// Where the parser stopped.
         offset: u64,
@@ -70,7 +72,10 @@ pub enum LoadReason {
         limit: usize,
     },
     /// It asks for something that the sandbox does not have.
-    #[error("it imports `{import}`, but a plugin may import nothing but `azenha:plugin/log@0.1.0`: {advice}")]
+    #[error(
+        "it imports `{}`, but a plugin may import nothing but `azenha:plugin/log@0.1.0`: {advice}",
+        shown(.import, NAME)
+    )]
     Import {
         /// The import's name.
         import: String,
@@ -84,18 +89,19 @@ pub enum LoadReason {
     )]
     NoContract,
     /// A core module whose exports do not fit its own description.
-    #[error("it cannot be made a component: {0}")]
+    #[error("it cannot be made a component: {}", shown(.0, MESSAGE))]
     NotComponent(String),
     /// It exports neither world.
     #[error(
-        "it exports neither `process` (a transform) nor `fold` (an aggregate), but {exports}: build it with the SDK"
+        "it exports neither `process` (a transform) nor `fold` (an aggregate), but {}: build it with the SDK",
+        shown(.exports, MESSAGE)
     )]
     NoWorld {
         /// What it exports, for people.
         exports: String,
     },
     /// Its functions have other types than the contract says.
-    #[error("its `{world}` is not that of azenha:plugin@0.1.0: {message}")]
+    #[error("its `{world}` is not that of azenha:plugin@0.1.0: {}", shown(.message, MESSAGE))]
     OtherContract {
         /// The world that its exports name.
         world: World,
@@ -106,7 +112,7 @@ pub enum LoadReason {
     #[error("its section `azenha:config-schema` is not a JSON document: {0}")]
     ConfigSchema(String),
     /// The compiler refuses it.
-    #[error("it does not compile: {0}")]
+    #[error("it does not compile: {}", shown(.0, MESSAGE))]
     Compile(String),
     /// The compiler took too long.
     #[error("it was not compiled within {0:?}")]
@@ -172,8 +178,28 @@ pub enum FailureKind {
 }
 
 impl Failure {
+    /// A failure whose message may quote the plugin, and the functions that it happened in.
+    pub(crate) fn new(kind: FailureKind, message: impl AsRef<str>) -> Self {
+        Self { kind, message: shown(message.as_ref(), 2 * MESSAGE) }
+    }
+
     /// Something that the plugin returned and must not.
-    pub(crate) fn contract(message: impl Into<String>) -> Self {
-        Self { kind: FailureKind::Contract, message: message.into() }
+    pub(crate) fn contract(message: impl AsRef<str>) -> Self {
+        Self::new(FailureKind::Contract, message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_message_quotes_of_a_plugin_is_escaped_and_bounded() {
+        assert_eq!(Failure::contract("column `\x1b]0;` is wrong\n").message, r"column `\u{1b}]0;` is wrong\n");
+        assert!(Failure::new(FailureKind::Trap, "x".repeat(1 << 20)).message.len() < 3 * MESSAGE);
+        let reason = LoadReason::Import { import: "evil\nINFO all is well".to_owned(), advice: "do not" };
+        assert!(reason.to_string().contains(r"`evil\nINFO all is well`"), "{reason}");
+        let reason = LoadReason::NoWorld { exports: "`\x1b[2J`".repeat(MESSAGE) }.to_string();
+        assert!(reason.contains(r"but `\u{1b}[2J`") && reason.len() < 2 * MESSAGE, "{reason}");
     }
 }

@@ -6,6 +6,7 @@ use wasmtime::{Trap, WasmBacktrace};
 use crate::error::{Failure, FailureKind};
 use crate::limits::Limits;
 use crate::state::State;
+use crate::words::{NAME, shown};
 
 /// The calls of a stack that are recorded.
 pub const RECORDED: usize = 64;
@@ -43,7 +44,7 @@ pub fn explain(error: &wasmtime::Error, state: &State, limits: &Limits) -> Failu
         frames if frames.is_empty() => what,
         frames => format!("{what}; in {}", frames.join(", called by ")),
     };
-    Failure { kind, message }
+    Failure::new(kind, message)
 }
 
 fn cause(error: &wasmtime::Error, deep: bool, state: &State, limits: &Limits) -> (FailureKind, String) {
@@ -87,7 +88,7 @@ fn unreadable(error: &wasmtime::Error, limits: &Limits) -> String {
 /// The names of the functions on the stack, innermost first; a plugin that was stripped has none.
 fn functions(backtrace: &WasmBacktrace) -> Vec<String> {
     let names = backtrace.frames().iter().filter_map(|frame| frame.func_name());
-    names.map(|name| format!("{:#}", rustc_demangle::demangle(name))).collect()
+    names.map(|name| shown(&format!("{:#}", rustc_demangle::demangle(name)), NAME)).collect()
 }
 
 /// The author's own functions; if there are none, all of them.

@@ -7,7 +7,8 @@ use wasmtime::{Engine, Store};
 use crate::error::{Failure, FailureKind};
 use crate::explain::explain;
 use crate::limits::Limits;
-use crate::state::{State, shortened};
+use crate::state::{Log, State};
+use crate::words::{MESSAGE, shown};
 
 /// An instance whose exports are those of the world `W`.
 ///
@@ -22,11 +23,11 @@ impl<W> Instance<W> {
     /// Starts an instance. Instantiation runs code of the plugin, so it is bounded like a call.
     pub fn start(
         engine: &Engine,
-        plugin: Arc<str>,
+        log: Arc<Log>,
         limits: &Limits,
         instantiate: impl FnOnce(&mut Store<State>) -> wasmtime::Result<W>,
     ) -> Result<Self, Failure> {
-        let mut store = Store::new(engine, State::new(plugin, limits));
+        let mut store = Store::new(engine, State::new(log, limits));
         store.limiter(|state| &mut state.meter);
         store.set_hostcall_fuel(limits.output_bytes);
         store.set_epoch_deadline(limits.call_ticks());
@@ -48,6 +49,6 @@ impl<W> Instance<W> {
         &mut self,
         call: impl FnOnce(&W, &mut Store<State>) -> wasmtime::Result<Result<R, String>>,
     ) -> Result<R, Failure> {
-        self.call(call)?.map_err(|message| Failure { kind: FailureKind::Error, message: shortened(message) })
+        self.call(call)?.map_err(|message| Failure::new(FailureKind::Error, shown(&message, MESSAGE)))
     }
 }

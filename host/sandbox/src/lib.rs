@@ -21,6 +21,7 @@ mod plugin;
 mod sandbox;
 mod state;
 mod transform;
+mod words;
 
 pub use aggregate::{Aggregate, Finished};
 pub use error::{Failure, FailureKind, LoadError, LoadReason, OpenError, SandboxError};

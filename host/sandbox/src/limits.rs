@@ -24,11 +24,16 @@ pub struct Limits {
     pub compile_time: Duration,
     /// Bytes that one call may give back.
     pub output_bytes: usize,
-    /// Rows (and as many rejections) that one call may give for each row of its input ...
+    /// Rows that one call may give for each row of its input ...
     pub output_rows_per_input: usize,
     /// ... and in addition to that, whatever the input.
     pub output_rows: usize,
-    /// Log lines of an instance that are passed on within a second; the rest is counted.
+    /// Rejections of rows, groups or parts of them that one call may give for each row or group that it gets ...
+    pub rejections_per_input: usize,
+    /// ... and in addition to that, whatever the input.
+    pub rejections: usize,
+    /// Log lines of a loaded plugin, all its instances together, that are passed on within a second; the rest is
+    /// counted.
     pub log_lines: u32,
 }
 
@@ -39,6 +44,11 @@ impl Limits {
     /// The rows that a call with `input` rows may give.
     pub(crate) fn rows_for(&self, input: usize) -> usize {
         input.saturating_mul(self.output_rows_per_input).saturating_add(self.output_rows)
+    }
+
+    /// The rejections that a call with `input` rows or groups may give.
+    pub(crate) fn rejections_for(&self, input: usize) -> usize {
+        input.saturating_mul(self.rejections_per_input).saturating_add(self.rejections)
     }
 
     /// The time of a call in ticks. The first tick may come at once, so there is one more.
@@ -61,6 +71,8 @@ impl Default for Limits {
             output_bytes: 128 << 20,
             output_rows_per_input: 16,
             output_rows: 10_000,
+            rejections_per_input: 2,
+            rejections: 64,
             log_lines: 20,
         }
     }

@@ -12,7 +12,7 @@ use crate::bindings::transform::{self as transform_world, TransformPre};
 use crate::error::{Failure, OpenError};
 use crate::instance::Instance;
 use crate::limits::Limits;
-use crate::state::State;
+use crate::state::{Log, State};
 use crate::transform::Transform;
 
 /// A plugin that was loaded and compiled. Cheap to clone.
@@ -23,7 +23,8 @@ pub struct Plugin(Arc<Loaded>);
 pub(crate) struct Loaded {
     pub engine: Engine,
     pub limits: Limits,
-    pub name: Arc<str>,
+    /// Where its instances log, under its name.
+    pub log: Arc<Log>,
     /// SHA-256 in hex.
     pub digest: String,
     pub config_schema: Option<String>,
@@ -43,7 +44,7 @@ impl Plugin {
 
     /// The name that it was loaded under.
     pub fn name(&self) -> &str {
-        &self.0.name
+        self.0.log.plugin()
     }
 
     /// The SHA-256 of the bytes that were loaded, in hex.
@@ -85,21 +86,17 @@ impl Plugin {
     }
 
     pub(crate) fn start_transform(&self) -> Result<Instance<transform_world::Transform>, OpenError> {
-        let Loaded { engine, limits, name, code, .. } = &*self.0;
+        let Loaded { engine, limits, log, code, .. } = &*self.0;
         match code {
-            Code::Transform(code) => {
-                Ok(Instance::start(engine, name.clone(), limits, |store| code.instantiate(store))?)
-            }
+            Code::Transform(code) => Ok(Instance::start(engine, log.clone(), limits, |store| code.instantiate(store))?),
             Code::Aggregate(_) => Err(self.wrong_world(World::Transform)),
         }
     }
 
     pub(crate) fn start_aggregate(&self) -> Result<Instance<aggregate_world::Aggregate>, OpenError> {
-        let Loaded { engine, limits, name, code, .. } = &*self.0;
+        let Loaded { engine, limits, log, code, .. } = &*self.0;
         match code {
-            Code::Aggregate(code) => {
-                Ok(Instance::start(engine, name.clone(), limits, |store| code.instantiate(store))?)
-            }
+            Code::Aggregate(code) => Ok(Instance::start(engine, log.clone(), limits, |store| code.instantiate(store))?),
             Code::Transform(_) => Err(self.wrong_world(World::Aggregate)),
         }
     }

@@ -20,7 +20,7 @@ use crate::explain::RECORDED;
 use crate::inspect::{Form, inspect};
 use crate::limits::Limits;
 use crate::plugin::{Code, Loaded, Plugin};
-use crate::state::State;
+use crate::state::{Log, State};
 
 /// The stack of a thread that compiles: the compiler recurses into what it is given.
 const COMPILER_STACK: usize = 16 << 20;
@@ -68,7 +68,7 @@ impl Sandbox {
         Ok(Plugin::new(Loaded {
             engine: self.engine.clone(),
             limits: self.limits,
-            name: name.into(),
+            log: Arc::new(Log::new(name, &self.limits)),
             digest: hex(&Sha256::digest(bytes)),
             config_schema: inspected.config_schema,
             code: self.link(&component)?,

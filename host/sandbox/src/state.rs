@@ -1,32 +1,29 @@
 //! What the host keeps beside an instance: the meter of its memory, and its log.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use wasmtime::ResourceLimiter;
 
 use crate::bindings::log::{Host, Level};
 use crate::limits::Limits;
-
-/// Bytes of a plugin's message that are kept.
-const MESSAGE_BYTES: usize = 2048;
+use crate::words::{MESSAGE, shown};
 
 /// Core instances, memories and tables of one plugin: a component is made of a few modules at most.
 const PARTS: usize = 64;
 
 /// The host's side of one instance.
 pub struct State {
-    plugin: Arc<str>,
+    log: Arc<Log>,
     /// What the instance holds, and what it was refused.
     pub meter: Meter,
-    rate: Rate,
     last_error: Option<String>,
 }
 
 impl State {
-    /// For an instance of the plugin called `plugin`.
-    pub fn new(plugin: Arc<str>, limits: &Limits) -> Self {
-        Self { plugin, meter: Meter::new(limits), rate: Rate::new(limits.log_lines), last_error: None }
+    /// For an instance of the plugin whose log is `log`.
+    pub fn new(log: Arc<Log>, limits: &Limits) -> Self {
+        Self { log, meter: Meter::new(limits), last_error: None }
     }
 
     /// Forgets what happened in the call before.
@@ -43,17 +40,40 @@ impl State {
 
 impl Host for State {
     fn write(&mut self, level: Level, message: String) {
-        let message = shortened(message);
-        match self.rate.admit(Instant::now()) {
-            Admitted::Yes => pass_on(&self.plugin, level, &message),
-            Admitted::After(dropped) => {
-                pass_on(&self.plugin, Level::Warn, &format!("{dropped} messages were left out: too many a second"));
-                pass_on(&self.plugin, level, &message);
-            }
-            Admitted::No => {}
-        }
+        let message = shown(&message, MESSAGE);
+        self.log.write(level, &message);
         if level == Level::Error {
             self.last_error = Some(message);
+        }
+    }
+}
+
+/// The log of a loaded plugin. Its instances share it, so that one that replaces another does not start the rate again.
+pub struct Log {
+    plugin: String,
+    rate: Mutex<Rate>,
+}
+
+impl Log {
+    /// For the plugin called `plugin`.
+    pub fn new(plugin: &str, limits: &Limits) -> Self {
+        Self { plugin: plugin.to_owned(), rate: Mutex::new(Rate::new(limits.log_lines)) }
+    }
+
+    /// The plugin's name.
+    pub fn plugin(&self) -> &str {
+        &self.plugin
+    }
+
+    fn write(&self, level: Level, message: &str) {
+        let admitted = self.rate.lock().unwrap_or_else(PoisonError::into_inner).admit(Instant::now());
+        match admitted {
+            Admitted::Yes => pass_on(&self.plugin, level, message),
+            Admitted::After(dropped) => {
+                pass_on(&self.plugin, Level::Warn, &format!("{dropped} messages were left out: too many a second"));
+                pass_on(&self.plugin, level, message);
+            }
+            Admitted::No => {}
         }
     }
 }
@@ -65,15 +85,6 @@ fn pass_on(plugin: &str, level: Level, message: &str) {
         Level::Warn => tracing::warn!(target: "plugin", plugin, "{message}"),
         Level::Error => tracing::error!(target: "plugin", plugin, "{message}"),
     }
-}
-
-/// A message of a plugin, cut to a length that logs and dead letters can take.
-pub fn shortened(mut message: String) -> String {
-    if message.len() > MESSAGE_BYTES {
-        message.truncate(message.floor_char_boundary(MESSAGE_BYTES));
-        message.push('…');
-    }
-    message
 }
 
 /// Whether a message is passed on.
@@ -185,19 +196,29 @@ mod tests {
         assert_eq!(rate.admit(start + Duration::from_secs(1)), Admitted::Yes);
     }
 
+    fn state(log: &Arc<Log>) -> State {
+        State::new(log.clone(), &Limits::default())
+    }
+
+    fn log(log_lines: u32) -> Arc<Log> {
+        Arc::new(Log::new("p", &Limits { log_lines, ..Limits::default() }))
+    }
+
     #[test]
-    fn a_long_message_is_cut_between_characters() {
-        let cut = shortened("é".repeat(MESSAGE_BYTES));
-        assert_eq!(cut, format!("{}…", "é".repeat(MESSAGE_BYTES / 2)));
-        assert_eq!(shortened("short".to_owned()), "short");
+    fn a_new_instance_does_not_start_the_rate_again() {
+        let log = log(0);
+        for _ in 0..3 {
+            state(&log).write(Level::Info, "again".to_owned());
+        }
+        assert_eq!(log.rate.lock().unwrap().dropped, 3);
     }
 
     #[test]
     fn an_error_is_remembered_even_if_it_is_not_passed_on() {
-        let mut state = State::new("p".into(), &Limits { log_lines: 0, ..Limits::default() });
-        state.write(Level::Error, "boom".to_owned());
+        let mut state = state(&log(0));
+        state.write(Level::Error, "boom\x1b[2J".to_owned());
         state.write(Level::Info, "calm".to_owned());
-        assert_eq!(state.last_error(), Some("boom"));
+        assert_eq!(state.last_error(), Some(r"boom\u{1b}[2J"));
         state.begin_call();
         assert_eq!(state.last_error(), None);
     }

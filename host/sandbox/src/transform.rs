@@ -103,7 +103,7 @@ fn lift_output(
     let outlets = plan.outlets.iter().zip(output.outputs).map(|(outlet, emitted)| lift_emitted(outlet, emitted, rows));
     Ok(TransformOutput {
         outlets: outlets.collect::<Result<_, _>>()?,
-        rejected: checks::rejections(output.rejected, rows, limits.rows_for(rows))?,
+        rejected: checks::rejections(output.rejected, rows, limits.rejections_for(rows))?,
     })
 }
 
@@ -183,5 +183,9 @@ mod tests {
         assert_eq!(lifted(vec![all(), many], vec![]).unwrap_err(), "it gave 6 rows for 2; the limit is 5");
         let rejection = RawRejection { row: 2, reason: String::new(), part: None };
         assert!(lifted(vec![all(), all()], vec![rejection]).unwrap_err().contains("it rejected row 2"));
+        let rejection = RawRejection { row: 0, reason: String::new(), part: None };
+        assert!(lifted(vec![all(), all()], vec![rejection.clone(); 68]).is_ok());
+        let message = lifted(vec![all(), all()], vec![rejection; 69]).unwrap_err();
+        assert_eq!(message, "it rejected 69 rows or parts of 2 rows; the limit is 68");
     }
 }

@@ -25,6 +25,7 @@ use tokio::time::timeout;
 
 use crate::ingest::{Router, SourceTopic};
 use crate::program::{Loaded, Loader, environment};
+use crate::usage::Usage;
 
 /// How long pipelines may take to finish their commits when the host stops.
 const STOP_TIME: Duration = Duration::from_secs(8);
@@ -80,11 +81,22 @@ impl Inlet {
     }
 }
 
-/// Reads the host's configuration, or makes the default one for a data directory.
-pub fn configuration(file: Option<&Path>, data: &Path) -> Result<HostConfig> {
-    let Some(file) = file else { return Ok(HostConfig::default_for(data)) };
-    let text = fs::read_to_string(file).with_context(|| format!("the configuration {}", file.display()))?;
-    Ok(HostConfig::parse(&file.display().to_string(), &text, &environment, data)?)
+/// Reads the host's configuration, or makes the default one. `data` is the data directory that the user names: by
+/// default `data`, unless the file says where the log is.
+pub fn configuration(file: Option<&Path>, data: Option<&Path>) -> Result<HostConfig> {
+    let directory = data.unwrap_or(Path::new("data"));
+    let Some(file) = file else { return Ok(HostConfig::default_for(directory)) };
+    let name = file.display().to_string();
+    let text = fs::read_to_string(file)
+        .map_err(|error| Usage(format!("there is no configuration to read at {name}: {error}")))?;
+    let config = HostConfig::parse(&name, &text, &environment, directory)?;
+    let LogConfig::Embedded { directory: configured } = &config.log;
+    if data.is_some_and(|data| data != configured) {
+        let (configured, named) = (configured.display(), directory.display());
+        let help = "leave out --data (and AZENHA_DATA), or `log` in the file";
+        return Err(Usage(format!("{name} has the log in {configured}, but --data names {named}; {help}")).into());
+    }
+    Ok(config)
 }
 
 /// The sandbox of a host with this configuration.
@@ -153,8 +165,9 @@ impl Host {
     /// Lets every pipeline finish its commit, ends them, and closes the log.
     pub async fn stop(&self) {
         let stopped = join_all(self.running.iter().map(|running| running.pipeline.stop()));
-        if timeout(STOP_TIME, stopped).await.is_err() {
-            tracing::warn!("some commits did not end in time; the next run begins before them");
+        match timeout(STOP_TIME, stopped).await {
+            Ok(_) => tracing::info!("stopped; everything processed is committed"),
+            Err(_) => tracing::warn!("some commits did not end in time; the next run begins before them"),
         }
         if let Err(error) = self.embedded.close().await {
             tracing::warn!(%error, "the log was not closed; nothing that was committed is lost");
@@ -198,4 +211,27 @@ fn inlets(running: &[Running]) -> Vec<Inlet> {
     let by_topic: BTreeMap<&str, &SourceTopic> =
         sources.into_iter().map(|source| (source.topic.as_str(), source)).collect();
     by_topic.into_values().map(|source| Inlet { source: source.clone(), requests: AtomicU64::new(0) }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_is_in_one_place_or_the_user_is_told_of_both() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, data) = (folder.path().join("host.yaml"), Path::new("here"));
+        fs::write(&file, "log: { embedded: ./there }").unwrap();
+        let refused = configuration(Some(&file), Some(data)).unwrap_err();
+        assert!(refused.is::<Usage>() && refused.to_string().contains("./there"), "{refused}");
+        assert_ne!(configuration(Some(&file), None).unwrap(), HostConfig::default_for(data));
+
+        fs::write(&file, "{}").unwrap();
+        assert_eq!(configuration(Some(&file), Some(data)).unwrap(), HostConfig::default_for(data));
+    }
+
+    #[test]
+    fn a_configuration_that_is_missing_is_wrong_usage() {
+        assert!(configuration(Some(Path::new("no/such/host.yaml")), None).unwrap_err().is::<Usage>());
+    }
 }

@@ -2,6 +2,7 @@
 
 mod api;
 mod cli;
+mod dead_letters;
 mod feed;
 mod host;
 mod ingest;
@@ -9,6 +10,7 @@ mod plugins;
 mod program;
 mod results;
 mod telemetry;
+mod usage;
 
 use std::process::ExitCode;
 use std::time::Duration;

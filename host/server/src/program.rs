@@ -14,10 +14,10 @@ use azenha_model::plan::Plan;
 use azenha_model::plugin::{AggregatePlan, TransformPlan};
 use azenha_sandbox::{OpenError, Plugin, Sandbox};
 
-use crate::cli::Usage;
 use crate::ingest::SourceTopic;
 use crate::plugins::build::Builder;
 use crate::plugins::find::{Found, find, names_near};
+use crate::usage::Usage;
 
 /// The file in a pipeline's folder that defines it.
 pub const PIPELINE_FILE: &str = "pipeline.yaml";

@@ -10,7 +10,7 @@ use azenha_formats::json::row_json;
 use azenha_model::Field;
 use azenha_model::plan::Aggregation;
 use azenha_model::plugin::Rejection;
-use azenha_sandbox::{Aggregate, Plugin};
+use azenha_sandbox::{Aggregate, Finished, Plugin};
 use serde_json::value::RawValue;
 
 use super::keys::KeyCodec;
@@ -48,6 +48,10 @@ pub struct AggregateCall {
     key_schema: Arc<ArrowSchema>,
     gives: Vec<Field>,
     guard: Guard,
+    /// Rows that go in must not make up for groups that do not come out.
+    finish_guard: Guard,
+    /// Whether dead letters may show accumulators: not if personal data went into them.
+    shows_accumulators: bool,
 }
 
 impl AggregateCall {
@@ -73,13 +77,16 @@ impl AggregateCall {
             key_schema: Arc::new(ArrowSchema::new(key_fields.iter().map(Field::arrow).collect::<Vec<_>>())),
             key_fields,
             gives: aggregation.plan.gives.clone(),
-            guard: Guard::new(clock),
+            guard: Guard::new(Arc::clone(&clock)),
+            finish_guard: Guard::new(clock),
+            shows_accumulators: !aggregation.plan.reads.iter().any(|index| used.input[*index].pii),
         })
     }
 
     /// What calls cost since this was last asked.
     pub fn take_usage(&mut self) -> Usage {
-        self.guard.take_usage()
+        let (rows, groups) = (self.guard.take_usage(), self.finish_guard.take_usage());
+        Usage { failures: rows.failures + groups.failures, nanos: rows.nanos + groups.nanos }
     }
 
     /// Folds rows into groups: row i into `slots[i]`.
@@ -91,25 +98,31 @@ impl AggregateCall {
     ) -> Result<Complaints, EngineError> {
         let plugin = &mut self.plugin;
         let mut alone: HashMap<usize, Option<String>> = HashMap::new();
-        let parts = in_parts(slots.len(), &mut self.guard, |range| {
-            let members = Members::of(&slots[range.clone()]);
-            let before = members.accumulators(table);
-            let accumulator_of = |row: usize| encode_accumulator(before.value(members.numbers[row] as usize));
-            let batch = rows.slice(range.start, range.len());
-            let (folded, rejected) = plugin.fold(&batch, &members.numbers, None, &before).inspect_err(|_| {
-                if range.len() == 1 {
-                    alone.insert(range.start, accumulator_of(0));
+        let parts = in_parts(
+            slots.len(),
+            &mut self.guard,
+            |(_, grown)| *grown,
+            |range| {
+                let members = Members::of(&slots[range.clone()]);
+                let before = members.accumulators(table);
+                let accumulator_of = |row: usize| encode_accumulator(before.value(members.numbers[row] as usize));
+                let batch = rows.slice(range.start, range.len());
+                let (folded, rejected) = plugin.fold(&batch, &members.numbers, None, &before).inspect_err(|_| {
+                    if range.len() == 1 {
+                        alone.insert(range.start, accumulator_of(0));
+                    }
+                })?;
+                let grown = folded.value_data().len().saturating_sub(before.value_data().len());
+                for (slot, count, accumulator) in members.with(&folded) {
+                    table.add_rows(slot, count);
+                    if table.get(slot).is_some_and(|group| group.accumulator != accumulator) {
+                        table.put(slot, accumulator);
+                    }
                 }
-            })?;
-            for (slot, count, accumulator) in members.with(&folded) {
-                table.add_rows(slot, count);
-                if table.get(slot).is_some_and(|group| group.accumulator != accumulator) {
-                    table.put(slot, accumulator);
-                }
-            }
-            let told = |rejection: Rejection| (accumulator_of(rejection.row as usize), rejection);
-            Ok(rejected.into_iter().map(told).collect::<Vec<_>>())
-        });
+                let told = |rejection: Rejection| (accumulator_of(rejection.row as usize), rejection);
+                Ok((rejected.into_iter().map(told).collect::<Vec<_>>(), grown))
+            },
+        );
         let parts = parts.map_err(|source| EngineError::Plugin { step: self.step.clone(), source })?;
 
         let mut complaints = Complaints::new();
@@ -119,7 +132,7 @@ impl AggregateCall {
         };
         for part in parts {
             match part {
-                Part::Done(range, rejected) => {
+                Part::Done(range, (rejected, _)) => {
                     for (accumulator, rejection) in rejected {
                         complain(range.start + rejection.row as usize, accumulator, Complaint::rejected(rejection));
                     }
@@ -133,16 +146,21 @@ impl AggregateCall {
     /// Merges payloads into groups that all have an accumulator; no group stands twice.
     pub fn merge(&mut self, table: &mut GroupTable, pairs: &[(Slot, Vec<u8>)]) -> Result<Complaints, EngineError> {
         let plugin = &mut self.plugin;
-        let parts = in_parts(pairs.len(), &mut self.guard, |range| {
-            let left = |(slot, _): &(Slot, Vec<u8>)| table.get(*slot).map_or(&[][..], |group| &group.accumulator);
-            let left = BinaryArray::from_iter_values(pairs[range.clone()].iter().map(left));
-            let right = BinaryArray::from_iter_values(pairs[range.clone()].iter().map(|(_, payload)| payload));
-            let merged = plugin.merge(&left, &right)?;
-            for (index, (slot, _)) in pairs[range].iter().enumerate() {
-                table.put(*slot, merged.value(index));
-            }
-            Ok(())
-        });
+        let parts = in_parts(
+            pairs.len(),
+            &mut self.guard,
+            |grown| *grown,
+            |range| {
+                let left = |(slot, _): &(Slot, Vec<u8>)| table.get(*slot).map_or(&[][..], |group| &group.accumulator);
+                let left = BinaryArray::from_iter_values(pairs[range.clone()].iter().map(left));
+                let right = BinaryArray::from_iter_values(pairs[range.clone()].iter().map(|(_, payload)| payload));
+                let merged = plugin.merge(&left, &right)?;
+                for (index, (slot, _)) in pairs[range].iter().enumerate() {
+                    table.put(*slot, merged.value(index));
+                }
+                Ok(merged.value_data().len().saturating_sub(left.value_data().len()))
+            },
+        );
         let parts = parts.map_err(|source| EngineError::Plugin { step: self.step.clone(), source })?;
         let guilty = parts.into_iter().filter_map(|part| match part {
             Part::Done(..) => None,
@@ -163,7 +181,8 @@ impl AggregateCall {
         let batch = batch_of(Arc::clone(&self.key_schema), columns, groups.len())?;
         let accumulators = BinaryArray::from_iter_values(groups.iter().map(|group| &group.accumulator));
         let plugin = &mut self.plugin;
-        let parts = in_parts(groups.len(), &mut self.guard, |range| {
+        let bytes = |finished: &Finished| finished.columns.iter().map(|column| column.get_array_memory_size()).sum();
+        let parts = in_parts(groups.len(), &mut self.finish_guard, bytes, |range| {
             plugin.finish(&batch.slice(range.start, range.len()), &accumulators.slice(range.start, range.len()))
         });
         let parts = parts.map_err(|source| EngineError::Plugin { step: self.step.clone(), source })?;
@@ -206,7 +225,7 @@ impl AggregateCall {
             digest: Arc::clone(&self.digest),
             contract: CONTRACT,
             columns: columns.and_then(|json| RawValue::from_string(json).ok()),
-            accumulator,
+            accumulator: accumulator.filter(|_| self.shows_accumulators),
         }
     }
 }

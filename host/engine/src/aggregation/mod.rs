@@ -30,7 +30,7 @@ use crate::window::{Assign, Span};
 use call::AggregateCall;
 use sessions::Sessions;
 
-/// Rows assigned to groups: row `rows[i]` of the batch belongs to `keys[i]`.
+/// Rows assigned to windows: row `rows[i]` of the batch belongs to window `spans[i]`. A row may stand several times.
 struct Assigned {
     rows: Vec<u32>,
     spans: Vec<Option<Span>>,
@@ -47,6 +47,7 @@ pub struct Aggregator {
     /// Rows that the plugin reads, as bytes, for a plugin that does not merge.
     row_codec: RowConverter,
     reads: Vec<Field>,
+    definition: String,
     key: Vec<u8>,
 }
 
@@ -73,6 +74,7 @@ impl Aggregator {
             table,
             sessions,
             reads,
+            definition: definition(spec),
             key: Vec::new(),
         })
     }
@@ -80,6 +82,11 @@ impl Aggregator {
     /// The aggregation as the plan has it.
     pub fn spec(&self) -> &Aggregation {
         &self.spec
+    }
+
+    /// What groups are groups of, for people and for comparing.
+    pub fn definition(&self) -> &str {
+        &self.definition
     }
 
     /// How keys are written.
@@ -96,7 +103,6 @@ impl Aggregator {
     pub fn fold(&mut self, rows: &Rows, source: &Source) -> Result<Complaints, EngineError> {
         let (assigned, groups, mut complaints) = self.assign(rows, source)?;
         let reads = rows.batch(&self.spec.plan.reads, &self.spec.plugin.input, source)?;
-        let rows_of = assigned.rows.clone();
         let refused = if self.sessions.is_some() {
             self.fold_sessions(&assigned, &groups, &reads)?
         } else {
@@ -106,9 +112,20 @@ impl Aggregator {
                     self.table.slot_of(&self.key).0
                 })
                 .collect();
-            self.call.fold(&mut self.table, &pick(&reads, &assigned.rows)?, &slots)?
+            self.fold_into_groups(&pick(&reads, &assigned.rows)?, &slots)?
         };
-        complaints.extend(refused.into_iter().map(|(index, complaint)| (rows_of[index] as usize, complaint)));
+        complaints.extend(refused.into_iter().map(|(index, complaint)| (assigned.rows[index] as usize, complaint)));
+        Ok(complaints)
+    }
+
+    fn fold_into_groups(&mut self, rows: &RecordBatch, slots: &[Slot]) -> Result<Complaints, EngineError> {
+        let complaints = self.call.fold(&mut self.table, rows, slots)?;
+        for (index, _) in &complaints {
+            // A group that no row came into was made for nothing.
+            if self.table.get(slots[*index]).is_some_and(|group| group.accumulator.is_empty()) {
+                self.table.remove(slots[*index]);
+            }
+        }
         Ok(complaints)
     }
 
@@ -192,20 +209,22 @@ impl Aggregator {
             .collect();
         let slots: Vec<Slot> = run_of.iter().map(|run| slot_of_run[*run]).collect();
         let rows: Vec<u32> = order.iter().map(|index| assigned.rows[*index]).collect();
-        let complaints = self.call.fold(&mut fresh, &pick(reads, &rows)?, &slots)?;
-        let merged = self.merge(&drain(&mut fresh))?;
-        let back = |(index, complaint): (usize, Complaint)| (order[index], complaint);
-        let mut complaints: Complaints = complaints.into_iter().map(back).collect();
-        // A session that can't be merged is complained of at its first row.
-        complaints.extend(merged.into_iter().map(|(run, complaint)| {
-            let first = run_of.iter().position(|of| *of == run).unwrap_or(0);
-            (order[first], complaint)
-        }));
+        let refused = self.call.fold(&mut fresh, &pick(reads, &rows)?, &slots)?;
+        let mut complaints: Complaints =
+            refused.into_iter().map(|(index, complaint)| (order[index], complaint)).collect();
+
+        let filled = |run: &usize| fresh.get(slot_of_run[*run]).is_some_and(|group| !group.accumulator.is_empty());
+        let runs_sent: Vec<usize> = (0..runs.len()).filter(filled).collect();
+        for (parcel, complaint) in self.merge(drain(&mut fresh))? {
+            // Every row of a session that can't be merged is lost with it.
+            let lost = run_of.iter().enumerate().filter(|(_, run)| **run == runs_sent[parcel]);
+            complaints.extend(lost.map(|(index, _)| (order[index], complaint.clone())));
+        }
         Ok(complaints)
     }
 
     /// Takes in what crossed an exchange. Complaints are by parcel.
-    pub fn receive(&mut self, cargo: Cargo, parcels: &[Parcel]) -> Result<Complaints, EngineError> {
+    pub fn receive(&mut self, cargo: Cargo, parcels: Vec<Parcel>) -> Result<Complaints, EngineError> {
         match cargo {
             Cargo::Partials => self.merge(parcels),
             Cargo::Rows => {
@@ -215,28 +234,28 @@ impl Aggregator {
                     self.row_codec.convert_rows(parcels.iter().map(|parcel| parser.parse(&parcel.payload)))?;
                 let schema = arrow_schema::Schema::new(self.reads.iter().map(Field::arrow).collect::<Vec<_>>());
                 let batch = batch_of(schema.into(), columns, parcels.len())?;
-                self.call.fold(&mut self.table, &batch, &slots)
+                self.fold_into_groups(&batch, &slots)
             }
         }
     }
 
     /// Merges accumulators into their groups, or into the sessions that they touch.
-    fn merge(&mut self, parcels: &[Parcel]) -> Result<Complaints, EngineError> {
+    fn merge(&mut self, parcels: Vec<Parcel>) -> Result<Complaints, EngineError> {
         let mut complaints = Complaints::new();
         let mut waiting = Waiting::default();
-        for (index, parcel) in parcels.iter().enumerate() {
+        for (index, parcel) in parcels.into_iter().enumerate() {
             let (slot, absorbed) = match &mut self.sessions {
                 None => (self.table.slot_of(&parcel.key).0, Vec::new()),
                 Some(sessions) => {
                     // A session that is absorbed takes its accumulator along: what waits for it comes first.
-                    if sessions.touched(&self.keys, &parcel.key).any(|slot| waiting.holds(slot)) {
+                    if sessions.touched(&self.keys, &parcel.key).into_iter().any(|slot| waiting.holds(slot)) {
                         complaints.extend(waiting.merge(&mut self.call, &mut self.table)?);
                     }
                     sessions.place(&mut self.table, &self.keys, &parcel.key)
                 }
             };
             self.table.add_rows(slot, parcel.rows);
-            for accumulator in absorbed.into_iter().chain([parcel.payload.clone()]) {
+            for accumulator in absorbed.into_iter().chain([parcel.payload]) {
                 if accumulator.is_empty() {
                     continue;
                 }
@@ -261,7 +280,7 @@ impl Aggregator {
     /// Removes a group whose window closed.
     pub fn remove(&mut self, slot: Slot) {
         if let (Some(sessions), Some(group)) = (&mut self.sessions, self.table.get(slot)) {
-            sessions.forget(&self.keys, &group.key, slot);
+            sessions.forget(&self.keys, &group.key);
         }
         self.table.remove(slot);
     }
@@ -280,14 +299,18 @@ impl Aggregator {
     }
 }
 
+/// What must be the same for a state to be read back: how rows are grouped, and when results are given.
+pub fn definition(spec: &Aggregation) -> String {
+    let named = |field: &Field| format!("{}: {}", field.name, field.data_type);
+    let keys: Vec<String> = spec.group_fields().iter().map(named).collect();
+    let window = spec.window.map_or("no window".to_owned(), |window| format!("{window:?}"));
+    format!("by {}; {window}; {:?}", keys.join(", "), spec.emit)
+}
+
 /// The groups of a table that hold something, as parcels; the table is empty afterwards.
 fn drain(table: &mut GroupTable) -> Vec<Parcel> {
-    let mut parcels = Vec::with_capacity(table.len());
-    for (_, group) in table.iter().filter(|(_, group)| !group.accumulator.is_empty()) {
-        parcels.push(Parcel { key: group.key.clone(), payload: group.accumulator.clone(), rows: group.rows });
-    }
-    table.clear();
-    parcels
+    let filled = std::mem::take(table).into_groups().filter(|group| !group.accumulator.is_empty());
+    filled.map(|group| Parcel { key: group.key, payload: group.accumulator, rows: group.rows }).collect()
 }
 
 /// Rows of a batch, in another order, some perhaps several times.

@@ -1,6 +1,6 @@
 //! Sessions: windows that grow as rows arrive. Two sessions of a group that overlap are one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use foldhash::fast::FixedState;
 
@@ -8,10 +8,13 @@ use super::keys::KeyCodec;
 use crate::state::{GroupTable, Slot};
 use crate::window::Span;
 
+/// Sessions of one group by their starts. They do not overlap, so their ends have the same order.
+type Open = BTreeMap<i64, (i64, Slot)>;
+
 /// The open sessions of each group.
 #[derive(Debug, Default)]
 pub struct Sessions {
-    of_group: HashMap<Box<[u8]>, Vec<(Span, Slot)>, FixedState>,
+    of_group: HashMap<Box<[u8]>, Open, FixedState>,
     absorbed: Vec<Box<[u8]>>,
 }
 
@@ -21,17 +24,20 @@ impl Sessions {
         let mut sessions = Self::default();
         for (slot, group) in table.iter() {
             if let Some(span) = keys.span(&group.key) {
-                sessions.of_group.entry(keys.group(&group.key).into()).or_default().push((span, slot));
+                sessions
+                    .of_group
+                    .entry(keys.group(&group.key).into())
+                    .or_default()
+                    .insert(span.start, (span.end, slot));
             }
         }
         sessions
     }
 
     /// The sessions that a session with this key overlaps.
-    pub fn touched(&self, keys: &KeyCodec, key: &[u8]) -> impl Iterator<Item = Slot> {
-        let (span, open) = (keys.span(key), self.of_group.get(keys.group(key)));
-        let overlapping = move |(other, _): &&(Span, Slot)| span.is_some_and(|span| overlap(*other, span));
-        open.into_iter().flatten().filter(overlapping).map(|(_, slot)| *slot)
+    pub fn touched(&self, keys: &KeyCodec, key: &[u8]) -> Vec<Slot> {
+        let (Some(span), Some(open)) = (keys.span(key), self.of_group.get(keys.group(key))) else { return Vec::new() };
+        overlapping(open, span).map(|(_, slot)| slot).collect()
     }
 
     /// Makes one session out of this one and all that it overlaps. Gives its slot, and the accumulators of
@@ -39,8 +45,7 @@ impl Sessions {
     pub fn place(&mut self, table: &mut GroupTable, keys: &KeyCodec, key: &[u8]) -> (Slot, Vec<Vec<u8>>) {
         let Some(span) = keys.span(key) else { return (table.slot_of(key).0, Vec::new()) };
         let open = self.of_group.entry(keys.group(key).into()).or_default();
-        let (touched, apart): (Vec<_>, Vec<_>) = open.drain(..).partition(|(other, _)| overlap(*other, span));
-        *open = apart;
+        let touched: Vec<(Span, Slot)> = overlapping(open, span).collect();
         let union = touched.iter().fold(span, |union, (other, _)| Span {
             start: union.start.min(other.start),
             end: union.end.max(other.end),
@@ -48,11 +53,11 @@ impl Sessions {
         if let [(same, slot)] = touched.as_slice()
             && *same == union
         {
-            open.push((union, *slot));
             return (*slot, Vec::new());
         }
         let mut accumulators = Vec::new();
-        for (_, slot) in touched {
+        for (span, slot) in touched {
+            open.remove(&span.start);
             if let Some(group) = table.remove(slot) {
                 accumulators.push(group.accumulator);
                 if group.emitted {
@@ -63,14 +68,15 @@ impl Sessions {
         let mut whole = Vec::with_capacity(key.len());
         keys.write(keys.group(key), Some(union), &mut whole);
         let (slot, _) = table.slot_of(&whole);
-        open.push((union, slot));
+        open.insert(union.start, (union.end, slot));
         (slot, accumulators)
     }
 
     /// Forgets a session that closed.
-    pub fn forget(&mut self, keys: &KeyCodec, key: &[u8], slot: Slot) {
+    pub fn forget(&mut self, keys: &KeyCodec, key: &[u8]) {
+        let Some(span) = keys.span(key) else { return };
         if let Some(open) = self.of_group.get_mut(keys.group(key)) {
-            open.retain(|(_, other)| *other != slot);
+            open.remove(&span.start);
             if open.is_empty() {
                 self.of_group.remove(keys.group(key));
             }
@@ -83,6 +89,8 @@ impl Sessions {
     }
 }
 
-fn overlap(one: Span, other: Span) -> bool {
-    one.start < other.end && other.start < one.end
+fn overlapping(open: &Open, span: Span) -> impl Iterator<Item = (Span, Slot)> {
+    let before_its_end = open.range(..span.end).rev();
+    let reaches_in = move |(_, (end, _)): &(&i64, &(i64, Slot))| *end > span.start;
+    before_its_end.take_while(reaches_in).map(|(start, (end, slot))| (Span { start: *start, end: *end }, *slot))
 }

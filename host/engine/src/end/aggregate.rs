@@ -98,7 +98,7 @@ impl AggregateEnd {
             );
             dead.push(&self.keeper.step, source, record, &Complaint::new(Cause::WindowClosed, reason));
         }
-        for (_, complaint) in self.keeper.aggregator.receive(cargo, &open)? {
+        for (_, complaint) in self.keeper.aggregator.receive(cargo, open)? {
             dead.push(&self.keeper.step, source, record, &complaint);
         }
         if let Some(senders) = &mut self.senders {
@@ -183,7 +183,9 @@ impl AggregateEnd {
     fn header(&self, moment: &Moment) -> StateHeader {
         StateHeader {
             position: moment.position,
+            definition: self.keeper.aggregator.definition().to_owned(),
             state_version: self.keeper.aggregator.spec().plan.state_version,
+            timestamp: moment.timestamp,
             event_time: moment.event_time,
             watermark: self.keeper.watermark,
             senders: self.senders.iter().flat_map(ReceiverWatermark::senders).collect(),

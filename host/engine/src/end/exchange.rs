@@ -108,7 +108,9 @@ impl End for ExchangeEnd {
         let mut appends = self.messages(moment, progress)?;
         let header = StateHeader {
             position: moment.position,
+            definition: self.keeper.aggregator.definition().to_owned(),
             state_version: self.keeper.aggregator.spec().plan.state_version,
+            timestamp: moment.timestamp,
             event_time: moment.event_time,
             watermark: moment.watermark,
             senders: vec![(self.partition, progress)],

@@ -10,17 +10,8 @@ use crate::dead_letter::DeadLetters;
 use crate::error::EngineError;
 use crate::log::Append;
 use crate::rows::{Rows, Source};
-use crate::state::{GroupTable, StateHeader, StateLog};
+use crate::state::{StateHeader, StateLog};
 use crate::wire::Malformed;
-
-/// A state that was read back.
-#[derive(Debug, Default)]
-pub struct Recovered {
-    /// The groups.
-    pub table: GroupTable,
-    /// What the last commit said; none if there was none.
-    pub header: Option<StateHeader>,
-}
 
 /// An aggregation and the log of its state.
 pub struct Keeper {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 pub use aggregate::AggregateEnd;
 pub use exchange::ExchangeEnd;
-pub use keeper::{Keeper, Recovered};
+pub use keeper::Keeper;
 pub use store::{StoreBatch, StoreEnd};
 pub use topic_writer::TopicWriter;
 pub use topics::TopicsEnd;

@@ -57,7 +57,8 @@ impl RowEnd for StoreEnd {
             .map(|column| rows.column(column.input, &self.fields, source))
             .collect::<Result<Vec<_>, _>>()?;
         let batch = batch_of(Arc::clone(&self.schema), columns, rows.len())?;
-        self.bytes += batch.get_array_memory_size();
+        // The records stay in memory until the rows are written: one that is refused is a dead letter.
+        self.bytes += batch.get_array_memory_size() + source.fetched.records.bytes();
         let offsets = rows.origin.values().iter().map(|record| source.fetched.offsets[*record as usize]).collect();
         self.pending.push(StoreBatch {
             rows: StoreRows { batch, deletes: rows.deletes.clone(), offsets },

@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use azenha_model::Offset;
-use azenha_model::plan::TopicKind;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -128,21 +127,22 @@ impl Lane {
         if let (Some(before), Some(keeper)) = (commit.purge_changelog, self.intake.end().keeper()) {
             purges.push((keeper.changelog().to_owned(), before));
         }
-        let topics = &self.context.program.plan.topics;
-        let internal = topics.iter().any(|topic| topic.name == *self.topic && topic.kind == TopicKind::Internal);
-        if internal && commit.position >= self.purged + PURGE_OFFSETS {
-            self.purged = commit.position;
-            purges.push((self.topic.to_string(), commit.position));
+        let read_by_all = self.context.read_by_all(self.partition);
+        if self.context.reads_internal() && read_by_all >= self.purged + PURGE_OFFSETS {
+            self.purged = read_by_all;
+            purges.push((self.topic.to_string(), read_by_all));
         }
         let partition = self.partition;
         for (topic, before) in purges {
             let log = Arc::clone(&self.context.log);
-            self.context.io.spawn(async move {
+            let purge = async move {
                 if let Err(error) = log.purge(&topic, partition, before).await {
                     tracing::warn!(%topic, partition, %error, "old records were not deleted");
                 }
-            });
+            };
+            self.purging.spawn_on(purge, &self.context.io);
         }
+        while self.purging.try_join_next().is_some() {}
     }
 
     /// Commits what was processed.
@@ -156,6 +156,7 @@ impl Lane {
             let outcome = landed(&mut self.in_flight).await;
             self.settle(outcome)?;
         }
+        while self.purging.join_next().await.is_some() {}
         Ok(())
     }
 }

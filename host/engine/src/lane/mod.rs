@@ -13,7 +13,7 @@ use std::time::Duration;
 use azenha_model::plan::Input;
 use azenha_model::{Fetched, Offset};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::sleep;
 
 use crate::dead_letter::DeadLetters;
@@ -62,13 +62,14 @@ pub async fn run(
     status: Arc<LaneStatus>,
     mut commands: mpsc::UnboundedReceiver<Command>,
 ) {
-    let mut pause = FIRST_PAUSE;
+    let _watched = PanicWatch(Arc::clone(&status));
+    let (mut pause, mut failures) = (FIRST_PAUSE, 0);
     loop {
         status.set_state(LaneState::Restoring);
+        let commits = status.counters.commits.load(Relaxed);
         let outcome = match Lane::open(&context, partition, &status).await {
             Ok(mut lane) => {
                 status.set_state(LaneState::Running);
-                pause = FIRST_PAUSE;
                 lane.run(&mut commands).await
             }
             Err(error) => Err(error),
@@ -76,10 +77,14 @@ pub async fn run(
         let Err(error) = outcome else {
             return status.set_state(LaneState::Stopped);
         };
+        if status.counters.commits.load(Relaxed) > commits {
+            (pause, failures) = (FIRST_PAUSE, 0);
+        }
+        failures += 1;
         let lane = context.lane_id(partition);
         if error.is_passing() {
             tracing::warn!(%lane, %error, "the lane starts again from its last commit in {pause:?}");
-            status.set_state(LaneState::Retrying { error: error.to_string() });
+            status.set_state(LaneState::Retrying { error: error.to_string(), failures });
         } else {
             tracing::error!(%lane, %error, "the lane cannot go on");
             status.set_state(LaneState::Failed { error: error.to_string() });
@@ -94,6 +99,18 @@ pub async fn run(
                 }
                 return;
             }
+        }
+    }
+}
+
+/// Says that a lane has failed if it panics: nobody waits for its task.
+struct PanicWatch(Arc<LaneStatus>);
+
+impl Drop for PanicWatch {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let error = "the host itself has a fault in this lane; its log says where".to_owned();
+            self.0.set_state(LaneState::Failed { error });
         }
     }
 }
@@ -135,6 +152,7 @@ struct Lane {
     /// Whoever waits for the next commit.
     answers: Vec<oneshot::Sender<()>>,
     purged: Offset,
+    purging: JoinSet<()>,
     last_record: Duration,
     timestamp: i64,
     idle: bool,
@@ -142,7 +160,7 @@ struct Lane {
 
 impl Lane {
     async fn open(context: &Arc<TaskContext>, partition: u32, status: &Arc<LaneStatus>) -> Result<Self, EngineError> {
-        let Opened { delivery, position, mut intake } = open(context, partition).await?;
+        let Opened { delivery, position, timestamp, mut intake } = open(context, partition).await?;
         if let Some(watermark) = intake.watermark() {
             status.event_time.store(watermark.highest(), Relaxed);
         }
@@ -166,7 +184,8 @@ impl Lane {
             in_flight: None,
             answers: Vec::new(),
             purged: position,
-            timestamp: 0,
+            purging: JoinSet::new(),
+            timestamp,
             idle: false,
         })
     }
@@ -185,7 +204,7 @@ impl Lane {
                 Event::Command(Some(Command::CloseWindows(until, answer))) => self.close_windows(until, answer),
                 Event::Committed(outcome) => self.settle(outcome)?,
                 Event::Due => {}
-                Event::Read(read) => self.take(read)?,
+                Event::Read(read) => self.take(read).await?,
             }
             if self.in_flight.is_none() && self.is_due() {
                 self.begin_commit().await?;
@@ -199,7 +218,7 @@ impl Lane {
         let due_in = self.waiting_since.map(|since| (since + interval).saturating_sub(now));
         let idle = self.in_flight.is_none();
         // While a commit is on its way, so much more may be prepared and no more.
-        let has_room = idle || self.intake.end().pending_bytes() < PENDING_BYTES;
+        let has_room = idle || self.pending_bytes() < PENDING_BYTES;
         tokio::select! {
             biased;
             command = commands.recv() => Event::Command(command),
@@ -210,7 +229,10 @@ impl Lane {
     }
 
     /// Takes what was read, asks for more, and processes it meanwhile.
-    fn take(&mut self, read: Result<Result<Fetched, LogError>, tokio::task::JoinError>) -> Result<(), EngineError> {
+    async fn take(
+        &mut self,
+        read: Result<Result<Fetched, LogError>, tokio::task::JoinError>,
+    ) -> Result<(), EngineError> {
         let ended = |error| EngineError::Setup(format!("the runtime of the log has ended: {error}"));
         let fetched = read.map_err(ended)??;
         let next = fetched.offsets.last().map_or(self.position, |last| last + 1);
@@ -230,6 +252,8 @@ impl Lane {
                 records: fetched.records.slice(from, length),
             };
             self.process(slice)?;
+            // Other lanes share the thread.
+            tokio::task::yield_now().await;
         }
         Ok(())
     }
@@ -286,14 +310,20 @@ impl Lane {
         if let Some(watermark) = self.intake.watermark() {
             watermark.advance_to(until);
         }
+        // The receivers must hear the time, not that nothing comes.
+        self.idle = false;
         self.wait_for_commit();
         self.answers.push(answer);
+    }
+
+    fn pending_bytes(&mut self) -> usize {
+        self.intake.end().pending_bytes() + self.dead.bytes()
     }
 
     fn is_due(&mut self) -> bool {
         let interval = self.context.options.commit_interval;
         let waited = |since| self.context.clock.elapsed().saturating_sub(since) >= interval;
-        self.waiting_since.is_some_and(waited) || self.intake.end().pending_bytes() >= PENDING_BYTES
+        self.waiting_since.is_some_and(waited) || self.pending_bytes() >= PENDING_BYTES
     }
 }
 

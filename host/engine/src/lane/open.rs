@@ -9,12 +9,12 @@ use azenha_model::types::meta;
 
 use super::deliver::Delivery;
 use super::intake::{Intake, StreamIntake};
-use crate::aggregation::Aggregator;
-use crate::end::{AggregateEnd, ExchangeEnd, Recovered, RowEnd, StoreEnd, TopicWriter, TopicsEnd};
+use crate::aggregation::{Aggregator, definition};
+use crate::end::{AggregateEnd, ExchangeEnd, RowEnd, StoreEnd, TopicWriter, TopicsEnd};
 use crate::error::EngineError;
-use crate::log::ReadLimit;
+use crate::log::{Bounds, LogError, ReadLimit};
 use crate::plugin::FusedStage;
-use crate::state::{Restored, restore};
+use crate::state::{GroupTable, Restored, StateHeader, restore};
 use crate::status::NO_TIME;
 use crate::task::TaskContext;
 use crate::watermark::SourceWatermark;
@@ -25,6 +25,8 @@ pub struct Opened {
     pub delivery: Delivery,
     /// The next offset to read.
     pub position: Offset,
+    /// The timestamp of the last record that the state knows of, in microseconds.
+    pub timestamp: i64,
     /// What is done with what is read.
     pub intake: Intake,
 }
@@ -32,32 +34,50 @@ pub struct Opened {
 /// Takes a lane over and reads its state back.
 pub async fn open(context: &Arc<TaskContext>, partition: u32) -> Result<Opened, EngineError> {
     let (delivery, committed) = take(context, partition).await?;
-    let position = match committed {
-        Some(position) => position,
-        None => {
-            let (log, input) = (Arc::clone(&context.log), context.task().input.topic().to_owned());
-            context.io(async move { log.bounds(&input, partition).await }).await??.start
-        }
-    };
-    let mut recovered = Recovered::default();
+    let position = start(context, partition, committed).await?;
+    let mut recovered = Restored::default();
     if context.task().is_stateful() {
         recovered = recover(context, partition).await?;
         let reached = recovered.header.as_ref().map(|header| header.position);
         if reached != committed {
             let said = |offset: Option<Offset>| offset.map_or("nowhere".to_owned(), |offset| offset.to_string());
             return Err(EngineError::State(format!(
-                "the state of {} reaches to offset {}, but its position is {}: reset the step",
+                "the state of {} reaches to offset {}, but its position is {}: \
+                 give the step another name, with which it starts over",
                 context.lane_id(partition),
                 said(reached),
                 said(committed)
             )));
         }
     }
+    if let (Some(aggregation), Some(header)) = (context.task().end.aggregation(), &recovered.header) {
+        check_fits(aggregation, header)?;
+    }
+    let timestamp = recovered.header.as_ref().map_or(0, |header| header.timestamp);
     let intake = match &context.task().input {
         Input::Stream(stream) => open_stream(context, partition, stream, recovered)?,
         Input::Exchange { .. } => open_exchange(context, partition, recovered)?,
     };
-    Ok(Opened { delivery, position, intake })
+    Ok(Opened { delivery, position, timestamp, intake })
+}
+
+/// The next offset to read. A position that the topic does not hold is found before anybody relies on it.
+async fn start(context: &Arc<TaskContext>, partition: u32, committed: Option<Offset>) -> Result<Offset, EngineError> {
+    let (log, topic) = (Arc::clone(&context.log), context.task().input.topic().to_owned());
+    let Bounds { start, end } = context.io(async move { log.bounds(&topic, partition).await }).await??;
+    match committed {
+        Some(offset) if !(start..=end).contains(&offset) => {
+            let topic = context.task().input.topic().to_owned();
+            Err(LogError::OutOfRange { topic, partition, offset, start, end }.into())
+        }
+        Some(offset) => Ok(offset),
+        None if start > 0 && context.reads_internal() => Err(EngineError::State(format!(
+            "{} would begin at offset 0, but what stood before offset {start} is deleted: give the step before it another \
+             name, with which it starts over, or let it write a topic of its own",
+            context.lane_id(partition)
+        ))),
+        None => Ok(start),
+    }
 }
 
 async fn take(context: &Arc<TaskContext>, partition: u32) -> Result<(Delivery, Option<Offset>), EngineError> {
@@ -74,11 +94,11 @@ async fn take(context: &Arc<TaskContext>, partition: u32) -> Result<(Delivery, O
     Ok((Delivery::Log(lane), position))
 }
 
-async fn recover(context: &Arc<TaskContext>, partition: u32) -> Result<Recovered, EngineError> {
+async fn recover(context: &Arc<TaskContext>, partition: u32) -> Result<Restored, EngineError> {
     let topic = changelog_topic(&context.program.plan.pipeline, &context.task().name);
     let log = Arc::clone(&context.log);
     let limit = ReadLimit { records: 100, bytes: 16 << 20, wait: Duration::ZERO };
-    let restored = context
+    context
         .io(async move {
             let bounds = log.bounds(&topic, partition).await?;
             let mut restored = Restored::default();
@@ -93,15 +113,14 @@ async fn recover(context: &Arc<TaskContext>, partition: u32) -> Result<Recovered
             }
             Ok::<_, EngineError>(restored)
         })
-        .await??;
-    Ok(Recovered { table: restored.table, header: restored.header })
+        .await?
 }
 
 fn open_stream(
     context: &Arc<TaskContext>,
     partition: u32,
     stream: &StreamInput,
-    recovered: Recovered,
+    recovered: Restored,
 ) -> Result<Intake, EngineError> {
     let task = context.task();
     let stages = task
@@ -128,9 +147,9 @@ fn open_stream(
         EndPlan::Topics(outputs) => Box::new(TopicsEnd::new(writers(context, outputs, partition)?, fields)),
         EndPlan::Store(output) => Box::new(StoreEnd::new(output, fields)),
         EndPlan::Exchange { aggregation, topic } => {
-            let Recovered { header, .. } = &recovered;
-            let told = header.as_ref().and_then(|header| header.senders.first()).map(|(_, progress)| *progress);
-            let aggregator = aggregator(context, aggregation, Recovered::default())?;
+            let told =
+                recovered.header.as_ref().and_then(|header| header.senders.first()).map(|(_, progress)| *progress);
+            let aggregator = aggregator(context, aggregation, GroupTable::default())?;
             let partitions = context.program.partitions(topic)?;
             let changelog = changelog_topic(&context.program.plan.pipeline, &task.name);
             Box::new(ExchangeEnd::new(aggregator, topic, partitions, changelog, partition, told))
@@ -142,7 +161,7 @@ fn open_stream(
     Ok(Intake::Stream(Box::new(StreamIntake::new(stream, context.end_step(), stages, watermark, end))))
 }
 
-fn open_exchange(context: &Arc<TaskContext>, partition: u32, recovered: Recovered) -> Result<Intake, EngineError> {
+fn open_exchange(context: &Arc<TaskContext>, partition: u32, recovered: Restored) -> Result<Intake, EngineError> {
     let EndPlan::Aggregate { aggregation, outputs } = &context.task().end else {
         return Err(EngineError::Setup("only an aggregation reads an exchange".to_owned()));
     };
@@ -160,21 +179,29 @@ fn open_exchange(context: &Arc<TaskContext>, partition: u32, recovered: Recovere
     Ok(Intake::Exchange(Box::new(aggregate(context, aggregation, outputs, partition, Some(senders), recovered)?)))
 }
 
-fn aggregator(
-    context: &TaskContext,
-    aggregation: &Aggregation,
-    recovered: Recovered,
-) -> Result<Aggregator, EngineError> {
-    let plugin = context.program.plugin(&aggregation.plugin.plugin)?;
-    if let Some(header) = &recovered.header
-        && header.state_version != aggregation.plan.state_version
-    {
+/// A state is read back only under the definition, and by the version of the plugin, that wrote it.
+fn check_fits(aggregation: &Aggregation, header: &StateHeader) -> Result<(), EngineError> {
+    let (step, now) = (&aggregation.plugin.step, definition(aggregation));
+    if header.definition != now {
         return Err(EngineError::State(format!(
-            "step `{}`: its state has version {}, but the plugin writes version {}: reset the step",
-            aggregation.plugin.step, header.state_version, aggregation.plan.state_version
+            "step `{step}`: its state is of another definition ({}) than the pipeline's ({now}): bring that one back, or \
+             give the step another name, with which it starts over",
+            header.definition
         )));
     }
-    Aggregator::open(aggregation, plugin, recovered.table, Arc::clone(&context.clock))
+    if header.state_version != aggregation.plan.state_version {
+        return Err(EngineError::State(format!(
+            "step `{step}`: its state has version {}, but the plugin writes version {}: bring the older plugin back, or \
+             give the step another name, with which it starts over",
+            header.state_version, aggregation.plan.state_version
+        )));
+    }
+    Ok(())
+}
+
+fn aggregator(context: &TaskContext, aggregation: &Aggregation, table: GroupTable) -> Result<Aggregator, EngineError> {
+    let plugin = context.program.plugin(&aggregation.plugin.plugin)?;
+    Aggregator::open(aggregation, plugin, table, Arc::clone(&context.clock))
 }
 
 fn aggregate(
@@ -183,11 +210,9 @@ fn aggregate(
     outputs: &[TopicOutput],
     partition: u32,
     senders: Option<u32>,
-    mut recovered: Recovered,
+    recovered: Restored,
 ) -> Result<AggregateEnd, EngineError> {
-    let header = recovered.header.clone();
-    let aggregator =
-        aggregator(context, aggregation, Recovered { table: std::mem::take(&mut recovered.table), header })?;
+    let aggregator = aggregator(context, aggregation, recovered.table)?;
     let writers = writers(context, outputs, partition)?;
     let task = context.task();
     let changelog = changelog_topic(&context.program.plan.pipeline, &task.name);

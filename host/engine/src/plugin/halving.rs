@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use azenha_sandbox::{Failure, FailureKind};
 
@@ -15,10 +16,37 @@ const FAILED_ROWS: u32 = 100;
 /// without a success between them, and the plugin is bad.
 const SPARE_EXHAUSTIONS: u32 = 4;
 
-/// The plugin fails on everything.
+/// What a plugin may make of one batch, in bytes: a call is bounded by the sandbox, but a batch that was halved is
+/// many calls.
+const BATCH_BYTES: usize = 256 << 20;
+
+/// So many rows, or groups, a call at most.
+const CALL_ROWS: usize = 16_384;
+
+/// How long a batch on which a plugin fails may take in all: other lanes share the thread.
+const BATCH_TIME: Duration = Duration::from_secs(20);
+
+/// A plugin with which there is no going on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the plugin fails on everything: {0}")]
-pub struct BadPlugin(pub String);
+pub enum BadPlugin {
+    /// Row after row did not go through.
+    #[error("the plugin fails again and again: {0}")]
+    Fails(String),
+    /// A batch made more than the host can hold.
+    #[error("the plugin makes more than {} MiB of one batch of {rows} rows", BATCH_BYTES >> 20)]
+    Floods {
+        /// Rows of the batch.
+        rows: usize,
+    },
+    /// A batch on which it failed took too long.
+    #[error("the plugin took more than {BATCH_TIME:?} for one batch of {rows} rows, on some of which it fails: {last}")]
+    Stalls {
+        /// Rows of the batch.
+        rows: usize,
+        /// The last failure.
+        last: String,
+    },
+}
 
 /// A part of a batch.
 #[derive(Debug)]
@@ -74,20 +102,37 @@ impl Guard {
         }
         let halvings = usize::BITS - of.leading_zeros();
         if self.failed_rows >= FAILED_ROWS || self.exhaustions > halvings + SPARE_EXHAUSTIONS {
-            return Err(BadPlugin(failure.message.clone()));
+            return Err(BadPlugin::Fails(failure.message.clone()));
         }
         Ok(())
     }
 }
 
-/// Calls `call` with ranges of `0..rows` that cover it in order, each as large as the plugin bears.
+impl Guard {
+    /// A batch on which the plugin failed has its time; one that only takes long is its author's choice.
+    fn in_time(&self, begun: Duration, rows: usize, last: Option<&Failure>) -> Result<(), BadPlugin> {
+        match last {
+            Some(last) if self.clock.elapsed().saturating_sub(begun) > BATCH_TIME => {
+                Err(BadPlugin::Stalls { rows, last: last.message.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Calls `call` with ranges of `0..rows` that cover it in order, each as large as the plugin bears. `bytes` says what
+/// the host holds of a result.
 pub fn in_parts<T>(
     rows: usize,
     guard: &mut Guard,
+    bytes: impl Fn(&T) -> usize,
     mut call: impl FnMut(Range<usize>) -> Result<T, Failure>,
 ) -> Result<Vec<Part<T>>, BadPlugin> {
+    let begun = guard.clock.elapsed();
+    let (mut held, mut last) = (0, None);
     let mut parts = Vec::new();
-    let mut waiting: Vec<Range<usize>> = std::iter::once(0..rows).collect();
+    let chunks = (0..rows).step_by(CALL_ROWS).map(|start| start..rows.min(start + CALL_ROWS));
+    let mut waiting: Vec<Range<usize>> = chunks.rev().collect();
     while let Some(range) = waiting.pop() {
         let start = guard.clock.elapsed();
         let outcome = call(range.clone());
@@ -95,10 +140,17 @@ pub fn in_parts<T>(
         match outcome {
             Ok(value) => {
                 guard.succeeded();
+                held += bytes(&value);
+                if held > BATCH_BYTES {
+                    return Err(BadPlugin::Floods { rows });
+                }
+                guard.in_time(begun, rows, last.as_ref())?;
                 parts.push(Part::Done(range, value));
             }
             Err(failure) => {
                 guard.failed(range.len(), rows, &failure)?;
+                guard.in_time(begun, rows, Some(&failure))?;
+                last = Some(failure.clone());
                 if range.len() <= 1 {
                     parts.push(Part::Guilty(range.start, failure));
                 } else {
@@ -127,9 +179,14 @@ mod tests {
 
     /// Runs a plugin that fails on some rows; gives the rows that went through and the guilty ones.
     fn run(rows: usize, kind: FailureKind, guilty: &[usize]) -> Result<(Vec<usize>, Vec<usize>), BadPlugin> {
-        let parts = in_parts(rows, &mut guard(), |range| {
-            if guilty.iter().any(|row| range.contains(row)) { Err(failure(kind)) } else { Ok(()) }
-        })?;
+        let parts = in_parts(
+            rows,
+            &mut guard(),
+            |()| 0,
+            |range| {
+                if guilty.iter().any(|row| range.contains(row)) { Err(failure(kind)) } else { Ok(()) }
+            },
+        )?;
         let (mut done, mut alone) = (Vec::new(), Vec::new());
         for part in parts {
             match part {
@@ -159,10 +216,15 @@ mod tests {
     #[test]
     fn a_plugin_that_fails_on_every_row_is_stopped_after_a_hundred() {
         let mut calls = 0;
-        let result = in_parts(4096, &mut guard(), |_| {
-            calls += 1;
-            Err::<(), _>(failure(FailureKind::Error))
-        });
+        let result = in_parts(
+            4096,
+            &mut guard(),
+            |()| 0,
+            |_| {
+                calls += 1;
+                Err::<(), _>(failure(FailureKind::Error))
+            },
+        );
         assert!(result.is_err());
         assert!(calls < 250, "{calls} calls");
     }
@@ -170,22 +232,54 @@ mod tests {
     #[test]
     fn a_plugin_that_never_ends_is_stopped_after_a_few_calls() {
         let mut calls = 0;
-        let result = in_parts(4096, &mut guard(), |_| {
-            calls += 1;
-            Err::<(), _>(failure(FailureKind::Timeout))
-        });
+        let result = in_parts(
+            4096,
+            &mut guard(),
+            |()| 0,
+            |_| {
+                calls += 1;
+                Err::<(), _>(failure(FailureKind::Timeout))
+            },
+        );
         assert!(result.is_err());
         assert!(calls <= 18, "{calls} calls");
     }
 
     #[test]
+    fn a_plugin_that_makes_too_much_of_a_batch_row_by_row_is_stopped() {
+        let result = in_parts(4096, &mut guard(), Vec::len, |range| match range.len() {
+            1 => Ok(vec![0u8; 1 << 20]),
+            _ => Err(failure(FailureKind::Error)),
+        });
+        assert_eq!(result.err(), Some(BadPlugin::Floods { rows: 4096 }));
+    }
+
+    #[test]
+    fn without_rows_there_is_no_call_and_many_rows_are_several() {
+        let mut calls = Vec::new();
+        for rows in [0, 40_000] {
+            in_parts(
+                rows,
+                &mut guard(),
+                |()| 0,
+                |range| {
+                    calls.push(range);
+                    Ok(())
+                },
+            )
+            .unwrap();
+        }
+        assert_eq!(calls, [0..16_384, 16_384..32_768, 32_768..40_000]);
+    }
+
+    #[test]
     fn failures_are_counted_over_batches_until_a_row_goes_through() {
         let mut guard = guard();
-        let fail = |guard: &mut Guard| in_parts(1, guard, |_| Err::<(), _>(failure(FailureKind::Trap)));
+        let fail = |guard: &mut Guard| in_parts(1, guard, |()| 0, |_| Err::<(), _>(failure(FailureKind::Trap)));
         for _ in 0..99 {
             assert!(fail(&mut guard).is_ok());
         }
-        in_parts(1, &mut guard, |_| Ok(())).unwrap();
+        in_parts(1, &mut guard, |()| 0, |_| Ok(())).unwrap();
         for _ in 0..99 {
             assert!(fail(&mut guard).is_ok());
         }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt32Type;
-use arrow_array::{ArrayRef, RecordBatch, UInt32Array};
+use arrow_array::{Array, ArrayRef, RecordBatch, UInt32Array};
+use arrow_schema::{ArrowError, DataType};
 use arrow_select::take::take;
 use azenha_formats::json::row_json;
 use azenha_model::Field;
 use azenha_model::plan::Stage;
 use azenha_model::plugin::Given;
-use azenha_sandbox::{Emitted, Plugin, Transform, TransformOutput};
+use azenha_sandbox::{Emitted, Failure, FailureKind, Plugin, Transform, TransformOutput};
 use serde_json::value::RawValue;
 
 use super::{Guard, Part, Usage, in_parts};
@@ -66,22 +67,33 @@ impl FusedStage {
     /// Transforms rows. What comes back in several pieces is in order.
     pub fn process(&mut self, rows: &Rows, source: &Source, dead: &mut DeadLetters) -> Result<Vec<Rows>, EngineError> {
         let batch = rows.batch(&self.spec.plan.reads, &self.spec.plugin.input, source)?;
-        let plugin = &mut self.plugin;
-        let whole = 0..rows.len();
-        let parts = in_parts(rows.len(), &mut self.guard, |range| {
-            if range == whole { plugin.process(&batch) } else { plugin.process(&batch.slice(range.start, range.len())) }
-        });
+        let (plugin, spec) = (&mut self.plugin, &self.spec);
+        let parts = in_parts(
+            rows.len(),
+            &mut self.guard,
+            |(made, _)| bytes(made),
+            |range| {
+                let TransformOutput { mut outlets, rejected } =
+                    plugin.process(&batch.slice(range.start, range.len()))?;
+                let emitted = outlets.swap_remove(spec.outlet);
+                // Passed columns may be more than can be held, if the plugin selects a row again and again.
+                let made = assemble(spec, rows, &range, emitted, source).map_err(|error| Failure {
+                    kind: FailureKind::Contract,
+                    message: format!("its rows cannot be put together: {error}"),
+                })?;
+                Ok((made, rejected))
+            },
+        );
         let parts = parts.map_err(|source| EngineError::Plugin { step: self.step.to_string(), source })?;
         let mut pieces = Vec::with_capacity(parts.len());
         for part in parts {
             match part {
-                Part::Done(range, TransformOutput { mut outlets, rejected }) => {
+                Part::Done(range, (made, rejected)) => {
                     for rejection in rejected {
                         let row = range.start + rejection.row as usize;
                         self.refuse(row, Complaint::rejected(rejection), &batch, rows, source, dead);
                     }
-                    let emitted = outlets.swap_remove(self.spec.outlet);
-                    pieces.push(self.assemble(rows, &range, emitted, source)?);
+                    pieces.push(made);
                 }
                 Part::Guilty(row, failure) => {
                     self.refuse(row, Complaint::failed(failure), &batch, rows, source, dead);
@@ -112,39 +124,6 @@ impl FusedStage {
         dead.push(&self.step, source, rows.origin.value(row), &complaint);
     }
 
-    /// The outlet's rows: columns that the plugin made, and those that pass by it.
-    fn assemble(
-        &self,
-        rows: &Rows,
-        range: &Range<usize>,
-        emitted: Emitted,
-        source: &Source,
-    ) -> Result<Rows, EngineError> {
-        let input = rows.slice(range.start, range.len());
-        let selected = |column: &ArrayRef| match &emitted.rows {
-            None => Ok(Arc::clone(column)),
-            Some(selection) => take(column, selection, None),
-        };
-        let mut made = emitted.columns.into_iter();
-        let gives = &self.spec.plan.outlets[self.spec.outlet].gives;
-        let columns = gives
-            .iter()
-            .enumerate()
-            .map(|(index, given)| match given {
-                Given::Made(_) => Ok(made.next()),
-                Given::Passed { input: from, .. } if self.spec.needed.contains(&index) => {
-                    selected(&input.column(*from, &self.spec.plugin.input, source)?).map(Some)
-                }
-                Given::Passed { .. } => Ok(None),
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        let origin: UInt32Array = match &emitted.rows {
-            None => input.origin.clone(),
-            Some(selection) => take(&input.origin, selection, None)?.as_primitive::<UInt32Type>().clone(),
-        };
-        Ok(Rows { columns, origin, deletes: None })
-    }
-
     fn show(&self, pieces: &[Rows]) {
         if !self.tap.is_open() {
             return;
@@ -156,4 +135,56 @@ impl FusedStage {
             self.tap.send(&fields, &columns, None);
         }
     }
+}
+
+/// What a batch may hold beside what the plugin made itself.
+const SELECTED_BYTES: usize = 256 << 20;
+
+/// The outlet's rows: columns that the plugin made, and those that pass by it.
+fn assemble(
+    spec: &Stage,
+    rows: &Rows,
+    range: &Range<usize>,
+    emitted: Emitted,
+    source: &Source,
+) -> Result<Rows, ArrowError> {
+    let input = rows.slice(range.start, range.len());
+    let selected = |column: &ArrayRef| match &emitted.rows {
+        None => Ok(Arc::clone(column)),
+        Some(selection) => select(column, selection),
+    };
+    let mut made = emitted.columns.into_iter();
+    let column = |(index, given): (usize, &Given)| match given {
+        Given::Made(_) => Ok(made.next()),
+        Given::Passed { input: from, .. } if spec.needed.contains(&index) => {
+            selected(&input.column(*from, &spec.plugin.input, source)?).map(Some)
+        }
+        Given::Passed { .. } => Ok(None),
+    };
+    let columns = spec.plan.outlets[spec.outlet].gives.iter().enumerate().map(column).collect::<Result<_, _>>()?;
+    let origin: UInt32Array = match &emitted.rows {
+        None => input.origin.clone(),
+        Some(selection) => take(&input.origin, selection, None)?.as_primitive::<UInt32Type>().clone(),
+    };
+    Ok(Rows { columns, origin, deletes: None })
+}
+
+/// The selected rows of a column, unless a few large ones are selected too often.
+fn select(column: &ArrayRef, selection: &UInt32Array) -> Result<ArrayRef, ArrowError> {
+    let offsets = match column.data_type() {
+        DataType::Utf8 => column.as_string::<i32>().value_offsets(),
+        DataType::Binary => column.as_binary::<i32>().value_offsets(),
+        _ => return take(column, selection, None),
+    };
+    let length = |row: &u32| (offsets[*row as usize + 1] - offsets[*row as usize]) as usize;
+    let bytes: usize = selection.values().iter().map(length).sum();
+    if bytes > SELECTED_BYTES {
+        let rows = selection.len();
+        return Err(ArrowError::ComputeError(format!("a passed column would have {bytes} bytes in {rows} rows")));
+    }
+    take(column, selection, None)
+}
+
+fn bytes(rows: &Rows) -> usize {
+    rows.columns.iter().flatten().map(|column| column.get_array_memory_size()).sum()
 }

@@ -23,8 +23,12 @@ const LEAST_SLICE: usize = 64;
 pub struct StateHeader {
     /// The next offset to read; must equal the lane's own position when the state is restored.
     pub position: Offset,
+    /// What the groups are groups of; a state is not read back under another definition.
+    pub definition: String,
     /// The version of the accumulators.
     pub state_version: u32,
+    /// The timestamp of the last record, in microseconds.
+    pub timestamp: i64,
     /// Highest event time read, in microseconds.
     pub event_time: i64,
     /// The watermark reached, in microseconds.
@@ -36,7 +40,9 @@ pub struct StateHeader {
 impl StateHeader {
     fn write(&self, writer: &mut Writer) {
         writer.u64(self.position);
+        writer.bytes(self.definition.as_bytes());
         writer.u32(self.state_version);
+        writer.i64(self.timestamp);
         writer.i64(self.event_time);
         writer.i64(self.watermark);
         writer.u32(self.senders.len() as u32);
@@ -47,12 +53,14 @@ impl StateHeader {
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let (position, state_version) = (reader.u64()?, reader.u32()?);
+        let position = reader.u64()?;
+        let definition = String::from_utf8_lossy(reader.bytes()?).into_owned();
+        let (state_version, timestamp) = (reader.u32()?, reader.i64()?);
         let (event_time, watermark) = (reader.i64()?, reader.i64()?);
         let count = reader.u32()?;
         let senders =
             (0..count).map(|_| Ok((reader.u32()?, Progress::read(reader)?))).collect::<Result<_, Malformed>>()?;
-        Ok(Self { position, state_version, event_time, watermark, senders })
+        Ok(Self { position, definition, state_version, timestamp, event_time, watermark, senders })
     }
 }
 
@@ -218,7 +226,9 @@ mod tests {
     fn header(position: Offset) -> StateHeader {
         StateHeader {
             position,
+            definition: "by a".to_owned(),
             state_version: 1,
+            timestamp: 7,
             event_time: 5,
             watermark: NO_TIME,
             senders: vec![(0, Progress::Idle), (3, Progress::At(-9))],

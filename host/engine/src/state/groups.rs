@@ -163,9 +163,9 @@ impl GroupTable {
         self.slots.iter().enumerate().filter_map(|(slot, group)| Some((slot as Slot, group.as_ref()?)))
     }
 
-    /// Removes everything, as if it had never been: for tables that only hold what was not sent yet.
-    pub fn clear(&mut self) {
-        *self = Self::default();
+    /// All groups, in the order of their slots.
+    pub fn into_groups(self) -> impl Iterator<Item = Group> {
+        self.slots.into_iter().flatten()
     }
 }
 

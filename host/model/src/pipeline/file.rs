@@ -7,7 +7,7 @@ use super::column::ColumnDef;
 use crate::plan::{Emit, WriteMode};
 use crate::plugin::World;
 use crate::units::Micros;
-use crate::yaml::{Entries, FromNode, Node, Report, Spanned, Value, choose, from_keys, word};
+use crate::yaml::{Entries, FromNode, Node, Report, Spanned, Value, choose, from_keys, whole_number, word};
 
 /// A pipeline: which plugins run over which topics, and where the results go.
 #[derive(Debug, Clone, JsonSchema)]
@@ -36,7 +36,7 @@ pub(crate) struct SourceDef {
     #[expect(dead_code, reason = "reading it checks it, and there is only one")]
     pub format: Option<Format>,
     /// How many partitions the topic gets if it does not exist yet; 1 by default.
-    pub partitions: Option<Spanned<u32>>,
+    pub partitions: Option<Partitions>,
     /// Columns that decide in which partition a record stands. Aggregations by these columns, and
     /// perhaps others, need no exchange between partitions.
     pub partitioned_by: Option<Vec<Spanned<String>>>,
@@ -48,6 +48,18 @@ from_keys!(
     required: [topic, schema],
     optional: [format, partitions, partitioned_by, event_time]
 );
+
+/// How many partitions a topic gets.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(inline)]
+pub(crate) struct Partitions(#[schemars(range(min = 1, max = 1024))] pub Spanned<u32>);
+
+impl FromNode for Partitions {
+    fn from_node(node: &Node, report: &mut Report) -> Option<Self> {
+        let value = whole_number(node, 1..=1024, report)?;
+        Some(Self(Spanned { value, place: node.place }))
+    }
+}
 
 /// How records are written.
 #[derive(Debug, Clone, Copy, JsonSchema)]
@@ -247,7 +259,7 @@ pub(crate) struct TopicSinkDef {
     /// The topic's name.
     pub topic: Spanned<String>,
     /// How many partitions the topic gets if it does not exist yet; by default as many as what is read.
-    pub partitions: Option<Spanned<u32>>,
+    pub partitions: Option<Partitions>,
     /// The columns that make the record's key, under the names they have before renaming.
     pub key: Option<Spanned<Vec<Spanned<String>>>>,
     /// A list of columns to write, or a mapping of new names; by default all columns.

@@ -8,7 +8,7 @@ mod source;
 use std::collections::BTreeMap;
 
 use crate::diagnostic::Diagnostics;
-use crate::plan::{INTERNAL_PREFIX, Plan};
+use crate::plan::{DEAD_LETTERS_SUFFIX, INTERNAL_PREFIX, Plan};
 use crate::plugin::World;
 use crate::yaml::{self, Entries, Environment, FromNode, Named, Report, Spanned};
 use file::{Definition, SinkDef, StepDef};
@@ -60,11 +60,12 @@ impl PipelineFile {
         let names = names.chain(sinks.iter().map(|sink| ("a sink", &sink.name)));
         check_distinct(names, report);
         for sink in &sinks {
-            if let SinkDef::Topic(sink) = &sink.value {
-                check_topic(&sink.topic, report);
-                check_partitions(sink.partitions.as_ref(), report);
+            match &sink.value {
+                SinkDef::Topic(sink) => check_topic(&sink.topic, report),
+                SinkDef::Table(sink) => check_connection(&sink.connection, report),
             }
         }
+        steps.iter().for_each(|step| check_plugin(step.value.plugin(), report));
         let sources = sources.into_iter().filter_map(|source| Source::checked(source, report)).collect();
         Self { file: file_name.to_owned(), name, sources, steps, sinks }
     }
@@ -98,9 +99,6 @@ pub fn json_schema() -> serde_json::Value {
     schemars::schema_for!(Definition).to_value()
 }
 
-/// The most partitions that a topic may be given.
-const MAX_PARTITIONS: u32 = 1024;
-
 /// What names may hold beside letters and digits. Tasks, and so positions and internal topics, are called
 /// `pipeline.step`: neither may hold a dot.
 const IN_NAMES: &str = "_-";
@@ -115,6 +113,20 @@ fn check_name(what: &str, name: &Spanned<String>, also: &str, report: &mut Repor
     }
 }
 
+pub(crate) fn check_connection(name: &Spanned<String>, report: &mut Report) {
+    check_name("a connection", name, IN_NAMES, report);
+}
+
+/// What is no path of a file is the name of a crate, and must not lead elsewhere as a path would.
+fn check_plugin(plugin: &Spanned<String>, report: &mut Report) {
+    let is_allowed = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || IN_NAMES.contains(letter);
+    if !plugin.value.ends_with(".wasm") && (plugin.value.is_empty() || !plugin.value.chars().all(is_allowed)) {
+        report
+            .error(plugin.place, format!("a plugin cannot be called `{}`", plugin.value))
+            .suggest(format!("write small letters, digits and any of `{IN_NAMES}`, or the path of a `.wasm` file"));
+    }
+}
+
 fn check_topic(topic: &Spanned<String>, report: &mut Report) {
     check_name("a topic", topic, IN_SOURCES_AND_TOPICS, report);
     if topic.value.starts_with(INTERNAL_PREFIX) {
@@ -122,15 +134,10 @@ fn check_topic(topic: &Spanned<String>, report: &mut Report) {
             .error(topic.place, format!("topics that begin with `{INTERNAL_PREFIX}` are internal"))
             .suggest("choose another name");
     }
-}
-
-fn check_partitions(partitions: Option<&Spanned<u32>>, report: &mut Report) {
-    if let Some(partitions) = partitions
-        && !(1..=MAX_PARTITIONS).contains(&partitions.value)
-    {
+    if topic.value.ends_with(DEAD_LETTERS_SUFFIX) {
         report
-            .error(partitions.place, format!("a topic cannot have {} partitions", partitions.value))
-            .suggest(format!("write a number from 1 to {MAX_PARTITIONS}"));
+            .error(topic.place, format!("topics that end with `{DEAD_LETTERS_SUFFIX}` hold dead letters"))
+            .suggest("choose another name: only the host writes those");
     }
 }
 

@@ -1,8 +1,8 @@
 //! Sources: what can be checked of them without looking at anything else.
 
+use super::check_topic;
 use super::column::ColumnDef;
-use super::file::{EventTimeDef, SourceDef};
-use super::{check_partitions, check_topic};
+use super::file::{EventTimeDef, Partitions, SourceDef};
 use crate::names::unknown;
 use crate::plan::{EventTime, StreamColumn};
 use crate::types::DataType;
@@ -33,14 +33,13 @@ impl Source {
     pub(super) fn checked(source: Named<SourceDef>, report: &mut Report) -> Option<Self> {
         let Named { name, value: definition } = source;
         check_topic(&definition.topic, report);
-        check_partitions(definition.partitions.as_ref(), report);
         let columns = columns(&definition.schema, &name, report)?;
         let partitioned_by = definition
             .partitioned_by
             .filter(|names| !names.is_empty())
             .map(|names| partitioning(&names, &columns, report));
         let event_time = definition.event_time.and_then(|definition| event_time(&definition, &columns, report));
-        let (topic, partitions) = (definition.topic, definition.partitions);
+        let (topic, partitions) = (definition.topic, definition.partitions.map(|Partitions(wanted)| wanted));
         Some(Self { name, topic, columns, partitions, partitioned_by, event_time })
     }
 }

@@ -11,24 +11,32 @@ pub type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
 /// Replaces the variables of every text below `node`. `text` is the file, from which quotes are told.
 pub(super) fn expand(node: &mut Node, text: &str, environment: &Environment<'_>, report: &mut Report) {
+    let lines: Vec<Vec<char>> = text.lines().map(|line| line.chars().collect()).collect();
+    expand_among(node, &lines, environment, report);
+}
+
+fn expand_among(node: &mut Node, lines: &[Vec<char>], environment: &Environment<'_>, report: &mut Report) {
     match &mut node.value {
         Value::Text(scalar) if scalar.contains('$') => match replace(scalar, environment) {
-            Ok(replaced) if is_quoted(text, node.place) => *scalar = replaced,
+            Ok(replaced) if is_quoted(lines, node.place) => *scalar = replaced,
             Ok(replaced) => node.value = Value::Expanded(replaced),
             Err(problem) => {
                 report.error(node.place, problem.message).suggest(problem.help);
                 node.value = Value::Wrong;
             }
         },
-        Value::Sequence(items) => items.iter_mut().for_each(|item| expand(item, text, environment, report)),
-        Value::Mapping(entries) => entries.iter_mut().for_each(|(_, item)| expand(item, text, environment, report)),
+        Value::Sequence(items) => items.iter_mut().for_each(|item| expand_among(item, lines, environment, report)),
+        Value::Mapping(entries) => {
+            entries.iter_mut().for_each(|(_, item)| expand_among(item, lines, environment, report));
+        }
         _ => {}
     }
 }
 
-fn is_quoted(text: &str, place: Place) -> bool {
-    let line = text.lines().nth(place.line.saturating_sub(1)).unwrap_or_default();
-    matches!(line.chars().nth(place.column.saturating_sub(1)), Some('"' | '\'' | '|' | '>'))
+fn is_quoted(lines: &[Vec<char>], place: Place) -> bool {
+    let line = lines.get(place.line.saturating_sub(1));
+    let letter = line.and_then(|line| line.get(place.column.saturating_sub(1)));
+    matches!(letter, Some('"' | '\'' | '|' | '>'))
 }
 
 #[derive(Debug)]

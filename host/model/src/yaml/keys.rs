@@ -6,7 +6,7 @@ use schemars::{JsonSchema, SchemaGenerator, json_schema};
 
 use super::node::{Node, Value};
 use super::{Report, Spanned};
-use crate::names::{listed, unknown};
+use crate::names::{listed, nearest, unknown};
 
 /// What can be read from a node.
 pub(crate) trait FromNode: Sized {
@@ -92,12 +92,31 @@ impl<'a> Keys<'a> {
 
 /// Which of several keys a mapping has, of which it must have exactly one.
 pub(crate) fn choose<'a>(what: &str, node: &Node, choices: &[&'a str], report: &mut Report) -> Option<&'a str> {
+    let Value::Mapping(entries) = &node.value else {
+        report.error(node.place, format!("{what} is a mapping, {} is found", node.found())).suggest(format!(
+            "it needs one of {}: write `{{ {}: … }}`",
+            listed(choices),
+            choices[0]
+        ));
+        return None;
+    };
     let chosen: Vec<&str> = choices.iter().copied().filter(|choice| node.get(choice).is_some()).collect();
     match chosen[..] {
         [choice] => return Some(choice),
-        [] => report.error(node.place, format!("{what} needs one of {}", listed(choices))),
-        _ => report.error(node.place, format!("{what} has {}, and may have only one of them", listed(&chosen))),
-    };
+        [] => {
+            match entries.iter().find(|(key, _)| nearest(&key.value, choices).is_some()) {
+                Some((key, _)) => report
+                    .error(key.place, format!("{what} has no key `{}`", key.value))
+                    .suggest(unknown(&key.value, "it needs one of", choices)),
+                None => report
+                    .error(node.place, format!("{what} needs one of {}", listed(choices)))
+                    .suggest(format!("add for instance `{}: …`", choices[0])),
+            }
+        }
+        _ => report
+            .error(node.place, format!("{what} has {}, and may have only one of them", listed(&chosen)))
+            .suggest("keep one of them"),
+    }
     None
 }
 

@@ -13,7 +13,7 @@ use schemars::{JsonSchema, SchemaGenerator};
 pub use environment::Environment;
 pub(crate) use keys::{Entries, FromKeys, FromNode, Keys, Named, choose, from_keys};
 pub(crate) use node::{Node, Value, parse};
-pub(crate) use scalars::word;
+pub(crate) use scalars::{whole_number, word};
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
 

@@ -1,5 +1,6 @@
 //! A YAML document as a tree whose nodes know their places.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -94,11 +95,12 @@ impl Node {
         match &self.value {
             Value::Sequence(items) => items.iter().for_each(|item| item.report_repeated_keys(report)),
             Value::Mapping(entries) => {
-                for (index, (key, node)) in entries.iter().enumerate() {
-                    if let Some((first, _)) = entries[..index].iter().find(|(other, _)| other.value == key.value) {
+                let mut seen = HashMap::new();
+                for (key, node) in entries {
+                    if let Some(first) = seen.insert(key.value.as_str(), key.place) {
                         report
                             .error(key.place, format!("`{}` stands here a second time", key.value))
-                            .suggest(format!("keep this one or the one in line {}", first.place.line));
+                            .suggest(format!("keep this one or the one in line {}", first.line));
                     }
                     node.report_repeated_keys(report);
                 }
@@ -108,8 +110,15 @@ impl Node {
     }
 }
 
+/// The longest file that is read.
+const MAX_BYTES: usize = 1 << 20;
+
 /// Reads a document and replaces its variables. Nothing if it is no YAML; the report says why.
 pub(crate) fn parse(text: &str, environment: &Environment<'_>, report: &mut Report) -> Option<Node> {
+    if text.len() > MAX_BYTES {
+        report.error(Place::default(), format!("this file has {} bytes, more than {MAX_BYTES}", text.len()));
+        return None;
+    }
     // With this policy both of two equal keys arrive here, where they are reported together with all else.
     let options = serde_saphyr::options! { duplicate_keys: DuplicateKeyPolicy::LastWins, with_snippet: false };
     match serde_saphyr::from_str_with_options::<Node>(text, options) {
@@ -229,6 +238,14 @@ mod tests {
         let errors = parse_without_variables("a: 1\nb: { c: 1, c: 2 }\na: 3\n").unwrap_err().0;
         let places: Vec<_> = errors.iter().map(|error| (error.line, error.column)).collect();
         assert_eq!(places, [(2, 12), (3, 1)]);
+    }
+
+    #[test]
+    fn a_file_of_more_than_a_mebibyte_is_refused() {
+        let of_length = |length: usize| format!("a: {}", "x".repeat(length - 3));
+        assert!(parse_without_variables(&of_length(MAX_BYTES)).is_ok());
+        let errors = parse_without_variables(&of_length(MAX_BYTES + 1)).unwrap_err();
+        assert_eq!(errors.to_string(), "test.yaml: this file has 1048577 bytes, more than 1048576");
     }
 
     #[test]

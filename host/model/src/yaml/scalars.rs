@@ -1,5 +1,7 @@
 //! Scalars as the types that files ask for.
 
+use std::ops::RangeInclusive;
+
 use super::keys::{FromNode, read};
 use super::node::{Node, Value};
 use super::{Report, Spanned};
@@ -38,20 +40,27 @@ fn quotes_wanted(node: &Node, scalar: &str, report: &mut Report) {
 }
 
 impl FromNode for u32 {
-    /// A text of digits is taken as well: within braces, a variable has to stand in quotes.
     fn from_node(node: &Node, report: &mut Report) -> Option<Self> {
-        let number = match &node.value {
-            Value::Number(number) => number.as_u64().and_then(|number| u32::try_from(number).ok()),
-            Value::Text(text) | Value::Expanded(text) => text.parse().ok(),
-            _ => None,
-        };
-        if number.is_none() {
-            report
-                .error(node.place, format!("a whole number is wanted, {} is found", node.found()))
-                .suggest(format!("write a number from 0 to {}", u32::MAX));
-        }
-        number
+        whole_number(node, 0..=Self::MAX, report)
     }
+}
+
+/// Reads a number of a range. A text of digits is taken as well: within braces, a variable has to stand in
+/// quotes.
+pub(crate) fn whole_number(node: &Node, range: RangeInclusive<u32>, report: &mut Report) -> Option<u32> {
+    let number = match &node.value {
+        Value::Number(number) => number.as_u64().and_then(|number| u32::try_from(number).ok()),
+        Value::Text(text) | Value::Expanded(text) => text.parse().ok(),
+        _ => None,
+    };
+    let number = number.filter(|number| range.contains(number));
+    if number.is_none() {
+        let (least, most) = range.into_inner();
+        report
+            .error(node.place, format!("a whole number is wanted, {} is found", node.found()))
+            .suggest(format!("write a number from {least} to {most}"));
+    }
+    number
 }
 
 impl FromNode for bool {

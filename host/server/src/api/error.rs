@@ -65,12 +65,11 @@ impl IntoResponse for ApiError {
 
 impl From<BytesRejection> for ApiError {
     fn from(rejection: BytesRejection) -> Self {
-        let error = Self::new(rejection.status(), rejection.body_text());
         match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => {
-                error.help("a body has at most 8 MiB: send the records in several requests")
+            status @ StatusCode::PAYLOAD_TOO_LARGE => {
+                Self::new(status, "the body is larger than 8 MiB").help("send it in parts")
             }
-            _ => error,
+            status => Self::new(status, rejection.body_text()),
         }
     }
 }

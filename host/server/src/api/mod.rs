@@ -22,8 +22,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::Usage;
 use crate::host::Host;
+use crate::usage::Usage;
 use error::ApiError;
 
 /// The largest request body, in bytes.

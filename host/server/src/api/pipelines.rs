@@ -143,7 +143,7 @@ impl LaneDetail {
             records: lane.counters.records.load(Relaxed),
             dead_letters: lane.counters.dead_letters.load(Relaxed),
             error: match state {
-                LaneState::Retrying { error } | LaneState::Failed { error } => Some(error),
+                LaneState::Retrying { error, .. } | LaneState::Failed { error } => Some(error),
                 _ => None,
             },
         })

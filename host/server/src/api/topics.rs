@@ -8,7 +8,7 @@ use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -39,7 +39,7 @@ pub struct Appended {
         (status = 400, description = "The body is not what its content type says", body = ErrorBody),
         (status = 404, description = "No running pipeline reads this topic as a source", body = ErrorBody),
         (status = 413, description = "The body has more than 8 MiB", body = ErrorBody),
-        (status = 415, description = "The content type is neither of the two", body = ErrorBody),
+        (status = 415, description = "The content type is neither of the two, or the body is compressed", body = ErrorBody),
         (status = 503, description = "The log failed; nothing is known to be appended", body = ErrorBody),
     )
 )]
@@ -55,12 +55,24 @@ pub async fn append(
         return Err(ApiError::not_found(format!("no running pipeline reads a topic `{topic}` as a source"))
             .help(format!("the sources' topics are: {}", known.join(", "))));
     };
+    check_encoding(&headers)?;
     let records = records(content_type(&headers), &body?)?;
     let appended = records.len();
     if appended > 0 {
         host.log().append(inlet.route(&records)).await?;
     }
     Ok(Json(Appended { topic, appended }))
+}
+
+fn check_encoding(headers: &HeaderMap) -> Result<(), ApiError> {
+    match headers.get(CONTENT_ENCODING) {
+        Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => {
+            let encoding = String::from_utf8_lossy(encoding.as_bytes());
+            Err(ApiError::unsupported_media_type(format!("a body encoded as `{encoding}` is not understood"))
+                .help("send the records uncompressed, without Content-Encoding"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The media type, without parameters such as the character set.
@@ -92,6 +104,8 @@ const CONTENT_TYPES: &str =
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     fn values(content_type: &str, body: &str) -> Vec<String> {
@@ -110,6 +124,14 @@ mod tests {
     fn nothing_is_no_error() {
         assert!(values("application/json", "[]").is_empty());
         assert!(values("application/x-ndjson", "").is_empty());
+    }
+
+    #[test]
+    fn a_compressed_body_is_refused() {
+        let check = |encoding| check_encoding(&HeaderMap::from_iter([(CONTENT_ENCODING, encoding)]));
+        assert!(check(HeaderValue::from_static("gzip")).is_err());
+        assert!(check(HeaderValue::from_static("Identity")).is_ok());
+        assert!(check_encoding(&HeaderMap::new()).is_ok());
     }
 
     #[test]

@@ -1,26 +1,35 @@
 //! `azenha demo`
 
 use std::fs;
+use std::future::pending;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use azenha_model::plan::End;
 use clap::Args;
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressFinish, ProgressStyle};
 use tokio::time::interval;
 
-use super::run::{Assigned, drain, feed_all, with_host};
-use super::{Outcome, Usage};
+use super::Outcome;
+use super::run::{Assigned, feed_all, process, with_host};
+use crate::dead_letters;
 use crate::feed::{Fed, Pace, count_records};
 use crate::host::{Host, configuration};
 use crate::program::PIPELINE_FILE;
 use crate::results::SinkTable;
+use crate::usage::Usage;
 
 /// About so long the samples last when they are fed at a visible pace.
 const SHOW_SECONDS: u64 = 20;
+
+/// How often what is on a terminal is drawn anew.
+const DRAW_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How often tables are printed, if they changed, without a terminal.
+const PRINT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Rows of a table that are shown.
 const SHOWN_ROWS: usize = 12;
@@ -30,9 +39,9 @@ pub struct DemoArgs {
     /// Feeds everything at once, prints what came out, and ends.
     #[arg(long)]
     once: bool,
-    /// Where the log and the tables are.
-    #[arg(long, value_name = "DIR", default_value = "data/demo")]
-    data: PathBuf,
+    /// Where the log and the tables are; by default `data/demo`, or `data/demo-once` with --once.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
     /// Where the HTTP API listens; with --once it only listens if this is given.
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
@@ -40,11 +49,12 @@ pub struct DemoArgs {
 
 /// Runs every pipeline that brings a sample.
 pub async fn demo(args: DemoArgs) -> Result<Outcome> {
-    let started = Instant::now();
-    let config = configuration(None, &args.data)?;
+    let default = if args.once { "data/demo-once" } else { "data/demo" };
+    let data = args.data.unwrap_or_else(|| default.into());
+    let config = configuration(None, Some(&data))?;
     let listen = args.listen.or((!args.once).then_some(config.listen));
     let pipelines = pipelines_with_samples(Path::new("."))?;
-    let work = async |host: &Host| if args.once { show_results(host, started).await } else { show_live(host).await };
+    let work = async |host: &Host| if args.once { show_results(host).await } else { show_live(host, &data).await };
     let outcome = with_host(config, &pipelines, listen, work).await?;
     outcome.transpose().map(|_| Outcome::Done)
 }
@@ -100,9 +110,8 @@ async fn tables(host: &Host) -> Result<Vec<SinkTable>> {
     Ok(tables)
 }
 
-async fn show_results(host: &Host, started: Instant) -> Result<()> {
-    feed_all(host, &samples(host)?, &Pace::new(None), &Fed::default()).await?;
-    drain(host, started).await?;
+async fn show_results(host: &Host) -> Result<()> {
+    process(host, &samples(host)?, &Pace::new(None)).await?;
     println!("\n{}", contents(&tables(host).await?).await?);
     Ok(())
 }
@@ -117,41 +126,63 @@ async fn contents(tables: &[SinkTable]) -> Result<String> {
 }
 
 /// Feeds at a visible pace and shows the tables while they change; ends when it is stopped.
-async fn show_live(host: &Host) -> Result<()> {
+async fn show_live(host: &Host, data: &Path) -> Result<()> {
     let samples = samples(host)?;
     let mut records = 0;
     for file in samples.iter().flat_map(|(_, files)| files) {
         records += count_records(file)?;
     }
     let rate = u32::try_from(records / SHOW_SECONDS).unwrap_or(u32::MAX).max(1);
-    let (pace, fed) = (Pace::new(Some(rate)), Fed::default());
-    tokio::try_join!(feed_all(host, &samples, &pace, &fed), async {
-        refresh(&Screen::new(records)?, &tables(host).await?, &fed).await
-    })?;
-    Ok(())
-}
-
-async fn refresh(screen: &Screen, tables: &[SinkTable], fed: &Fed) -> Result<()> {
-    let mut ticks = interval(Duration::from_millis(500));
-    loop {
-        ticks.tick().await;
-        screen.fed.set_position(fed.load(Relaxed));
-        screen.results.set_message(contents(tables).await?);
+    let (pace, fed, screen) = (Pace::new(Some(rate)), Fed::default(), Screen::new(records)?);
+    let tables = tables(host).await?;
+    let feeding = async {
+        if feed_all(host, &samples, &pace, &fed).await?.iter().all(|file| file.records == 0) {
+            screen.say(&format!("already fed; delete {} to watch again", data.display()));
+        }
+        pending().await
+    };
+    tokio::select! {
+        ended = feeding => ended,
+        ended = refresh(&screen, &tables, &fed) => ended,
+        () = dead_letters::warn(host) => Ok(()),
     }
 }
 
-/// What is drawn anew while the demo runs: a bar and tables.
+async fn refresh(screen: &Screen, tables: &[SinkTable], fed: &Fed) -> Result<()> {
+    let mut ticks = interval(if screen.all.is_hidden() { PRINT_INTERVAL } else { DRAW_INTERVAL });
+    loop {
+        ticks.tick().await;
+        screen.fed.set_position(fed.load(Relaxed));
+        screen.show(contents(tables).await?);
+    }
+}
+
+/// What is drawn anew while the demo runs: a bar and tables. Without a terminal, the tables are printed instead.
 struct Screen {
+    all: MultiProgress,
     fed: ProgressBar,
     results: ProgressBar,
 }
 
 impl Screen {
     fn new(records: u64) -> Result<Self> {
-        let screen = MultiProgress::new();
+        let all = MultiProgress::new();
         let bar = ProgressStyle::with_template("{msg} [{wide_bar:.cyan}] {human_pos}/{human_len} records")?;
-        let fed = screen.add(ProgressBar::new(records)).with_style(bar.progress_chars("=> ")).with_message("fed");
-        let results = screen.add(ProgressBar::new_spinner()).with_style(ProgressStyle::with_template("{msg}")?);
-        Ok(Self { fed, results })
+        let fed = all.add(ProgressBar::new(records).with_finish(ProgressFinish::Abandon));
+        let fed = fed.with_style(bar.progress_chars("=> ")).with_message("fed");
+        let results = all.add(ProgressBar::new_spinner().with_finish(ProgressFinish::Abandon));
+        let results = results.with_style(ProgressStyle::with_template("{msg}")?);
+        Ok(Self { all, fed, results })
+    }
+
+    fn show(&self, tables: String) {
+        if self.all.is_hidden() && self.results.message() != tables {
+            println!("{tables}\n");
+        }
+        self.results.set_message(tables);
+    }
+
+    fn say(&self, message: &str) {
+        self.all.suspend(|| println!("{message}"));
     }
 }

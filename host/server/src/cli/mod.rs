@@ -15,6 +15,7 @@ use azenha_model::Diagnostics;
 use clap::{Parser, Subcommand};
 
 use crate::telemetry::LogFormat;
+use crate::usage::Usage;
 
 /// Data transformations as sandboxed WebAssembly plugins.
 #[derive(Debug, Parser)]
@@ -56,11 +57,6 @@ pub enum Outcome {
     DeadLetters,
 }
 
-/// The command was not used as it is meant to be: exit code 2.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Usage(pub String);
-
 impl Cli {
     /// Runs the command.
     pub async fn run(self) -> Result<Outcome> {
@@ -83,7 +79,37 @@ pub fn failed(error: &anyhow::Error) -> ExitCode {
     }
     match error.downcast_ref::<Diagnostics>() {
         Some(diagnostics) => eprintln!("{diagnostics}"),
-        None => eprintln!("error: {error:#}"),
+        None => eprintln!("error: {}", explained(error)),
     }
     if error.is::<Usage>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+}
+
+/// An error and its causes on one line. A cause that the message before it already ends with is not repeated.
+fn explained(error: &anyhow::Error) -> String {
+    let mut explained = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !explained.ends_with(&cause) {
+            explained = format!("{explained}: {cause}");
+        }
+    }
+    explained
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("reading the log: {source}")]
+    struct Failed {
+        source: io::Error,
+    }
+
+    #[test]
+    fn a_cause_is_said_once_even_if_the_error_itself_says_it() {
+        let failed = anyhow!(Failed { source: io::Error::other("the disk is gone") }).context("pipeline `shop`");
+        assert_eq!(explained(&failed), "pipeline `shop`: reading the log: the disk is gone");
+    }
 }

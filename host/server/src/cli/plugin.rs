@@ -8,11 +8,12 @@ use anyhow::{Context, Result};
 use azenha_sandbox::{Limits, Sandbox};
 use clap::{Args, Subcommand};
 
-use super::{Outcome, Usage};
+use super::Outcome;
 use crate::plugins::build::Builder;
 use crate::plugins::cases::{Verdict, case_files, run_case};
 use crate::plugins::find::{PluginCrate, crates_of_workspace};
 use crate::plugins::scaffold::{Kind, scaffold};
+use crate::usage::Usage;
 
 #[derive(Debug, Subcommand)]
 pub enum PluginCommand {

@@ -1,23 +1,27 @@
 //! `azenha run`
 
-use std::future::Future;
+use std::fs;
+use std::future::{Future, pending};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use azenha_model::config::HostConfig;
+use azenha_model::config::{HostConfig, LogConfig};
 use clap::Args;
 use futures::future::try_join_all;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing::field::display;
 
-use super::{Outcome, Usage};
+use super::Outcome;
 use crate::api::Listener;
-use crate::feed::{Fed, Pace, feed};
+use crate::dead_letters;
+use crate::feed::{Fed, FedFile, Pace, feed};
 use crate::host::{Host, Running, configuration};
 use crate::ingest::SourceTopic;
 use crate::results;
+use crate::usage::Usage;
 
 #[derive(Debug, Args)]
 pub struct RunArgs {
@@ -28,8 +32,9 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Where the log is, and the stores of connections that are not configured.
-    #[arg(long, value_name = "DIR", default_value = "data", env = "AZENHA_DATA")]
-    data: PathBuf,
+    /// By default `data`, or what the configuration says.
+    #[arg(long, value_name = "DIR", env = "AZENHA_DATA")]
+    data: Option<PathBuf>,
     /// Feeds a file of NDJSON, perhaps compressed by gzip, to a source; what was fed before is not fed again.
     #[arg(long = "input", value_name = "SOURCE=FILE", value_parser = parse_input)]
     inputs: Vec<Input>,
@@ -59,6 +64,7 @@ struct Input {
 fn parse_input(text: &str) -> Result<Input, String> {
     match text.split_once('=') {
         Some((source, file)) if !source.is_empty() && !file.is_empty() => {
+            fs::metadata(file).map_err(|error| format!("{file}: {error}"))?;
             Ok(Input { source: source.to_owned(), file: file.into() })
         }
         _ => Err("write SOURCE=FILE, for instance clicks=sample/clicks.ndjson.gz".to_owned()),
@@ -67,7 +73,7 @@ fn parse_input(text: &str) -> Result<Input, String> {
 
 /// Runs pipelines until everything is processed (`--once`) or a signal comes.
 pub async fn run(args: RunArgs) -> Result<Outcome> {
-    let config = configuration(args.config.as_deref(), &args.data)?;
+    let config = configuration(args.config.as_deref(), args.data.as_deref())?;
     let listen = args.listen.or((!args.once).then_some(config.listen));
     let outcome = with_host(config, &args.pipelines, listen, async |host| work(host, &args).await).await?;
     match outcome {
@@ -94,15 +100,20 @@ pub async fn with_host<T>(
     };
     let host = Arc::new(Host::start(config, pipelines).await?);
     let server = listener.map(|listener| listener.serve(host.clone())).transpose()?;
-    if let Some(server) = &server {
-        eprintln!("the API answers at http://{0}; http://{0}/docs lists what it takes", server.address);
-    }
+    announce(&host, server.as_ref().map(|server| server.address));
     let outcome = until_signal(work(&host)).await;
     host.stop().await;
     if let Some(server) = server {
         server.stop().await;
     }
     Ok(outcome)
+}
+
+fn announce(host: &Host, address: Option<SocketAddr>) {
+    let pipelines: Vec<&str> = host.running().iter().map(Running::name).collect();
+    let LogConfig::Embedded { directory } = &host.config().log;
+    let api = address.map(|address| display(format!("http://{address}/docs")));
+    tracing::info!(pipelines = pipelines.join(", "), data = %directory.display(), api, "started");
 }
 
 /// What the future gives, or none if the process is asked to end before.
@@ -119,17 +130,20 @@ pub async fn until_signal<T>(work: impl Future<Output = Result<T>>) -> Option<Re
 }
 
 async fn work(host: &Host, args: &RunArgs) -> Result<Outcome> {
-    let started = Instant::now();
-    let inputs = assign(host, &args.inputs)?;
-    feed_all(host, &inputs, &Pace::new(args.rate), &Fed::default()).await?;
-    if !args.once {
-        if !inputs.is_empty() {
-            tracing::info!("every input is fed");
-        }
-        return std::future::pending().await;
+    let (inputs, pace) = (assign(host, &args.inputs)?, Pace::new(args.rate));
+    if args.once {
+        let dead_letters = process(host, &inputs, &pace).await?;
+        return Ok(if args.strict && dead_letters > 0 { Outcome::DeadLetters } else { Outcome::Done });
     }
-    let dead_letters = drain(host, started).await?;
-    Ok(if args.strict && dead_letters > 0 { Outcome::DeadLetters } else { Outcome::Done })
+    let feeding = async {
+        let fed = feed_all(host, &inputs, &pace, &Fed::default()).await?;
+        fed.iter().for_each(|file| tracing::info!("{file}"));
+        pending().await
+    };
+    tokio::select! {
+        outcome = feeding => outcome,
+        () = dead_letters::warn(host) => Ok(Outcome::Done),
+    }
 }
 
 /// Files by the source that they are for, in the order in which they are fed.
@@ -168,19 +182,22 @@ fn find_source<'a>(host: &'a Host, name: &str) -> Result<&'a SourceTopic> {
 }
 
 /// Feeds files: those of one source after each other, different sources at the same time.
-pub async fn feed_all(host: &Host, inputs: &Assigned, pace: &Pace, fed: &Fed) -> Result<()> {
+pub async fn feed_all(host: &Host, inputs: &Assigned, pace: &Pace, fed: &Fed) -> Result<Vec<FedFile>> {
     let feeds = inputs.iter().map(async |(source, files)| {
+        let mut done = Vec::new();
         for file in files {
-            feed(host.log(), source, file, pace, fed).await?;
+            done.push(feed(host.log(), source, file, pace, fed).await?);
         }
-        anyhow::Ok(())
+        anyhow::Ok(done)
     });
-    try_join_all(feeds).await?;
-    Ok(())
+    Ok(try_join_all(feeds).await?.concat())
 }
 
-/// Waits until everything is processed and says what was done; the number of dead letters.
-pub async fn drain(host: &Host, started: Instant) -> Result<u64> {
+/// Feeds files, waits until everything is processed and says what was done; the number of dead letters.
+pub async fn process(host: &Host, inputs: &Assigned, pace: &Pace) -> Result<u64> {
+    let started = Instant::now();
+    let fed = feed_all(host, inputs, pace, &Fed::default()).await?;
+    fed.iter().for_each(|file| println!("{file}"));
     let mut dead_letters = 0;
     for running in host.running() {
         let name = running.name();

@@ -19,9 +19,10 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::time::sleep;
 
+use super::Outcome;
 use super::run::until_signal;
-use super::{Outcome, Usage};
 use crate::results::{align_right, grouped, table};
+use crate::usage::Usage;
 
 /// How often a topic that is followed is looked at.
 const FOLLOW_INTERVAL: Duration = Duration::from_millis(300);

@@ -1,7 +1,7 @@
 //! `azenha validate`
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 use azenha_model::Diagnostics;
@@ -23,7 +23,7 @@ pub struct ValidateArgs {
 
 /// Prints every error of the files.
 pub fn validate(args: &ValidateArgs) -> Result<Outcome> {
-    let config = configuration(args.config.as_deref(), Path::new("data"))?;
+    let config = configuration(args.config.as_deref(), None)?;
     let sandbox = sandbox(&config, None)?;
     let mut loader = Loader::new(&config, &sandbox, BTreeMap::new());
     let mut outcome = Outcome::Done;

@@ -13,6 +13,9 @@ const LONGEST_LINE: u64 = 16 << 20;
 /// How files that gzip made begin.
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
+/// The byte order mark, with which some programs begin a file. It is no part of the first line.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// A file of lines. Positions count decompressed bytes.
 pub struct Lines {
     reader: Box<dyn BufRead + Send>,
@@ -48,7 +51,8 @@ impl Lines {
         self.terminated
     }
 
-    /// Reads the next line into `line`, without its end. False at the end of the file.
+    /// Reads the next line into `line`, without its end. False at the end of the file. After an error, position and
+    /// checksum are those of the lines before it.
     pub fn next(&mut self, line: &mut Vec<u8>) -> io::Result<bool> {
         line.clear();
         let mut bounded = (&mut self.reader).take(LONGEST_LINE);
@@ -56,11 +60,16 @@ impl Lines {
         if length == 0 {
             return Ok(false);
         }
-        self.consumed(line);
-        self.terminated = line.ends_with(b"\n");
-        if !self.terminated && length == LONGEST_LINE {
-            let message = format!("the line before byte {} is longer than {LONGEST_LINE} bytes", self.position);
+        let terminated = line.ends_with(b"\n");
+        if !terminated && length == LONGEST_LINE {
+            let message = format!("the line at byte {} is longer than {LONGEST_LINE} bytes", self.position);
             return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        }
+        let first = self.position == 0;
+        self.consumed(line);
+        self.terminated = terminated;
+        if first && line.starts_with(BYTE_ORDER_MARK) {
+            line.drain(..BYTE_ORDER_MARK.len());
         }
         if self.terminated {
             line.pop();
@@ -99,11 +108,13 @@ impl Lines {
     }
 }
 
-/// The first bytes of a file, decompressed, at most `length`.
+/// The first bytes of a file, decompressed, at most `length`; those before the cut, if the file is cut off.
 pub fn head(path: &Path, length: usize) -> io::Result<Vec<u8>> {
     let mut head = Vec::with_capacity(length);
-    Lines::open(path)?.reader.take(length as u64).read_to_end(&mut head)?;
-    Ok(head)
+    match Lines::open(path)?.reader.take(length as u64).read_to_end(&mut head) {
+        Err(error) if error.kind() != io::ErrorKind::UnexpectedEof || head.is_empty() => Err(error),
+        _ => Ok(head),
+    }
 }
 
 #[cfg(test)]
@@ -154,6 +165,35 @@ mod tests {
         assert_eq!(skipped.peek().unwrap(), Some(b't'));
         skipped.skip(100).unwrap();
         assert_eq!((skipped.position(), skipped.terminated()), (13, false));
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_first_line() {
+        let lines = lines(file(b"\xef\xbb\xbfone\n\xef\xbb\xbftwo\n").path());
+        assert_eq!(lines, [(b"one".to_vec(), 7), (b"\xef\xbb\xbftwo".to_vec(), 14)]);
+    }
+
+    #[test]
+    fn a_file_that_is_cut_off_gives_what_stands_before_the_cut() {
+        let content: String =
+            (0..20_000).map(|number: u32| format!("{}\n", number.wrapping_mul(2_654_435_761))).collect();
+        let mut compressed = GzEncoder::new(Vec::new(), Compression::fast());
+        compressed.write_all(content.as_bytes()).unwrap();
+        let compressed = compressed.finish().unwrap();
+        let cut = file(&compressed[..compressed.len() / 2]);
+
+        let mut lines = Lines::open(cut.path()).unwrap();
+        let mut line = Vec::new();
+        let error = loop {
+            match lines.next(&mut line) {
+                Ok(more) => assert!(more, "the cut is no end"),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        let position = lines.position() as usize;
+        assert!(position > 0 && content[..position].ends_with('\n'), "{position}");
+        assert!(content.as_bytes().starts_with(&head(cut.path(), 1_000_000).unwrap()));
     }
 
     #[test]

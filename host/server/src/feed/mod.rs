@@ -5,6 +5,8 @@ mod lines;
 mod pace;
 mod progress;
 
+use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -16,9 +18,10 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
 use crate::ingest::{Router, SourceTopic, now};
+use crate::results::grouped;
 use lines::{Lines, head};
 pub use pace::Pace;
-use progress::{HEAD_BYTES, History, Progress};
+use progress::{HEAD_BYTES, Head, History, Progress};
 
 /// Bytes of records that are committed at once.
 const COMMIT_BYTES: usize = 8 << 20;
@@ -37,11 +40,17 @@ pub enum FeedError {
         /// What the system says.
         source: std::io::Error,
     },
-    /// The file is not the one of which a part was fed.
+    /// The file ends in the middle of what gzip made.
     #[error(
-        "{} was fed to source `{to}` before, and it has changed since: {how}; \
-         if this is another file, give it another name", path.display()
+        "{}: the gzip file is cut off; what came before the cut was fed, the whole file later goes on from there",
+        path.display()
     )]
+    CutOff {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is not the one of which a part was fed.
+    #[error("{} was fed to source `{to}` before, and it has changed since: {how}", path.display())]
     Changed {
         /// The file.
         path: PathBuf,
@@ -64,8 +73,36 @@ pub enum FeedError {
     Log(#[from] LogError),
 }
 
+impl FeedError {
+    /// What a failure to read the file at `path` is. Only compressed files have an end that they must not end before.
+    fn reading(path: &Path) -> impl Fn(io::Error) -> Self {
+        move |source| match source.kind() {
+            io::ErrorKind::UnexpectedEof => Self::CutOff { path: path.to_owned() },
+            _ => Self::Unreadable { path: path.to_owned(), source },
+        }
+    }
+}
+
 /// Records that were fed, by earlier runs too; whoever shows progress reads it.
 pub type Fed = AtomicU64;
+
+/// A file that is fed up to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FedFile {
+    /// The file.
+    pub path: PathBuf,
+    /// Records fed now.
+    pub records: u64,
+    /// Records fed by earlier runs.
+    pub before: u64,
+}
+
+impl fmt::Display for FedFile {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (path, records, before) = (self.path.display(), grouped(self.records), grouped(self.before));
+        write!(formatter, "{path}: fed {records} records; {before} were fed before")
+    }
+}
 
 /// Feeds what was not fed yet of the file at `path`, up to its end.
 pub async fn feed(
@@ -74,30 +111,34 @@ pub async fn feed(
     path: &Path,
     pace: &Pace,
     fed: &Fed,
-) -> Result<(), FeedError> {
+) -> Result<FedFile, FeedError> {
+    let mut done = FedFile { path: path.to_owned(), records: 0, before: 0 };
     let Some((progress, lines)) = open(log.as_ref(), source, path).await? else {
-        return Ok(());
+        return Ok(done);
     };
+    done.before = progress.records;
     let mut lane = take_lane(log.as_ref(), &progress, path).await?;
     fed.fetch_add(progress.records, Relaxed);
     let (sender, mut portions) = mpsc::channel(READ_AHEAD);
-    let reader = Reader { path: path.to_owned(), lines, progress, router: Router::new(source), stride: pace.stride() };
+    let (router, stride) = (Router::new(source), pace.stride());
+    let reader = Reader { path: path.to_owned(), lines, progress, router, stride, failure: None };
     spawn_blocking(move || reader.read_into(&sender));
     while let Some(portion) = portions.recv().await {
         let portion = portion?;
         pace.admit(portion.records).await;
         lane.commit(portion.commit).await?;
         fed.fetch_add(portion.records as u64, Relaxed);
+        done.records += portion.records as u64;
     }
-    Ok(())
+    Ok(done)
 }
 
 /// How many records a file holds.
 pub fn count_records(path: &Path) -> Result<u64, FeedError> {
-    let unreadable = |source| FeedError::Unreadable { path: path.to_owned(), source };
-    let mut lines = Lines::open(path).map_err(unreadable)?;
+    let unreadable = FeedError::reading(path);
+    let mut lines = Lines::open(path).map_err(&unreadable)?;
     let (mut records, mut line) = (0, Vec::new());
-    while lines.next(&mut line).map_err(unreadable)? {
+    while lines.next(&mut line).map_err(&unreadable)? {
         records += u64::from(is_record(&line));
     }
     Ok(records)
@@ -110,29 +151,30 @@ fn is_record(line: &[u8]) -> bool {
 
 /// Recognises the file and opens it where the last feed ended. None if it has nothing in it.
 async fn open(log: &dyn Log, source: &SourceTopic, path: &Path) -> Result<Option<(Progress, Lines)>, FeedError> {
-    let unreadable = |source| FeedError::Unreadable { path: path.to_owned(), source };
-    let head = head(path, HEAD_BYTES).map_err(unreadable)?;
+    let unreadable = FeedError::reading(path);
+    let head = head(path, HEAD_BYTES).map_err(&unreadable)?;
     if head.is_empty() {
         return Ok(None);
     }
-    let place = path.canonicalize().map_err(unreadable)?.display().to_string();
+    let place = path.canonicalize().map_err(&unreadable)?.display().to_string();
     let history = History::read(log, &source.pipeline, &source.source).await?;
     let mut progress = match (history.of_file(&head), history.of_path(&place)) {
         (Some(known), _) => known.clone(),
         (None, Some(_)) => {
-            let how = "it begins with other bytes".to_owned();
+            let how = "it begins otherwise; if this is another file, give it another name".to_owned();
             return Err(FeedError::Changed { path: path.to_owned(), to: source.source.clone(), how });
         }
-        (None, None) => Progress::start(&source.pipeline, &source.source, &place, &head),
+        (None, None) => Progress::start(&source.pipeline, &source.source, history.files(), &place, &head),
     };
     let lines = progress.resume(path)?;
     progress.path = place;
+    progress.head = Head::of(&head);
     Ok(Some((progress, lines)))
 }
 
 async fn take_lane(log: &dyn Log, progress: &Progress, path: &Path) -> Result<Box<dyn LaneLog>, FeedError> {
     let group = format!("feed.{}.{}", progress.pipeline, progress.source);
-    let lane = log.take_lane(&LaneId { group, input: progress.head.sha256.clone(), partition: 0 }).await?;
+    let lane = log.take_lane(&LaneId { group, input: progress.lane.clone(), partition: 0 }).await?;
     if lane.position().unwrap_or(0) != progress.position {
         return Err(FeedError::Taken { path: path.to_owned() });
     }
@@ -153,6 +195,8 @@ struct Reader {
     router: Router,
     /// Records a portion, if the pace sets it.
     stride: Option<usize>,
+    /// Why the file cannot be read any further; said when everything before is fed.
+    failure: Option<io::Error>,
 }
 
 impl Reader {
@@ -167,19 +211,21 @@ impl Reader {
     }
 
     fn next(&mut self) -> Result<Option<Portion>, FeedError> {
-        let unreadable = |source| FeedError::Unreadable { path: self.path.clone(), source };
         let most = self.stride.unwrap_or(usize::MAX);
         let (mut values, mut line) = (BinaryBuilder::new(), Vec::new());
-        while values.values_slice().len() < COMMIT_BYTES && values.offsets_slice().len() <= most {
-            if !self.lines.next(&mut line).map_err(unreadable)? {
-                break;
-            }
-            if is_record(&line) {
-                values.append_value(&line);
+        while self.failure.is_none()
+            && values.values_slice().len() < COMMIT_BYTES
+            && values.offsets_slice().len() <= most
+        {
+            match self.lines.next(&mut line) {
+                Ok(true) if is_record(&line) => values.append_value(&line),
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => self.failure = Some(error),
             }
         }
         if self.lines.position() == self.progress.position {
-            return Ok(None);
+            return self.failure.take().map_or(Ok(None), |error| Err(FeedError::reading(&self.path)(error)));
         }
         let values = values.finish();
         let mut appends = self.router.route(&values, self.progress.records);

@@ -28,6 +28,8 @@ pub struct Progress {
     pub source: String,
     /// Where the file was when it was fed last.
     pub path: String,
+    /// Names the feed in the log; it stays the same while the file grows.
+    pub lane: String,
     /// What the file is known by.
     pub head: Head,
     /// Bytes fed, decompressed.
@@ -43,7 +45,7 @@ pub struct Progress {
 /// The beginning of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
-    /// How many bytes: fewer than [`HEAD_BYTES`] if the file was shorter when it was first fed.
+    /// How many bytes: fewer than [`HEAD_BYTES`] if the file was shorter when it was last fed.
     pub bytes: usize,
     /// Their SHA-256, in hexadecimal digits.
     pub sha256: String,
@@ -62,13 +64,16 @@ impl Head {
 }
 
 impl Progress {
-    /// Nothing was fed of a file that begins with `head`.
-    pub fn start(pipeline: &str, source: &str, path: &str, head: &[u8]) -> Self {
+    /// Nothing was fed of a file that begins with `head`. It is the feed with this number of the source's: files may
+    /// have begun with the same bytes and have grown apart.
+    pub fn start(pipeline: &str, source: &str, number: usize, path: &str, head: &[u8]) -> Self {
+        let head = Head::of(head);
         Self {
+            lane: format!("{}.{number}", head.sha256),
+            head,
             pipeline: pipeline.to_owned(),
             source: source.to_owned(),
             path: path.to_owned(),
-            head: Head::of(head),
             position: 0,
             checksum: 0,
             records: 0,
@@ -78,17 +83,17 @@ impl Progress {
 
     /// Opens the file at the place that was reached, if it is still the same up to there.
     pub fn resume(&self, path: &Path) -> Result<Lines, FeedError> {
-        let unreadable = |source| FeedError::Unreadable { path: path.to_owned(), source };
+        let unreadable = FeedError::reading(path);
         let changed = |how: String| FeedError::Changed { path: path.to_owned(), to: self.source.clone(), how };
-        let mut lines = Lines::open(path).map_err(unreadable)?;
-        lines.skip(self.position).map_err(unreadable)?;
+        let mut lines = Lines::open(path).map_err(&unreadable)?;
+        lines.skip(self.position).map_err(&unreadable)?;
         if lines.position() < self.position {
             return Err(changed(format!("it had {} bytes and has only {} now", self.position, lines.position())));
         }
         if lines.checksum() != self.checksum {
             return Err(changed(format!("its first {} bytes, which were fed, are others now", self.position)));
         }
-        if !self.terminated && !matches!(lines.peek().map_err(unreadable)?, None | Some(b'\n' | b'\r')) {
+        if !self.terminated && !matches!(lines.peek().map_err(&unreadable)?, None | Some(b'\n' | b'\r')) {
             return Err(changed("the line that was its last and was fed as it stood now goes on".to_owned()));
         }
         Ok(lines)
@@ -122,10 +127,15 @@ impl History {
     }
 
     fn note(&mut self, progress: Progress) {
-        match self.0.iter_mut().find(|known| known.head == progress.head) {
+        match self.0.iter_mut().find(|known| known.lane == progress.lane) {
             Some(known) => *known = progress,
             None => self.0.push(progress),
         }
+    }
+
+    /// How many files were fed.
+    pub fn files(&self) -> usize {
+        self.0.len()
     }
 
     /// The progress of the file that begins with `head`; of several that fit, the one known best.
@@ -159,7 +169,7 @@ mod tests {
     use super::*;
 
     fn fed(content: &[u8], position: usize) -> Progress {
-        let mut progress = Progress::start("shop", "clicks", "/clicks", &content[..content.len().min(HEAD_BYTES)]);
+        let mut progress = Progress::start("shop", "clicks", 0, "/clicks", &content[..content.len().min(HEAD_BYTES)]);
         let mut checksum = flate2::Crc::new();
         checksum.update(&content[..position]);
         progress.position = position as u64;
@@ -194,8 +204,19 @@ mod tests {
     fn another_file_is_another_and_the_better_known_of_two_is_taken() {
         let mut history = History::default();
         history.note(fed(b"one\n", 4));
-        history.note(fed(b"one\ntwo\n", 8));
+        history.note(Progress { lane: "another".into(), ..fed(b"one\ntwo\n", 8) });
         assert_eq!(history.of_file(b"two\n"), None);
+        assert_eq!(history.of_file(b"one\ntwo\nthree\n").map(|known| known.position), Some(8));
+    }
+
+    #[test]
+    fn a_file_that_grew_is_known_by_all_of_it_and_not_by_what_it_began_with() {
+        let mut history = History::default();
+        let first = fed(b"one\n", 4);
+        history.note(first.clone());
+        history.note(Progress { lane: first.lane, ..fed(b"one\ntwo\n", 8) });
+        assert_eq!(history.files(), 1);
+        assert_eq!(history.of_file(b"one\nother\n"), None, "another file with the same first line");
         assert_eq!(history.of_file(b"one\ntwo\nthree\n").map(|known| known.position), Some(8));
     }
 

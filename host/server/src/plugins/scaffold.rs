@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::cli::Usage;
+use crate::usage::Usage;
 
 /// The kind of plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

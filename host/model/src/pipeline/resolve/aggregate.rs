@@ -13,6 +13,9 @@ use crate::types::Field;
 use crate::units::Micros;
 use crate::yaml::{Place, Spanned};
 
+/// The most hopping windows that one row may be in.
+const MAX_OVERLAP: i64 = 1000;
+
 /// The results of an aggregation, where its task has them.
 pub(super) struct Results {
     /// The index of the task among the tasks.
@@ -108,6 +111,12 @@ impl Resolver<'_> {
                     self.report
                         .error(window.every.place, "windows that begin further apart than they are long leave gaps")
                         .suggest("make `every` at most as long as `hopping`");
+                    return Err(Reported);
+                }
+                if size > hop * MAX_OVERLAP {
+                    self.report
+                        .error(window.every.place, format!("each row would be in more than {MAX_OVERLAP} windows"))
+                        .suggest(format!("make `hopping` at most {MAX_OVERLAP} times as long as `every`"));
                     return Err(Reported);
                 }
                 Ok(Window::Hopping { size, hop })

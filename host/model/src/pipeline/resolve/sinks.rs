@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::super::file::{TableSinkDef, TopicSinkDef};
+use super::super::file::{Partitions, TableSinkDef, TopicSinkDef};
 use super::stream::{Rows, Stream};
 use super::{Outcome, Reported, Resolver};
 use crate::names::listed;
-use crate::plan::{End, OutputColumn, StoreOutput, TopicKind, TopicOutput, WriteMode, dead_letters_topic};
+use crate::plan::{End, OutputColumn, StoreOutput, TopicKind, TopicOutput, WriteMode};
 use crate::yaml::Spanned;
 
 type KeyNames = Spanned<Vec<Spanned<String>>>;
@@ -38,9 +38,6 @@ impl Resolver<'_> {
                 format!("topic `{topic}` is a source of this pipeline: it would read what it writes")
             }
             Some(_) => format!("another sink writes topic `{topic}` already"),
-            None if *topic == dead_letters_topic(self.file.name()) => {
-                format!("topic `{topic}` is for the dead letters of this pipeline")
-            }
             None => return Ok(()),
         };
         self.report.error(sink.topic.place, message).suggest("write another topic");
@@ -59,8 +56,8 @@ impl Resolver<'_> {
 
     /// Adds the topic of a sink, and the stream that reads it.
     fn leave_output(&mut self, name: &Spanned<String>, sink: &TopicSinkDef, output: &TopicOutput, rows: &Rows) {
-        let partitions =
-            self.topics.partitions(&sink.topic, sink.partitions.as_ref(), rows.partitions, &mut self.report);
+        let wanted = sink.partitions.as_ref().map(|Partitions(wanted)| wanted);
+        let partitions = self.topics.partitions(&sink.topic, wanted, rows.partitions, &mut self.report);
         self.topics.add(&output.topic, partitions, TopicKind::Output);
         let inputs = inputs(&output.key, &output.columns);
         let decisive = rows.partitioning(&inputs);
@@ -78,6 +75,10 @@ impl Resolver<'_> {
         }
         if sink.table.value.is_empty() {
             self.report.error(sink.table.place, "a table needs a name").suggest("write the table's name");
+        } else if sink.table.value.contains(char::is_control) {
+            self.report
+                .error(sink.table.place, format!("a table cannot be called `{}`", sink.table.value))
+                .suggest("leave out the control characters");
         }
         let stream = self.stream(&sink.from)?;
         self.check_readable_changes(sink, &stream.rows)?;
