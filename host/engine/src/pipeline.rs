@@ -1,6 +1,6 @@
 //! Pipelines that run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -40,9 +40,12 @@ impl Engine {
 
     /// Makes the topics and tables that a program needs, and starts its lanes.
     pub async fn run(&self, program: Program) -> Result<Pipeline, EngineError> {
+        let mut topic_ids = HashMap::new();
         for topic in &program.plan.topics {
-            self.log.ensure_topic(topic).await?;
+            let found = self.log.ensure_topic(topic).await?;
+            topic_ids.insert(found.spec.name, found.id);
         }
+        let topic_ids = Arc::new(topic_ids);
         for task in &program.plan.tasks {
             if let EndPlan::Store(output) = &task.end {
                 program.store(&output.connection)?.prepare(output).await?;
@@ -62,6 +65,7 @@ impl Engine {
                 clock: Arc::clone(&self.clock),
                 options: self.options.clone(),
                 taps: Arc::clone(&taps),
+                topic_ids: Arc::clone(&topic_ids),
                 lanes: Arc::clone(&tasks),
             });
             commands.push(self.start_task(&context));

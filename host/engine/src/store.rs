@@ -25,6 +25,8 @@ pub struct StoreLaneId {
     pub sink: String,
     /// The topic that it reads.
     pub topic: String,
+    /// The topic's identity: offsets of another topic of the same name mean something else.
+    pub topic_id: String,
     /// The partition of the topic.
     pub partition: u32,
     /// The version of the offsets.

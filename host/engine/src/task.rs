@@ -85,6 +85,8 @@ pub struct TaskContext {
     pub options: EngineOptions,
     /// Where steps show their rows.
     pub taps: Arc<Taps>,
+    /// The identities of the program's topics, by name.
+    pub topic_ids: Arc<HashMap<String, String>>,
     /// The lanes of all tasks of the program, in the plan's order.
     pub lanes: Arc<Vec<TaskStatus>>,
 }
@@ -124,6 +126,7 @@ impl TaskContext {
             pipeline: self.program.plan.pipeline.clone(),
             sink: sink.to_owned(),
             topic: self.task().input.topic().to_owned(),
+            topic_id: self.topic_ids.get(self.task().input.topic()).cloned().unwrap_or_default(),
             partition,
             generation: self.program.generation,
         }

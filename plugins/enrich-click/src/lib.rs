@@ -54,7 +54,9 @@ impl Transform for EnrichClick {
 /// The event without blanks around it, in lower case.
 fn normalised(event: &str) -> Cow<'_, str> {
     let event = event.trim();
-    if event.chars().any(char::is_uppercase) { Cow::Owned(event.to_lowercase()) } else { Cow::Borrowed(event) }
+    // Bytes are quicker to look at than characters, and nearly every event is plain.
+    let plain = event.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
+    if plain { Cow::Borrowed(event) } else { Cow::Owned(event.to_lowercase()) }
 }
 
 /// How far the visitor has come on the way to a purchase.

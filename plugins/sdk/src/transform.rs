@@ -194,19 +194,24 @@ fn gives(made: Vec<Field>, input: &[Field], passes: impl Fn(&str) -> Option<Stri
 fn by_row<'a, T: Transform>(transform: &'a T, binding: &Binding, batch: &'a Batch) -> Result<Output, String> {
     let columns = T::Input::columns(batch, &binding.slots)?;
     let mut builders = <<T::Output<'a> as Rows<'a>>::Row as Row<'a>>::Builders::default();
-    let mut origins = Vec::new();
     let mut rejected = Vec::new();
+    // Where each row gives one, the origins are only needed once a row was refused.
+    let mut origins = (!T::Output::<'a>::ONE_EACH).then(Vec::new);
     for row in 0..batch.rows {
         match transform.process(T::Input::read(&columns, row as usize)) {
             Ok(rows) => {
                 let count = rows.write(&mut builders);
-                origins.extend(std::iter::repeat_n(row, count));
+                if let Some(origins) = &mut origins {
+                    origins.extend(std::iter::repeat_n(row, count));
+                }
             }
-            Err(rejection) => rejected.push(rejection.at_row(row)),
+            Err(rejection) => {
+                origins.get_or_insert_with(|| (0..row).collect());
+                rejected.push(rejection.at_row(row));
+            }
         }
     }
-    let one_each = T::Output::<'a>::ONE_EACH && rejected.is_empty();
-    let rows = if one_each { Selection::All } else { Selection::Rows(origins) };
+    let rows = origins.map_or(Selection::All, Selection::Rows);
     let columns = <T::Output<'a> as Rows<'a>>::Row::finish(builders);
     Ok(Output { outputs: vec![Emitted { rows, columns }], rejected })
 }

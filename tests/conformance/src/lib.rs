@@ -67,6 +67,7 @@ macro_rules! store_conformance {
             an_older_owner_is_fenced
             a_position_that_somebody_moved_fences
             a_new_generation_starts_over_the_old_rows
+            another_topic_of_the_same_name_is_refused
             lanes_write_to_one_table_at_once
             deleted_rows_are_gone
             of_rows_with_one_key_the_last_counts

@@ -6,7 +6,7 @@ use arrow_array::{
     ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, StringArray,
     Time64MicrosecondArray, TimestampMicrosecondArray,
 };
-use azenha_engine::store::{StoreError, StoreRows};
+use azenha_engine::store::{StoreError, StoreLaneId, StoreRows};
 use azenha_model::plan::WriteMode;
 use azenha_model::{DataType, Field};
 use futures::future::join_all;
@@ -104,6 +104,21 @@ pub async fn a_new_generation_starts_over_the_old_rows(fixture: &dyn StoreFixtur
     assert!(matches!(fixture.store().open(&output, &lane(&output, 0, 0)).await, Err(StoreError::Fenced { .. })));
     assert_eq!(fixture.store().open(&output, &lane(&output, 0, 1)).await.unwrap().position(), Some(1));
     assert_eq!(found(fixture, "generations").await, ["1=new", "2=old"]);
+}
+
+/// Offsets of a topic that was made anew mean something else: its lane is refused, and the old one's owner goes on.
+pub async fn another_topic_of_the_same_name_is_refused(fixture: &dyn StoreFixture) {
+    let output = simple("anew");
+    let mut owner = prepared(fixture.store(), &output).await;
+    owner.commit(&[puts(0, &[(1, "old")])], 7).await.unwrap();
+    let anew = |generation| StoreLaneId { topic_id: "second".to_owned(), ..lane(&output, 0, generation) };
+    let Err(StoreError::Definition(said)) = fixture.store().open(&output, &anew(0)).await.map(drop) else {
+        panic!("the lane of another topic was taken");
+    };
+    assert!(said.contains("offset 7") && said.contains("topic-of-anew"), "{said}");
+    owner.commit(&[puts(7, &[(2, "old")])], 8).await.unwrap();
+    assert_eq!(fixture.store().open(&output, &anew(1)).await.unwrap().position(), None, "a new generation starts over");
+    assert_eq!(found(fixture, "anew").await, ["1=old", "2=old"]);
 }
 
 /// Partitions of a topic share a table, and several hosts may make it.

@@ -56,6 +56,7 @@ pub fn lane(output: &StoreOutput, partition: u32, generation: Generation) -> Sto
         pipeline: "pipeline".to_owned(),
         sink: output.sink.clone(),
         topic: format!("topic-of-{}", output.table),
+        topic_id: "first".to_owned(),
         partition,
         generation,
     }

@@ -61,5 +61,14 @@ fn a_sink_that_stands_behind_the_end_of_its_topic_fails_the_run() -> Result<()> 
             std::fs::remove_file(path)?;
         }
     }
-    refused(&azenha, &pipeline, &["warehouse", "offset 500"])
+    refused(&azenha, &pipeline, &["warehouse", "offset 500"])?;
+    // Also once the new topic is longer than the old one was.
+    let file = azenha.path("more.ndjson");
+    let click = |number| Click { campaign: format!("later_{number}"), timestamp: 1_700_000_000_000 }.json();
+    write_ndjson(&file, (0..2_000).map(click))?;
+    for _ in 0..2 {
+        let finished = azenha.run(azenha.run_arguments(&pipeline, &[("clicks", &file)], &["--once"]))?;
+        assert_eq!(finished.status.code(), Some(1), "{}", finished.text());
+    }
+    Ok(())
 }

@@ -48,6 +48,8 @@ const SCHEMA: &str = "
         position INTEGER NOT NULL,
         PRIMARY KEY (lane_group, input, partition)
     ) WITHOUT ROWID;
+    -- Topics of two logs have different ids, also if they have the same names.
+    INSERT INTO sqlite_sequence (name, seq) VALUES ('topics', (random() & 0x3ffffffffff) << 16);
     PRAGMA user_version = 1;
     COMMIT;
 ";

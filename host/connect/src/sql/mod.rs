@@ -111,12 +111,18 @@ impl Store for SqlStore {
             let mut session = connector.connect().await?;
             session.begin().await?;
             let taken = positions::take(&mut *session, &id).await?;
-            session.commit().await?;
+            // Without a commit the rightful owner keeps the lane.
+            if taken.is_none_or(|taken| taken.same_topic) {
+                session.commit().await?;
+            }
             Ok((session, taken))
         };
         let what = format!("taking partition {} of sink `{}` in `{}`", lane.partition, lane.sink, self.name);
         let (session, taken) = run_on(&self.runtime, work).await.map_err(|failure| failure.into_error(&what))?;
         let taken = taken.ok_or_else(|| fenced(lane))?;
+        if !taken.same_topic {
+            return Err(another_topic(lane, taken.next_offset));
+        }
         Ok(Box::new(SqlLane {
             what: format!("writing to table `{}` of `{}`", output.table, self.name),
             runtime: self.runtime.clone(),
@@ -130,6 +136,16 @@ impl Store for SqlStore {
 
 fn fenced(lane: &StoreLaneId) -> StoreError {
     StoreError::Fenced { sink: lane.sink.clone(), partition: lane.partition }
+}
+
+fn another_topic(lane: &StoreLaneId, position: Option<i64>) -> StoreError {
+    let StoreLaneId { sink, topic, partition, .. } = lane;
+    StoreError::Definition(format!(
+        "sink `{sink}` stands at offset {} in partition {partition} of another topic that was called `{topic}`: the log was \
+         made anew, or two logs write to one table; bring that log back, or give the sink another name, with which it \
+         starts over",
+        position.unwrap_or(0)
+    ))
 }
 
 struct SqlLane {

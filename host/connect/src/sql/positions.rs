@@ -9,6 +9,7 @@ pub(super) const CREATE: &str = "CREATE TABLE IF NOT EXISTS azenha_positions (
     pipeline TEXT NOT NULL,
     sink TEXT NOT NULL,
     topic TEXT NOT NULL,
+    topic_id TEXT NOT NULL,
     partition BIGINT NOT NULL,
     generation BIGINT NOT NULL,
     epoch BIGINT NOT NULL,
@@ -17,14 +18,16 @@ pub(super) const CREATE: &str = "CREATE TABLE IF NOT EXISTS azenha_positions (
 )";
 
 /// A new generation starts without a position; an older one than the stored one matches no row.
-const TAKE: &str = "INSERT INTO azenha_positions (pipeline, sink, topic, partition, generation, epoch)
-    VALUES ($1, $2, $3, $4, $5, 1)
+const TAKE: &str = "INSERT INTO azenha_positions (pipeline, sink, topic, partition, generation, topic_id, epoch)
+    VALUES ($1, $2, $3, $4, $5, $6, 1)
     ON CONFLICT (pipeline, sink, topic, partition) DO UPDATE SET
         epoch = azenha_positions.epoch + 1,
         generation = excluded.generation,
+        topic_id = CASE azenha_positions.generation
+            WHEN excluded.generation THEN azenha_positions.topic_id ELSE excluded.topic_id END,
         next_offset = CASE azenha_positions.generation WHEN excluded.generation THEN azenha_positions.next_offset END
     WHERE azenha_positions.generation <= excluded.generation
-    RETURNING epoch, next_offset";
+    RETURNING epoch, next_offset, CAST(CASE topic_id WHEN $6 THEN 1 ELSE 0 END AS BIGINT)";
 
 const ADVANCE: &str = "UPDATE azenha_positions SET next_offset = $8
     WHERE pipeline = $1 AND sink = $2 AND topic = $3 AND partition = $4
@@ -36,6 +39,8 @@ const ADVANCE: &str = "UPDATE azenha_positions SET next_offset = $8
 pub(super) struct Taken {
     pub epoch: i64,
     pub next_offset: Option<i64>,
+    /// The position is one in the topic that is read, not in another of its name.
+    pub same_topic: bool,
 }
 
 fn identity(lane: &StoreLaneId) -> [Argument<'_>; 5] {
@@ -50,8 +55,11 @@ fn identity(lane: &StoreLaneId) -> [Argument<'_>; 5] {
 
 /// Raises the lane's epoch; none if a newer generation owns it.
 pub(super) async fn take(session: &mut dyn Session, lane: &StoreLaneId) -> Result<Option<Taken>, Failure> {
-    let row = session.integers(TAKE, &identity(lane)).await?;
-    Ok(row.and_then(|row| Some(Taken { epoch: (*row.first()?)?, next_offset: *row.get(1)? })))
+    let mut arguments = identity(lane).to_vec();
+    arguments.push(Argument::Text(&lane.topic_id));
+    let Some(row) = session.integers(TAKE, &arguments).await? else { return Ok(None) };
+    let [Some(epoch), next_offset, same_topic] = row[..] else { return Ok(None) };
+    Ok(Some(Taken { epoch, next_offset, same_topic: same_topic == Some(1) }))
 }
 
 /// Moves the position, if nobody took the lane over or moved it meanwhile.
