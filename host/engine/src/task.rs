@@ -1,5 +1,6 @@
 //! What all lanes of a task share.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -141,9 +142,19 @@ impl TaskContext {
         self.io.spawn(work).await.map_err(ended)
     }
 
-    /// The tap of a step.
+    /// The tap of a step. A transform that is fused into several tasks is shown by the one in which most of its
+    /// columns are read; what the others show, nobody hears.
     pub fn tap(&self, step: &str) -> Tap {
-        self.taps.get(step).cloned().unwrap_or_default()
+        let columns = |task: &Task| {
+            let stage = task.stages.iter().find(|stage| stage.plugin.step == step);
+            stage.map(|stage| stage.needed.len())
+        };
+        let tasks = self.program.plan.tasks.iter().enumerate();
+        let shown_by = tasks.filter_map(|(index, task)| Some((columns(task)?, Reverse(index)))).max();
+        match shown_by {
+            Some((_, Reverse(index))) if index != self.index => Tap::default(),
+            _ => self.taps.get(step).cloned().unwrap_or_default(),
+        }
     }
 
     /// Whether dead letters may carry the original record: not if the source marks personal data in it.

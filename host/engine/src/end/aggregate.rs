@@ -218,7 +218,7 @@ impl End for AggregateEnd {
             self.keeper.aggregator.remove(slot);
         }
 
-        let (state, purge_changelog) = self.keeper.blocks(&self.header(moment), moment.timestamp)?;
+        let (state, purge_changelog) = self.keeper.blocks(&self.header(moment))?;
         let mut appends = vec![state];
         for writer in &mut self.writers {
             appends.extend(writer.take()?);

@@ -115,7 +115,7 @@ impl End for ExchangeEnd {
             watermark: moment.watermark,
             senders: vec![(self.partition, progress)],
         };
-        let (state, purge_changelog) = self.keeper.blocks(&header, moment.timestamp)?;
+        let (state, purge_changelog) = self.keeper.blocks(&header)?;
         appends.push(state);
         Ok(Outgoing { appends, purge_changelog, ..Outgoing::default() })
     }

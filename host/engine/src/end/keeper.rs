@@ -56,12 +56,10 @@ impl Keeper {
     }
 
     /// The blocks of a commit, and the offset before which the changelog is not needed afterwards.
-    pub fn blocks(&mut self, header: &StateHeader, timestamp: i64) -> Result<(Append, Option<Offset>), EngineError> {
-        let (blocks, purge) = self
-            .log
-            .commit(header, &mut self.aggregator.table)
-            .map_err(|source| self::malformed(&self.changelog, source))?;
-        let records = Records::unkeyed(BinaryArray::from_iter_values(blocks), timestamp);
+    pub fn blocks(&mut self, header: &StateHeader) -> Result<(Append, Option<Offset>), EngineError> {
+        let sealed = self.log.commit(header, &mut self.aggregator.table);
+        let (blocks, purge) = sealed.map_err(|source| malformed(&self.changelog, source))?;
+        let records = Records::unkeyed(BinaryArray::from_iter_values(blocks), header.timestamp);
         Ok((Append { topic: self.changelog.clone(), partition: self.partition, records }, purge))
     }
 }
