@@ -11,6 +11,8 @@ use fastrand::Rng;
 const WINDOW: i64 = 120_000;
 const KILLS: usize = 25;
 const IN_THE_MIDDLE: usize = 20;
+/// Records a second at most while hosts are killed: a quick machine must not be done between two looks.
+const RATE: &str = "200000";
 
 fn seed() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos() as u64);
@@ -38,7 +40,8 @@ impl Trial {
     /// Kills the host at random moments, and says how many of them were in the middle of the work.
     async fn torment(&self, random: &mut Rng) -> Result<usize> {
         let mut in_the_middle = 0;
-        let arguments = self.azenha.run_arguments(&self.pipeline, &[("clicks", &self.file)], &["--once"]);
+        let more = ["--once", "--rate", RATE];
+        let arguments = self.azenha.run_arguments(&self.pipeline, &[("clicks", &self.file)], &more);
         for number in 0..KILLS {
             let before = self.counted().await.unwrap_or(0);
             let mut running = self.azenha.spawn(&arguments)?;
@@ -58,6 +61,7 @@ impl Trial {
             ensure!(after >= before, "kill {number}: the table went back from {before} to {after}");
             in_the_middle += usize::from(after > 0 && after < self.total);
         }
+        println!("{in_the_middle} of {KILLS} kills fell in the middle of the work");
         Ok(in_the_middle)
     }
 
