@@ -32,7 +32,7 @@ async fn open(dir: &Path) -> EmbeddedLog {
     EmbeddedLog::open(dir, EmbeddedOptions::default()).await.unwrap()
 }
 
-log_conformance!(Fixture::new());
+log_conformance!(async { Some(Fixture::new().await) });
 
 #[tokio::test]
 async fn offsets_begin_at_zero_and_have_no_gaps() {

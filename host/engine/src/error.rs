@@ -66,7 +66,8 @@ impl EngineError {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Log(error) => error.is_passing(),
-            Self::Store(error) => matches!(error, StoreError::Unavailable { .. }),
+            // A lane that is still this host's is taken back; one that is not will be revoked.
+            Self::Store(error) => matches!(error, StoreError::Unavailable { .. } | StoreError::Fenced { .. }),
             _ => false,
         }
     }

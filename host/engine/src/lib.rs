@@ -6,6 +6,7 @@ mod dead_letter;
 mod end;
 mod error;
 mod exchange;
+mod group;
 mod lane;
 pub mod log;
 pub mod partition;

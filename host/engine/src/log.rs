@@ -1,6 +1,7 @@
 //! The log that everything is read from and written to, as the engine sees it. Kafka is one, the embedded
 //! log another; `tests/` holds the conformance suite that every implementation passes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -50,9 +51,9 @@ pub struct Append {
 /// The reader of one partition of one input on behalf of one group. At any time one owner's commits succeed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LaneId {
-    /// `pipeline.task`.
+    /// `pipeline.task`; for a feed, what is fed and whereto.
     pub group: String,
-    /// A topic; for a feed, the digest of a file.
+    /// A topic that exists.
     pub input: String,
     /// The partition of the input.
     pub partition: u32,
@@ -75,8 +76,8 @@ pub struct Commit {
 
 /// Why the log did not do what was asked.
 ///
-/// After `Fenced` and the errors above it nothing was written. After `Storage` a commit may or may not have
-/// happened: the lane is taken again, and its stored position tells.
+/// Nothing was written, except after `Storage`: then a commit may or may not have happened. The lane is taken again,
+/// and its stored position tells.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// A topic that was never made, or was deleted.
@@ -131,9 +132,34 @@ pub enum LogError {
         /// The most that key and value may have.
         limit: usize,
     },
+    /// A topic that exists has a setting with which it would not keep what it must keep.
+    #[error("topic `{topic}` has {setting}={found}, but it must be {wanted}: {why}")]
+    Unfit {
+        /// The topic.
+        topic: String,
+        /// The setting's name.
+        setting: String,
+        /// Its value.
+        found: String,
+        /// The value that it must have.
+        wanted: String,
+        /// What would go wrong.
+        why: String,
+    },
     /// The lane has a new owner: this one must not go on.
     #[error("another owner took over the lane {0}")]
     Fenced(LaneId),
+    /// A lane that somebody reads cannot be moved.
+    #[error("{0} is being read; pause its pipeline on every host first")]
+    InUse(LaneId),
+    /// Whatever keeps the log does not let this host do what it must: credentials, rights, settings.
+    #[error("{what}: {reason}")]
+    Denied {
+        /// What was being done.
+        what: String,
+        /// Why not.
+        reason: String,
+    },
     /// Whatever keeps the log failed: a disk, a network, a broker.
     #[error("{what}: {source}")]
     Storage {
@@ -147,14 +173,15 @@ pub enum LogError {
 impl LogError {
     /// Whether trying again later may succeed without anybody changing anything.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Storage { .. })
+        // A lane that is still this host's is taken back; one that is not will be revoked.
+        matches!(self, Self::Storage { .. } | Self::Fenced(_))
     }
 }
 
 /// Topics of records, lanes with positions, and commits that cover both.
 #[async_trait]
 pub trait Log: Send + Sync + std::fmt::Debug {
-    /// Creates a topic, or checks that the one that exists has as many partitions.
+    /// Creates a topic, or checks that the one that exists is as it must be.
     async fn ensure_topic(&self, spec: &TopicSpec) -> Result<Topic, LogError>;
 
     /// A topic, if it exists.
@@ -163,8 +190,12 @@ pub trait Log: Send + Sync + std::fmt::Debug {
     /// All topics, by name.
     async fn topics(&self) -> Result<Vec<Topic>, LogError>;
 
-    /// What a partition holds.
+    /// What a partition holds that can be read now.
     async fn bounds(&self, topic: &str, partition: u32) -> Result<Bounds, LogError>;
+
+    /// The end of a partition once every commit that had begun when this was called has happened or failed: a new
+    /// owner of a lane reads its state up to there.
+    async fn settled_end(&self, topic: &str, partition: u32) -> Result<Offset, LogError>;
 
     /// Appends to any number of partitions: all of it or nothing; durable when this returns.
     async fn append(&self, appends: Vec<Append>) -> Result<(), LogError>;
@@ -176,11 +207,59 @@ pub trait Log: Send + Sync + std::fmt::Debug {
     /// Deletes the records below `before`. May be repeated; a batch that reaches beyond is kept whole.
     async fn purge(&self, topic: &str, partition: u32, before: Offset) -> Result<(), LogError>;
 
-    /// Takes a lane over from whoever held it: commits of an earlier owner fail with `Fenced` from now on.
+    /// Joins the readers of a topic on behalf of a group, `pipeline.task`. The topic's partitions are shared among
+    /// the members of a group, each of which may be another host.
+    async fn join(&self, group: &str, topic: &str) -> Result<Arc<dyn Membership>, LogError>;
+
+    /// Takes a lane that no group shares out, from whoever held it: commits of an earlier owner fail with `Fenced`
+    /// from now on.
     async fn take_lane(&self, lane: &LaneId) -> Result<Box<dyn LaneLog>, LogError>;
 
-    /// The committed position of a lane, for status and lag; none before its first commit.
+    /// The committed or noted position of a lane, for status and lag; none before its first commit.
     async fn position(&self, lane: &LaneId) -> Result<Option<Offset>, LogError>;
+
+    /// Sets the position of a lane that nobody reads: of a task without state, while its pipeline is paused.
+    /// `InUse` if some host still reads it.
+    async fn set_position(&self, lane: &LaneId, position: Offset) -> Result<(), LogError>;
+}
+
+/// What changes for a member of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// These partitions are this member's from now on.
+    Assigned(Vec<u32>),
+    /// These partitions go to other members once they are released. Whoever lost them already finds out by
+    /// commits that are `Fenced`.
+    Revoked(Vec<u32>),
+}
+
+/// A place among the readers of a topic. It is given up when this is dropped.
+#[async_trait]
+pub trait Membership: Send + Sync + std::fmt::Debug {
+    /// Waits for the next change. Only one caller may wait at a time; nothing is lost if it stops waiting.
+    async fn changed(&self) -> Result<Change, LogError>;
+
+    /// Lets revoked partitions go, once nothing is done for them any more.
+    async fn release(&self, partitions: &[u32]);
+
+    /// Takes the right to commit for a partition that is this member's: commits of an earlier owner, here or
+    /// elsewhere, fail with `Fenced` from now on.
+    async fn take(&self, partition: u32) -> Result<Box<dyn LaneLog>, LogError>;
+
+    /// Remembers how far a lane has come that keeps its position elsewhere, in a store: what `Log::position` gives
+    /// then. Nothing depends on it but lag, and how soon internal records are purged: it may fail in silence.
+    async fn note(&self, partition: u32, position: Offset);
+
+    /// Reads a partition that is this member's, from an offset on. An earlier reader of it reads no more.
+    async fn reader(&self, partition: u32, from: Offset) -> Result<Box<dyn Reader>, LogError>;
+}
+
+/// Reads one partition on and on.
+#[async_trait]
+pub trait Reader: Send {
+    /// Committed records behind those that were read before; none if the end is reached and the wait is over.
+    /// An offset that the partition does not hold is `OutOfRange`.
+    async fn read(&mut self, limit: ReadLimit) -> Result<Fetched, LogError>;
 }
 
 /// The right to commit for one lane.

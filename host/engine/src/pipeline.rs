@@ -1,16 +1,18 @@
 //! Pipelines that run.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use azenha_model::plan::{Emit, End as EndPlan, Input, Plan, Task, Window};
 use tokio::runtime::Handle;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, oneshot, watch};
+use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
 use crate::error::EngineError;
-use crate::lane::{self, Command};
+use crate::group::{Commands, Lanes, Member};
+use crate::lane::Command;
 use crate::log::{Bounds, Log};
 use crate::status::{LaneState, LaneStatus, NO_TIME, TaskStatus};
 use crate::tap::{Tap, Taps};
@@ -55,7 +57,8 @@ impl Engine {
         let taps = Arc::new(taps(&program.plan));
         let tasks =
             Arc::new(program.plan.tasks.iter().map(|task| waiting(&program, task)).collect::<Result<Vec<_>, _>>()?);
-        let mut commands = Vec::new();
+        let (stop, told) = watch::channel(false);
+        let (mut lanes, mut members) = (Vec::new(), Vec::new());
         for index in 0..program.plan.tasks.len() {
             let context = Arc::new(TaskContext {
                 program: Arc::clone(&program),
@@ -68,21 +71,13 @@ impl Engine {
                 topic_ids: Arc::clone(&topic_ids),
                 lanes: Arc::clone(&tasks),
             });
-            commands.push(self.start_task(&context));
+            let of_task = Arc::new(Lanes::default());
+            lanes.push(Arc::clone(&of_task));
+            let member = Member { context, workers: Arc::clone(&self.workers), lanes: of_task };
+            members.push(self.io.spawn(member.run(told.clone())));
         }
-        let shared =
-            Shared { program, log: Arc::clone(&self.log), taps, tasks, commands, _workers: self.workers.clone() };
-        Ok(Pipeline(Arc::new(shared)))
-    }
-
-    fn start_task(&self, context: &Arc<TaskContext>) -> Vec<Commands> {
-        let start = |lane: &Arc<LaneStatus>| {
-            let (sender, receiver) = mpsc::unbounded_channel();
-            let (context, lane) = (Arc::clone(context), Arc::clone(lane));
-            self.workers.spawn(move || lane::run(context, lane.partition, lane, receiver));
-            sender
-        };
-        context.lanes[context.index].lanes.iter().map(start).collect()
+        let members = Mutex::new(members);
+        Ok(Pipeline(Arc::new(Shared { program, log: Arc::clone(&self.log), taps, tasks, lanes, members, stop })))
     }
 }
 
@@ -98,8 +93,6 @@ fn taps(plan: &Plan) -> Taps {
     let aggregations = plan.tasks.iter().filter_map(|task| task.end.aggregation()).map(|end| &end.plugin.step);
     stages.chain(aggregations).map(|step| (step.clone(), Tap::default())).collect::<BTreeMap<_, _>>()
 }
-
-type Commands = mpsc::UnboundedSender<Command>;
 
 /// What a drain did beside waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,9 +111,11 @@ struct Shared {
     log: Arc<dyn Log>,
     taps: Arc<Taps>,
     tasks: Arc<Vec<TaskStatus>>,
-    commands: Vec<Vec<Commands>>,
-    /// The threads stay as long as their lanes.
-    _workers: Arc<Workers>,
+    /// Of each task, those that run on this host.
+    lanes: Vec<Arc<Lanes>>,
+    /// What starts and ends lanes.
+    members: Mutex<Vec<JoinHandle<()>>>,
+    stop: watch::Sender<bool>,
 }
 
 impl Pipeline {
@@ -175,29 +170,30 @@ impl Pipeline {
             return Ok(false);
         }
         let until = highest.saturating_add(window.reach());
-        let ask = |commands: &Commands| {
+        let ask = |(partition, commands): (u32, Commands)| {
             let (answer, answered) = oneshot::channel();
             // A lane that has ended drops the answer.
             let _ = commands.send(Command::CloseWindows(until, answer));
-            answered
+            (partition, answered)
         };
-        let asked: Vec<_> = self.0.commands[index].iter().map(ask).collect();
-        for (lane, answered) in status.lanes.iter().zip(asked) {
+        let asked: Vec<_> = self.0.lanes[index].commands().into_iter().map(ask).collect();
+        for (partition, answered) in asked {
             if answered.await.is_err() {
-                return Err(failure(status, lane, "its windows were not closed".to_owned()));
+                let reason = "its windows were not closed".to_owned();
+                return Err(EngineError::Lane { task: status.task.clone(), partition, reason });
             }
         }
         Ok(true)
     }
 
-    /// Asks every lane to commit what it has processed and to end, and waits until they have.
+    /// Asks every lane to commit what it has processed and to end, waits until they have, and leaves the groups.
     pub async fn stop(&self) {
-        for commands in self.0.commands.iter().flatten() {
-            // A lane that has ended already is what is wanted.
-            let _ = commands.send(Command::Stop);
-        }
-        for commands in self.0.commands.iter().flatten() {
-            commands.closed().await;
+        self.0.stop.send_replace(true);
+        let members = std::mem::take(&mut *self.0.members.lock().unwrap_or_else(PoisonError::into_inner));
+        for member in members {
+            if let Err(error) = member.await {
+                tracing::error!(%error, "a task did not end as it should");
+            }
         }
     }
 

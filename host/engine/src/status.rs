@@ -11,6 +11,10 @@ use tokio::sync::watch;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum LaneState {
+    /// The group has not said yet which host reads the partition.
+    Joining,
+    /// Another host of the group reads the partition.
+    Elsewhere,
     /// Taking its input over and reading its state back.
     Restoring,
     /// Reading, transforming, committing.
@@ -92,8 +96,17 @@ pub struct LaneStatus {
     pub event_time: AtomicI64,
     /// The watermark in microseconds, or [`NO_TIME`].
     pub watermark: AtomicI64,
-    committed: watch::Sender<Option<Offset>>,
+    progress: watch::Sender<Progress>,
     state: Mutex<LaneState>,
+}
+
+/// How far a lane has come.
+#[derive(Debug, Clone, Copy, Default)]
+struct Progress {
+    /// The position of the last commit.
+    committed: Option<Offset>,
+    /// Every record before it is committed: the position, or beyond it where the log has something that is no record.
+    passed: Option<Offset>,
 }
 
 impl LaneStatus {
@@ -103,8 +116,8 @@ impl LaneStatus {
             counters: Counters::default(),
             event_time: AtomicI64::new(NO_TIME),
             watermark: AtomicI64::new(NO_TIME),
-            committed: watch::Sender::new(None),
-            state: Mutex::new(LaneState::Restoring),
+            progress: watch::Sender::default(),
+            state: Mutex::new(LaneState::Joining),
         }
     }
 
@@ -115,32 +128,50 @@ impl LaneStatus {
 
     /// The next offset to read according to the last commit; none before the lane is restored.
     pub fn committed(&self) -> Option<Offset> {
-        *self.committed.borrow()
+        self.progress.borrow().committed
+    }
+
+    /// The offset before which every record is committed; none before the lane is restored.
+    pub fn passed(&self) -> Option<Offset> {
+        self.progress.borrow().passed
     }
 
     pub(crate) fn set_state(&self, state: LaneState) {
+        let gone = matches!(state, LaneState::Elsewhere);
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
         // Whoever waits for a position must also learn that it will not come.
-        self.committed.send_modify(|_| ());
+        self.progress.send_modify(|progress| {
+            if gone {
+                *progress = Progress::default();
+            }
+        });
     }
 
     pub(crate) fn set_committed(&self, position: Offset) {
-        self.committed.send_replace(Some(position));
+        self.progress.send_replace(Progress { committed: Some(position), passed: Some(position) });
     }
 
-    /// Waits until the lane has committed `target`; an error if it failed or was stopped, or fails again and again.
+    /// Notes that there is no record between the committed position and `next`.
+    pub(crate) fn set_passed(&self, next: Offset) {
+        let advance = |progress: &mut Progress| progress.passed.replace(next) != Some(next);
+        self.progress.send_if_modified(advance);
+    }
+
+    /// Waits until every record before `target` is committed; an error if the lane failed or was stopped, or fails
+    /// again and again. What another host reads is not waited for.
     pub async fn reach(&self, target: Offset) -> Result<(), String> {
-        let mut committed = self.committed.subscribe();
+        let mut progress = self.progress.subscribe();
         loop {
-            let reached = committed.borrow_and_update().is_some_and(|position| position >= target);
+            let reached = progress.borrow_and_update().passed.is_some_and(|passed| passed >= target);
             match self.state() {
                 LaneState::Failed { error } => return Err(error),
                 LaneState::Retrying { error, failures } if failures >= PATIENCE => return Err(error),
+                LaneState::Elsewhere => return Ok(()),
                 _ if reached => return Ok(()),
                 LaneState::Stopped => return Err("it was stopped".to_owned()),
                 _ => {}
             }
-            if committed.changed().await.is_err() {
+            if progress.changed().await.is_err() {
                 return Err("it has ended".to_owned());
             }
         }

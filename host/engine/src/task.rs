@@ -104,21 +104,25 @@ impl TaskContext {
         self.program.plan.topics.iter().any(|topic| topic.name == input && topic.kind == TopicKind::Internal)
     }
 
-    /// The offset of a partition of the input that every task that reads it has passed.
-    pub fn read_by_all(&self, partition: u32) -> Offset {
+    /// The lanes of all tasks that read a partition of the input: their names, and their positions if they are here.
+    pub fn readers(&self, partition: u32) -> Vec<(LaneId, Option<Offset>)> {
         let input = self.task().input.topic();
-        let readers = self.lanes.iter().filter(|task| task.input == input);
-        let lanes = readers.flat_map(|task| task.lanes.iter().filter(|lane| lane.partition == partition));
-        lanes.map(|lane| lane.committed().unwrap_or(0)).min().unwrap_or(0)
+        let tasks = self.lanes.iter().filter(|task| task.input == input);
+        let reader = |task: &TaskStatus| {
+            let lane = task.lanes.iter().find(|lane| lane.partition == partition);
+            (self.lane_of(&task.task, partition), lane.and_then(|lane| lane.committed()))
+        };
+        tasks.map(reader).collect()
     }
 
     /// The lane's name in the log.
     pub fn lane_id(&self, partition: u32) -> LaneId {
-        LaneId {
-            group: format!("{}.{}", self.program.plan.pipeline, self.task().name),
-            input: self.task().input.topic().to_owned(),
-            partition,
-        }
+        self.lane_of(&self.task().name, partition)
+    }
+
+    fn lane_of(&self, task: &str, partition: u32) -> LaneId {
+        let group = format!("{}.{task}", self.program.plan.pipeline);
+        LaneId { group, input: self.task().input.topic().to_owned(), partition }
     }
 
     /// The lane's name in a store.

@@ -59,4 +59,6 @@ pub struct Fetched {
     pub offsets: Vec<Offset>,
     /// The records.
     pub records: Records,
+    /// Where to read on: behind the last record, and behind what a log keeps beside records.
+    pub next: Offset,
 }

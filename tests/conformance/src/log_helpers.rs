@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use arrow_array::{Array, BinaryArray};
-use azenha_engine::log::{Append, Commit, LaneId, Log, ReadLimit};
+use azenha_engine::log::{Append, Change, Commit, LaneId, Log, Membership, ReadLimit};
 use azenha_model::plan::{TopicKind, TopicSpec};
 use azenha_model::{Offset, Records};
 
@@ -84,6 +84,17 @@ pub async fn read_from(log: &dyn Log, topic: &str, partition: u32, mut from: Off
 pub async fn read_all(log: &dyn Log, topic: &str, partition: u32) -> Vec<Read> {
     let start = log.bounds(topic, partition).await.unwrap().start;
     read_from(log, topic, partition, start).await
+}
+
+/// The partitions that a member is given, once it is given any.
+pub async fn assigned(member: &dyn Membership) -> Vec<u32> {
+    loop {
+        match member.changed().await.unwrap() {
+            Change::Assigned(partitions) if !partitions.is_empty() => return partitions,
+            Change::Assigned(_) => {}
+            Change::Revoked(partitions) => member.release(&partitions).await,
+        }
+    }
 }
 
 /// What one read gives.

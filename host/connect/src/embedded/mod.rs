@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use azenha_engine::log::{Append, Bounds, Commit, LaneId, LaneLog, Log, LogError, ReadLimit, Topic};
+use azenha_engine::log::{Append, Bounds, Commit, LaneId, LaneLog, Log, LogError, Membership, ReadLimit, Topic};
 use azenha_model::plan::TopicSpec;
 use azenha_model::{Fetched, Offset};
 use tokio::runtime::Handle;
@@ -25,6 +25,7 @@ mod batch;
 mod catalog;
 mod database;
 mod lock;
+mod member;
 mod read_only;
 mod reader;
 mod writer;
@@ -103,11 +104,11 @@ impl OpenError {
     }
 }
 
-/// The log of one data directory.
-#[derive(Debug)]
+/// The log of one data directory. Clones are handles of the same one.
+#[derive(Debug, Clone)]
 pub struct EmbeddedLog {
     catalog: Arc<Catalog>,
-    readers: Readers,
+    readers: Arc<Readers>,
     requests: mpsc::Sender<Request>,
     /// Whose timers end a reader's wait.
     runtime: Handle,
@@ -137,7 +138,7 @@ impl EmbeddedLog {
         let writer = Writer { connection, catalog: Arc::clone(&catalog), requests: receiver, lock };
         let runtime = Handle::current();
         runtime.spawn(writer.run());
-        Ok(Self { catalog, readers: Readers::new(first, others), requests, runtime })
+        Ok(Self { catalog, readers: Arc::new(Readers::new(first, others)), requests, runtime })
     }
 
     /// Finishes what is being written and gives the directory free; later calls fail. A log that is dropped
@@ -241,6 +242,20 @@ impl Log for EmbeddedLog {
 
     async fn position(&self, lane: &LaneId) -> Result<Option<Offset>, LogError> {
         Ok(self.catalog.lane(lane).position)
+    }
+
+    async fn settled_end(&self, topic: &str, partition: u32) -> Result<Offset, LogError> {
+        // A lane asks for the right to commit through the writer's queue, so what was before it is published.
+        Ok(self.bounds(topic, partition).await?.end)
+    }
+
+    async fn join(&self, group: &str, topic: &str) -> Result<Arc<dyn Membership>, LogError> {
+        let entry = self.catalog.topic(topic).ok_or_else(|| LogError::NoSuchTopic(topic.to_owned()))?;
+        Ok(Arc::new(member::OnlyMember::new(self.clone(), group, &entry.topic.spec)))
+    }
+
+    async fn set_position(&self, lane: &LaneId, position: Offset) -> Result<(), LogError> {
+        self.take_lane(lane).await?.commit(Commit { position, appends: Vec::new() }).await
     }
 }
 

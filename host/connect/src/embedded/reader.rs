@@ -107,7 +107,8 @@ fn joined(from: Offset, mut batches: Vec<Records>) -> Result<Fetched, LogError> 
             values: concat_binary(batches.iter().map(|batch| &batch.values))?,
         },
     };
-    Ok(Fetched { offsets: (from..from + records.len() as u64).collect(), records })
+    let next = from + records.len() as u64;
+    Ok(Fetched { offsets: (from..next).collect(), records, next })
 }
 
 fn concat_binary<'a>(columns: impl Iterator<Item = &'a BinaryArray>) -> Result<BinaryArray, LogError> {

@@ -13,6 +13,10 @@ use super::deliver::{Batch, Committed, Delivery};
 use crate::end::Moment;
 use crate::error::EngineError;
 use crate::status::NO_TIME;
+use crate::task::TaskContext;
+
+/// A position that a store keeps is told to the group so often.
+const NOTE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Internal topics are purged behind a lane once so many offsets can go.
 const PURGE_OFFSETS: Offset = 256;
@@ -64,7 +68,8 @@ impl Lane {
             answers: std::mem::take(&mut self.answers),
         });
         self.uncommitted = self.position;
-        self.waiting_since = None;
+        self.waiting = false;
+        self.last_commit = Some(self.context.clock.elapsed());
         Ok(())
     }
 
@@ -113,6 +118,8 @@ impl Lane {
         let closes = self.intake.end().keeper().map_or(NO_TIME, |keeper| keeper.watermark);
         self.status.watermark.store(closes.max(moment.watermark), Relaxed);
         self.status.set_committed(commit.position);
+        self.note_position(commit.position);
+        self.notice_passed();
         self.purge(&commit);
         for answer in commit.answers {
             // Whoever asked may have gone.
@@ -121,28 +128,29 @@ impl Lane {
         Ok(())
     }
 
+    /// Tells the group of a position that a store keeps, now and then.
+    fn note_position(&mut self, position: Offset) {
+        let now = self.context.clock.elapsed();
+        if matches!(self.delivery, Some(Delivery::Store(_))) && now >= self.note_at {
+            self.note_at = now + NOTE_INTERVAL;
+            let (membership, partition) = (Arc::clone(&self.membership), self.partition);
+            self.behind.spawn_on(async move { membership.note(partition, position).await }, &self.context.io);
+        }
+    }
+
     /// Deletes what is not needed after a commit. It may fail and be done again: nothing depends on it.
     fn purge(&mut self, commit: &InFlight) {
-        let mut purges = Vec::new();
-        if let (Some(before), Some(keeper)) = (commit.purge_changelog, self.intake.end().keeper()) {
-            purges.push((keeper.changelog().to_owned(), before));
-        }
-        let read_by_all = self.context.read_by_all(self.partition);
-        if self.context.reads_internal() && read_by_all >= self.purged + PURGE_OFFSETS {
-            self.purged = read_by_all;
-            purges.push((self.topic.to_string(), read_by_all));
-        }
         let partition = self.partition;
-        for (topic, before) in purges {
-            let log = Arc::clone(&self.context.log);
-            let purge = async move {
-                if let Err(error) = log.purge(&topic, partition, before).await {
-                    tracing::warn!(%topic, partition, %error, "old records were not deleted");
-                }
-            };
-            self.purging.spawn_on(purge, &self.context.io);
+        if let (Some(before), Some(keeper)) = (commit.purge_changelog, self.intake.end().keeper()) {
+            let (context, topic) = (Arc::clone(&self.context), keeper.changelog().to_owned());
+            self.behind.spawn_on(async move { purge(&context, &topic, partition, before).await }, &self.context.io);
         }
-        while self.purging.try_join_next().is_some() {}
+        if self.context.reads_internal() && commit.position >= self.purged + PURGE_OFFSETS {
+            self.purged = commit.position;
+            let context = Arc::clone(&self.context);
+            self.behind.spawn_on(async move { purge_input(&context, partition).await }, &self.context.io);
+        }
+        while self.behind.try_join_next().is_some() {}
     }
 
     /// Commits what was processed.
@@ -151,12 +159,12 @@ impl Lane {
             let outcome = landed(&mut self.in_flight).await;
             self.settle(outcome)?;
         }
-        if self.waiting_since.is_some() {
+        if self.waiting {
             self.begin_commit().await?;
             let outcome = landed(&mut self.in_flight).await;
             self.settle(outcome)?;
         }
-        while self.purging.join_next().await.is_some() {}
+        while self.behind.join_next().await.is_some() {}
         Ok(())
     }
 }
@@ -166,5 +174,25 @@ pub async fn landed(in_flight: &mut Option<InFlight>) -> CommitOutcome {
     match in_flight {
         Some(commit) => (&mut commit.outcome).await,
         None => std::future::pending().await,
+    }
+}
+
+/// Deletes what every reader of the lane's input has passed.
+async fn purge_input(context: &TaskContext, partition: u32) {
+    let mut read_by_all = Offset::MAX;
+    for (lane, here) in context.readers(partition) {
+        let position = match here {
+            Some(position) => Some(position),
+            // Another host's reader; if its position cannot be had, the next purge tries again.
+            None => context.log.position(&lane).await.unwrap_or_default(),
+        };
+        read_by_all = read_by_all.min(position.unwrap_or(0));
+    }
+    purge(context, context.task().input.topic(), partition, read_by_all).await;
+}
+
+async fn purge(context: &TaskContext, topic: &str, partition: u32, before: Offset) {
+    if let Err(error) = context.log.purge(topic, partition, before).await {
+        tracing::warn!(%topic, partition, %error, "old records were not deleted");
     }
 }

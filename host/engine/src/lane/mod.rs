@@ -19,7 +19,7 @@ use tokio::time::sleep;
 use crate::dead_letter::DeadLetters;
 use crate::end::Keeper;
 use crate::error::EngineError;
-use crate::log::{LogError, ReadLimit};
+use crate::log::{LogError, Membership, ReadLimit, Reader};
 use crate::rows::Source;
 use crate::status::{LaneState, LaneStatus};
 use crate::task::TaskContext;
@@ -58,7 +58,7 @@ pub enum Command {
 /// Runs a lane until it is asked to stop.
 pub async fn run(
     context: Arc<TaskContext>,
-    partition: u32,
+    membership: Arc<dyn Membership>,
     status: Arc<LaneStatus>,
     mut commands: mpsc::UnboundedReceiver<Command>,
 ) {
@@ -67,7 +67,7 @@ pub async fn run(
     loop {
         status.set_state(LaneState::Restoring);
         let commits = status.counters.commits.load(Relaxed);
-        let outcome = match Lane::open(&context, partition, &status).await {
+        let outcome = match Lane::open(&context, &membership, &status).await {
             Ok(mut lane) => {
                 status.set_state(LaneState::Running);
                 lane.run(&mut commands).await
@@ -81,7 +81,7 @@ pub async fn run(
             (pause, failures) = (FIRST_PAUSE, 0);
         }
         failures += 1;
-        let lane = context.lane_id(partition);
+        let lane = context.lane_id(status.partition);
         if error.is_passing() {
             tracing::warn!(%lane, %error, "the lane starts again from its last commit in {pause:?}");
             status.set_state(LaneState::Retrying { error: error.to_string(), failures });
@@ -129,11 +129,18 @@ enum Event {
     Command(Option<Command>),
     Committed(CommitOutcome),
     Due,
-    Read(Result<Result<Fetched, LogError>, tokio::task::JoinError>),
+    Read(ReadOutcome),
 }
+
+/// A read that runs where I/O runs: it ends with the reader, and with what was read.
+type Reading = JoinHandle<(Box<dyn Reader>, Result<Fetched, LogError>)>;
+
+/// What the task of a read ends with.
+type ReadOutcome = Result<(Box<dyn Reader>, Result<Fetched, LogError>), tokio::task::JoinError>;
 
 struct Lane {
     context: Arc<TaskContext>,
+    membership: Arc<dyn Membership>,
     partition: u32,
     status: Arc<LaneStatus>,
     topic: Arc<str>,
@@ -141,26 +148,39 @@ struct Lane {
     dead: DeadLetters,
     /// The next offset to read.
     position: Offset,
+    /// Where reading goes on: behind the position if the log has something there that is no record.
+    read_up_to: Offset,
     /// The first offset that is not in a commit yet.
     uncommitted: Offset,
-    /// Since when something waits for a commit.
-    waiting_since: Option<Duration>,
-    reading: JoinHandle<Result<Fetched, LogError>>,
+    /// Whether something waits for a commit.
+    waiting: bool,
+    /// When the last commit began: the next one follows after the interval.
+    last_commit: Option<Duration>,
+    reading: Reading,
     /// Here while no commit is on its way.
     delivery: Option<Delivery>,
     in_flight: Option<InFlight>,
     /// Whoever waits for the next commit.
     answers: Vec<oneshot::Sender<()>>,
+    /// When the group is told of a store's position again.
+    note_at: Duration,
+    /// The position at which the input was last purged.
     purged: Offset,
-    purging: JoinSet<()>,
+    /// Work behind commits that nothing waits for but the lane's end.
+    behind: JoinSet<()>,
     last_record: Duration,
     timestamp: i64,
     idle: bool,
 }
 
 impl Lane {
-    async fn open(context: &Arc<TaskContext>, partition: u32, status: &Arc<LaneStatus>) -> Result<Self, EngineError> {
-        let Opened { delivery, position, timestamp, mut intake } = open(context, partition).await?;
+    async fn open(
+        context: &Arc<TaskContext>,
+        membership: &Arc<dyn Membership>,
+        status: &Arc<LaneStatus>,
+    ) -> Result<Self, EngineError> {
+        let partition = status.partition;
+        let Opened { delivery, position, timestamp, mut intake, reader } = open(context, membership, partition).await?;
         if let Some(watermark) = intake.watermark() {
             status.event_time.store(watermark.highest(), Relaxed);
         }
@@ -169,22 +189,26 @@ impl Lane {
         let pipeline = program.plan.pipeline.as_str().into();
         let topic: Arc<str> = context.task().input.topic().into();
         Ok(Self {
-            reading: read(context, partition, position, Duration::ZERO),
+            reading: read(context, reader, Duration::ZERO),
             dead: DeadLetters::new(pipeline, program.generation, context.keeps_records()),
             last_record: context.clock.elapsed(),
             context: Arc::clone(context),
+            membership: Arc::clone(membership),
             partition,
             status: Arc::clone(status),
             topic,
             intake,
             position,
+            read_up_to: position,
             uncommitted: position,
-            waiting_since: None,
+            waiting: false,
+            last_commit: None,
             delivery: Some(delivery),
             in_flight: None,
             answers: Vec::new(),
+            note_at: Duration::ZERO,
             purged: position,
-            purging: JoinSet::new(),
+            behind: JoinSet::new(),
             timestamp,
             idle: false,
         })
@@ -213,9 +237,7 @@ impl Lane {
     }
 
     async fn next_event(&mut self, commands: &mut mpsc::UnboundedReceiver<Command>) -> Event {
-        let interval = self.context.options.commit_interval;
-        let now = self.context.clock.elapsed();
-        let due_in = self.waiting_since.map(|since| (since + interval).saturating_sub(now));
+        let due_in = self.waiting.then(|| self.due_in());
         let idle = self.in_flight.is_none();
         // While a commit is on its way, so much more may be prepared and no more.
         let has_room = idle || self.pending_bytes() < PENDING_BYTES;
@@ -229,15 +251,14 @@ impl Lane {
     }
 
     /// Takes what was read, asks for more, and processes it meanwhile.
-    async fn take(
-        &mut self,
-        read: Result<Result<Fetched, LogError>, tokio::task::JoinError>,
-    ) -> Result<(), EngineError> {
+    async fn take(&mut self, read: ReadOutcome) -> Result<(), EngineError> {
         let ended = |error| EngineError::Setup(format!("the runtime of the log has ended: {error}"));
-        let fetched = read.map_err(ended)??;
-        let next = fetched.offsets.last().map_or(self.position, |last| last + 1);
-        self.reading = self::read(&self.context, self.partition, next, READ_WAIT);
+        let (reader, fetched) = read.map_err(ended)?;
+        let fetched = fetched?;
+        self.reading = self::read(&self.context, reader, READ_WAIT);
+        self.read_up_to = fetched.next;
         if fetched.offsets.is_empty() {
+            self.notice_passed();
             self.notice_idleness();
             return Ok(());
         }
@@ -247,11 +268,9 @@ impl Lane {
         let rows = self.context.options.batch_rows.max(1);
         for from in (0..fetched.offsets.len()).step_by(rows) {
             let length = rows.min(fetched.offsets.len() - from);
-            let slice = Fetched {
-                offsets: fetched.offsets[from..from + length].to_vec(),
-                records: fetched.records.slice(from, length),
-            };
-            self.process(slice)?;
+            let offsets = fetched.offsets[from..from + length].to_vec();
+            let next = offsets.last().map_or(self.position, |last| last + 1);
+            self.process(Fetched { offsets, records: fetched.records.slice(from, length), next })?;
             // Other lanes share the thread.
             tokio::task::yield_now().await;
         }
@@ -263,7 +282,7 @@ impl Lane {
         counters.records.fetch_add(fetched.offsets.len() as u64, Relaxed);
         counters.bytes.fetch_add(fetched.records.bytes() as u64, Relaxed);
         counters.batches.fetch_add(1, Relaxed);
-        let next = fetched.offsets.last().map_or(self.position, |last| last + 1);
+        let next = fetched.next;
         self.timestamp = fetched.records.timestamps.iter().copied().max().unwrap_or_default().max(self.timestamp);
         let source = Source::new(Arc::clone(&self.topic), self.partition, fetched);
         self.intake.take(source, &mut self.dead)?;
@@ -291,7 +310,14 @@ impl Lane {
     }
 
     fn wait_for_commit(&mut self) {
-        self.waiting_since.get_or_insert(self.context.clock.elapsed());
+        self.waiting = true;
+    }
+
+    /// When all that was read is committed, so is what came after it and is no record.
+    fn notice_passed(&self) {
+        if !self.waiting && self.in_flight.is_none() {
+            self.status.set_passed(self.read_up_to);
+        }
     }
 
     /// A partition at its end without records for a while holds no window open. That goes for one that never
@@ -320,20 +346,22 @@ impl Lane {
         self.intake.end().pending_bytes() + self.dead.bytes()
     }
 
+    /// How long until the next commit may begin. The interval counts from commit to commit, not from the first row
+    /// that waits: what comes after a pause, or in bursts from a task that commits as often, need not wait at all.
+    fn due_in(&self) -> Duration {
+        let due = self.last_commit.map_or(Duration::ZERO, |last| last + self.context.options.commit_interval);
+        due.saturating_sub(self.context.clock.elapsed())
+    }
+
     fn is_due(&mut self) -> bool {
-        let interval = self.context.options.commit_interval;
-        let waited = |since| self.context.clock.elapsed().saturating_sub(since) >= interval;
-        self.waiting_since.is_some_and(waited) || self.pending_bytes() >= PENDING_BYTES
+        self.waiting && (self.due_in().is_zero() || self.pending_bytes() >= PENDING_BYTES)
     }
 }
 
-fn read(
-    context: &Arc<TaskContext>,
-    partition: u32,
-    from: Offset,
-    wait: Duration,
-) -> JoinHandle<Result<Fetched, LogError>> {
-    let (log, topic) = (Arc::clone(&context.log), context.task().input.topic().to_owned());
+fn read(context: &Arc<TaskContext>, mut reader: Box<dyn Reader>, wait: Duration) -> Reading {
     let limit = ReadLimit { records: READ_RECORDS, bytes: READ_BYTES, wait };
-    context.io.spawn(async move { log.read(&topic, partition, from, limit).await })
+    context.io.spawn(async move {
+        let fetched = reader.read(limit).await;
+        (reader, fetched)
+    })
 }

@@ -12,7 +12,7 @@ use super::intake::{Intake, StreamIntake};
 use crate::aggregation::{Aggregator, definition};
 use crate::end::{AggregateEnd, ExchangeEnd, RowEnd, StoreEnd, TopicWriter, TopicsEnd};
 use crate::error::EngineError;
-use crate::log::{Bounds, LogError, ReadLimit};
+use crate::log::{Bounds, LogError, Membership, ReadLimit, Reader};
 use crate::plugin::FusedStage;
 use crate::state::{GroupTable, Restored, StateHeader, restore};
 use crate::status::NO_TIME;
@@ -29,11 +29,17 @@ pub struct Opened {
     pub timestamp: i64,
     /// What is done with what is read.
     pub intake: Intake,
+    /// Reads on from the position.
+    pub reader: Box<dyn Reader>,
 }
 
 /// Takes a lane over and reads its state back.
-pub async fn open(context: &Arc<TaskContext>, partition: u32) -> Result<Opened, EngineError> {
-    let (delivery, committed) = take(context, partition).await?;
+pub async fn open(
+    context: &Arc<TaskContext>,
+    membership: &Arc<dyn Membership>,
+    partition: u32,
+) -> Result<Opened, EngineError> {
+    let (delivery, committed) = take(context, membership, partition).await?;
     let position = start(context, partition, committed).await?;
     let mut recovered = Restored::default();
     if context.task().is_stateful() {
@@ -58,7 +64,9 @@ pub async fn open(context: &Arc<TaskContext>, partition: u32) -> Result<Opened, 
         Input::Stream(stream) => open_stream(context, partition, stream, recovered)?,
         Input::Exchange { .. } => open_exchange(context, partition, recovered)?,
     };
-    Ok(Opened { delivery, position, timestamp, intake })
+    let membership = Arc::clone(membership);
+    let reader = context.io(async move { membership.reader(partition, position).await }).await??;
+    Ok(Opened { delivery, position, timestamp, intake, reader })
 }
 
 /// The next offset to read. A position that the topic does not hold is found before anybody relies on it.
@@ -80,7 +88,11 @@ async fn start(context: &Arc<TaskContext>, partition: u32, committed: Option<Off
     }
 }
 
-async fn take(context: &Arc<TaskContext>, partition: u32) -> Result<(Delivery, Option<Offset>), EngineError> {
+async fn take(
+    context: &Arc<TaskContext>,
+    membership: &Arc<dyn Membership>,
+    partition: u32,
+) -> Result<(Delivery, Option<Offset>), EngineError> {
     if let EndPlan::Store(output) = &context.task().end {
         let (store, output) = (Arc::clone(context.program.store(&output.connection)?), output.clone());
         let id = context.store_lane_id(&output.sink, partition);
@@ -88,8 +100,8 @@ async fn take(context: &Arc<TaskContext>, partition: u32) -> Result<(Delivery, O
         let position = lane.position();
         return Ok((Delivery::Store(lane), position));
     }
-    let (log, id) = (Arc::clone(&context.log), context.lane_id(partition));
-    let lane = context.io(async move { log.take_lane(&id).await }).await??;
+    let membership = Arc::clone(membership);
+    let lane = context.io(async move { membership.take(partition).await }).await??;
     let position = lane.position();
     Ok((Delivery::Log(lane), position))
 }
@@ -100,13 +112,16 @@ async fn recover(context: &Arc<TaskContext>, partition: u32) -> Result<Restored,
     let limit = ReadLimit { records: 100, bytes: 16 << 20, wait: Duration::ZERO };
     context
         .io(async move {
-            let bounds = log.bounds(&topic, partition).await?;
+            // The last owner's last commit may be on its way still.
+            let end = log.settled_end(&topic, partition).await?;
             let mut restored = Restored::default();
-            let mut next = bounds.start;
-            while next < bounds.end {
+            let mut next = log.bounds(&topic, partition).await?.start;
+            while next < end {
                 let fetched = log.read(&topic, partition, next, limit).await?;
-                let Some(last) = fetched.offsets.last() else { break };
-                next = last + 1;
+                if fetched.next == next {
+                    break;
+                }
+                next = fetched.next;
                 let blocks = fetched.records.values.iter().flatten();
                 restore(&mut restored, blocks)
                     .map_err(|source| EngineError::Malformed { what: format!("topic `{topic}`"), source })?;

@@ -152,6 +152,8 @@ impl LaneDetail {
 
 fn state_name(state: &LaneState) -> &'static str {
     match state {
+        LaneState::Joining => "joining",
+        LaneState::Elsewhere => "elsewhere",
         LaneState::Restoring => "restoring",
         LaneState::Running => "running",
         LaneState::Retrying { .. } => "retrying",
@@ -162,10 +164,11 @@ fn state_name(state: &LaneState) -> &'static str {
 
 fn severity(state: &LaneState) -> u8 {
     match state {
-        LaneState::Running => 0,
-        LaneState::Stopped => 1,
-        LaneState::Restoring => 2,
-        LaneState::Retrying { .. } => 3,
-        LaneState::Failed { .. } => 4,
+        LaneState::Elsewhere => 0,
+        LaneState::Running => 1,
+        LaneState::Stopped => 2,
+        LaneState::Joining | LaneState::Restoring => 3,
+        LaneState::Retrying { .. } => 4,
+        LaneState::Failed { .. } => 5,
     }
 }

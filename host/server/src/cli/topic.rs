@@ -183,7 +183,7 @@ impl<'a> Content<'a> {
 
 impl Printer {
     fn print(&mut self, partition: u32, fetched: &Fetched) -> Result<()> {
-        let Fetched { offsets, records } = fetched;
+        let Fetched { offsets, records, .. } = fetched;
         for (row, offset) in offsets.iter().enumerate() {
             let mut timestamp = String::new();
             push_iso(&mut timestamp, records.timestamps[row]);

@@ -117,7 +117,7 @@ pub async fn feed(
         return Ok(done);
     };
     done.before = progress.records;
-    let mut lane = take_lane(log.as_ref(), &progress, path).await?;
+    let mut lane = take_lane(log.as_ref(), &source.topic, &progress, path).await?;
     fed.fetch_add(progress.records, Relaxed);
     let (sender, mut portions) = mpsc::channel(READ_AHEAD);
     let (router, stride) = (Router::new(source), pace.stride());
@@ -172,9 +172,14 @@ async fn open(log: &dyn Log, source: &SourceTopic, path: &Path) -> Result<Option
     Ok(Some((progress, lines)))
 }
 
-async fn take_lane(log: &dyn Log, progress: &Progress, path: &Path) -> Result<Box<dyn LaneLog>, FeedError> {
-    let group = format!("feed.{}.{}", progress.pipeline, progress.source);
-    let lane = log.take_lane(&LaneId { group, input: progress.lane.clone(), partition: 0 }).await?;
+async fn take_lane(
+    log: &dyn Log,
+    topic: &str,
+    progress: &Progress,
+    path: &Path,
+) -> Result<Box<dyn LaneLog>, FeedError> {
+    let group = format!("feed.{}.{}.{}", progress.pipeline, progress.source, progress.lane);
+    let lane = log.take_lane(&LaneId { group, input: topic.to_owned(), partition: 0 }).await?;
     if lane.position().unwrap_or(0) != progress.position {
         return Err(FeedError::Taken { path: path.to_owned() });
     }

@@ -155,8 +155,10 @@ async fn all_values(log: &dyn Log) -> Result<Vec<Vec<u8>>, LogError> {
     let (mut offset, mut values) = (bounds.start, Vec::new());
     while offset < bounds.end {
         let fetched = log.read(TOPIC, 0, offset, limit).await?;
-        let Some(last) = fetched.offsets.last() else { break };
-        offset = last + 1;
+        if fetched.next == offset {
+            break;
+        }
+        offset = fetched.next;
         values.extend(fetched.records.values.iter().flatten().map(<[u8]>::to_vec));
     }
     Ok(values)

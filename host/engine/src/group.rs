@@ -1,0 +1,153 @@
+//! A task's place in its group: lanes start on the partitions that this host is given, and end on those that go
+//! to another one.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::sleep;
+
+use crate::lane::{self, Command};
+use crate::log::{Change, LogError, Membership};
+use crate::status::{LaneState, LaneStatus};
+use crate::task::TaskContext;
+use crate::worker::Workers;
+
+/// First pause before a group is joined again; doubled each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+
+/// Longest pause before a group is joined again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Where a lane takes commands.
+pub type Commands = mpsc::UnboundedSender<Command>;
+
+/// The lanes of one task that run on this host, by partition.
+#[derive(Debug, Default)]
+pub struct Lanes(Mutex<BTreeMap<u32, Commands>>);
+
+impl Lanes {
+    /// Where the lanes take commands.
+    pub fn commands(&self) -> Vec<(u32, Commands)> {
+        self.map().iter().map(|(partition, commands)| (*partition, commands.clone())).collect()
+    }
+
+    /// Asks lanes to commit what they have processed and to end, and waits until they have.
+    async fn stop(&self, partitions: &[u32]) {
+        let all = self.commands().into_iter();
+        let stopping: Vec<(u32, Commands)> = all.filter(|(partition, _)| partitions.contains(partition)).collect();
+        for (_, commands) in &stopping {
+            // A lane that has ended already is what is wanted.
+            let _ = commands.send(Command::Stop);
+        }
+        for (partition, commands) in stopping {
+            commands.closed().await;
+            self.map().remove(&partition);
+        }
+    }
+
+    async fn stop_all(&self) {
+        let partitions: Vec<u32> = self.map().keys().copied().collect();
+        self.stop(&partitions).await;
+    }
+
+    /// A panic elsewhere leaves the map whole: each change is one call.
+    fn map(&self) -> MutexGuard<'_, BTreeMap<u32, Commands>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A task on this host.
+#[derive(Debug)]
+pub struct Member {
+    /// What all its lanes share.
+    pub context: Arc<TaskContext>,
+    /// Where lanes run.
+    pub workers: Arc<Workers>,
+    /// The lanes that run.
+    pub lanes: Arc<Lanes>,
+}
+
+impl Member {
+    /// Runs the lanes that fall to this host until it is told to stop.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let outcome = tokio::select! {
+                outcome = self.follow(&mut pause) => outcome,
+                () = told(&mut stop) => return self.lanes.stop_all().await,
+            };
+            self.lanes.stop_all().await;
+            let Err(error) = outcome else { continue };
+            let task = &self.context.task().name;
+            if error.is_passing() {
+                tracing::warn!(%task, %error, "the group is joined again in {pause:?}");
+                self.tell_all(&LaneState::Retrying { error: error.to_string(), failures: 1 });
+            } else {
+                tracing::error!(%task, %error, "the task cannot go on");
+                self.tell_all(&LaneState::Failed { error: error.to_string() });
+                return told(&mut stop).await;
+            }
+            tokio::select! {
+                () = sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
+                () = told(&mut stop) => return,
+            }
+        }
+    }
+
+    /// Joins the group and starts and stops lanes as it says.
+    async fn follow(&self, pause: &mut Duration) -> Result<(), LogError> {
+        let context = &self.context;
+        let group = format!("{}.{}", context.program.plan.pipeline, context.task().name);
+        let membership = context.log.join(&group, context.task().input.topic()).await?;
+        loop {
+            match membership.changed().await? {
+                Change::Assigned(partitions) => {
+                    *pause = FIRST_PAUSE;
+                    partitions.iter().for_each(|partition| self.start(&membership, *partition));
+                    self.leave_to_others();
+                }
+                Change::Revoked(partitions) => {
+                    self.lanes.stop(&partitions).await;
+                    self.leave_to_others();
+                    membership.release(&partitions).await;
+                }
+            }
+        }
+    }
+
+    fn start(&self, membership: &Arc<dyn Membership>, partition: u32) {
+        let Some(status) = self.status().iter().find(|lane| lane.partition == partition) else {
+            let task = &self.context.task().name;
+            return tracing::error!(%task, partition, "a partition that its topic did not have when the task started");
+        };
+        let (commands, receiver) = mpsc::unbounded_channel();
+        if self.lanes.map().insert(partition, commands).is_some() {
+            tracing::warn!(partition, "a partition was assigned twice; its first lane ends");
+        }
+        status.set_state(LaneState::Restoring);
+        let (context, membership, status) = (Arc::clone(&self.context), Arc::clone(membership), Arc::clone(status));
+        self.workers.spawn(move || lane::run(context, membership, status, receiver));
+    }
+
+    fn status(&self) -> &[Arc<LaneStatus>] {
+        &self.context.lanes[self.context.index].lanes
+    }
+
+    /// Whatever partition has no lane here is another host's.
+    fn leave_to_others(&self) {
+        let here = self.lanes.map();
+        let others = self.status().iter().filter(|lane| !here.contains_key(&lane.partition));
+        others.for_each(|lane| lane.set_state(LaneState::Elsewhere));
+    }
+
+    fn tell_all(&self, state: &LaneState) {
+        self.status().iter().for_each(|lane| lane.set_state(state.clone()));
+    }
+}
+
+/// Waits for the word to stop, or until nobody is left to say it.
+async fn told(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
