@@ -8,6 +8,8 @@ use std::sync::Arc;
 use azenha_engine::store::{Store, StoreError};
 
 pub mod embedded;
+pub mod kafka;
+pub mod registry;
 pub mod sql;
 
 /// The store of a connection, by the scheme of its URL; `name` is what messages call it. Nothing is connected

@@ -4,71 +4,44 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use azenha_conformance::store_conformance;
 use azenha_conformance::store_helpers::*;
 use azenha_connect::open_store;
-use azenha_engine::store::{Store, StoreError};
+use azenha_engine::store::StoreError;
 use azenha_model::{DataType, Field};
-use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection};
+use sqlx::{Connection, SqliteConnection};
 use tempfile::TempDir;
 
-struct Fixture {
-    store: Arc<dyn Store>,
-    url: String,
-    _dir: TempDir,
+use self::sql_fixture::SqlFixture;
+
+mod sql_fixture;
+
+/// A file of its own for each test.
+async fn database() -> Option<SqlFixture<SqliteConnection>> {
+    let directory = TempDir::new().unwrap();
+    let url = format!("sqlite://{}", directory.path().join("warehouse.db").display());
+    SqliteConnection::connect(&format!("{url}?mode=rwc")).await.unwrap().close().await.unwrap();
+    Some(SqlFixture::new(url, expression, Some(directory)))
 }
 
-impl Fixture {
-    async fn new() -> Option<Self> {
-        let dir = TempDir::new().unwrap();
-        let url = format!("sqlite://{}", dir.path().join("warehouse.db").display());
-        SqliteConnection::connect(&format!("{url}?mode=rwc")).await.unwrap().close().await.unwrap();
-        Some(Self { store: open_store("warehouse", &url).unwrap(), url, _dir: dir })
-    }
-
-    async fn connect(&self) -> SqliteConnection {
-        SqliteConnection::connect(&self.url).await.unwrap()
-    }
-}
-
-#[async_trait]
-impl StoreFixture for Fixture {
-    fn store(&self) -> &dyn Store {
-        &*self.store
-    }
-
-    async fn rows(&self, table: &str, columns: &[Field]) -> Vec<Vec<Option<String>>> {
-        let expression = |field: &Field| match field.data_type {
-            DataType::Bytes => format!("lower(hex({}))", field.name),
-            DataType::Float64 => field.name.clone(),
-            _ => format!("CAST({} AS TEXT)", field.name),
-        };
-        let list: Vec<String> = columns.iter().map(expression).collect();
-        let sql = format!("SELECT {} FROM {table} ORDER BY {table}.{}", list.join(", "), columns[0].name);
-        let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut self.connect().await).await.unwrap();
-        let value = |row: &sqlx::sqlite::SqliteRow, index: usize| match columns[index].data_type {
-            DataType::Float64 => row.get::<Option<f64>, _>(index).map(|value| format!("{value:?}")),
-            _ => row.get(index),
-        };
-        rows.iter().map(|row| (0..columns.len()).map(|index| value(row, index)).collect()).collect()
-    }
-
-    async fn run(&self, sql: &str) {
-        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.connect().await).await.unwrap();
+fn expression(field: &Field) -> String {
+    match field.data_type {
+        DataType::Bytes => format!("lower(hex({}))", field.name),
+        DataType::Float64 => field.name.clone(),
+        _ => format!("CAST({} AS TEXT)", field.name),
     }
 }
 
-store_conformance!(Fixture::new());
+store_conformance!(database());
 
 #[tokio::test]
 async fn timestamps_are_written_as_sqlite_writes_them() {
-    let fixture = Fixture::new().await.unwrap();
+    let fixture = database().await.unwrap();
     let fields = [Field::new("id", DataType::Int64, false), Field::new("at", DataType::Timestamp, true)];
     let output = output("times", &fields, &[0], azenha_model::plan::WriteMode::Upsert);
     let at = arrow_array::TimestampMicrosecondArray::from(vec![1_700_000_000_000_000]).with_timezone("UTC");
     let ids = arrow_array::Int64Array::from(vec![1]);
-    let mut owner = prepared(fixture.store(), &output).await;
+    let mut owner = prepared(&*fixture.store, &output).await;
     owner.commit(&[batch(&fields, vec![Arc::new(ids), Arc::new(at)], 0)], 1).await.unwrap();
     let sql = "SELECT at = datetime(1700000000, 'unixepoch') AND typeof(at) = 'text' FROM times";
     let same: bool = sqlx::query_scalar(sql).fetch_one(&mut fixture.connect().await).await.unwrap();
@@ -77,12 +50,12 @@ async fn timestamps_are_written_as_sqlite_writes_them() {
 
 #[tokio::test]
 async fn a_nan_is_refused_because_sqlite_would_store_null() {
-    let fixture = Fixture::new().await.unwrap();
+    let fixture = database().await.unwrap();
     let fields = [Field::new("id", DataType::Int64, false), Field::new("ratio", DataType::Float64, true)];
     let output = output("ratios", &fields, &[0], azenha_model::plan::WriteMode::Upsert);
     let ids = arrow_array::Int64Array::from(vec![1, 2]);
     let ratios = arrow_array::Float64Array::from(vec![0.5, f64::NAN]);
-    let mut owner = prepared(fixture.store(), &output).await;
+    let mut owner = prepared(&*fixture.store, &output).await;
     let rows = batch(&fields, vec![Arc::new(ids), Arc::new(ratios)], 0);
     let error = owner.commit(&[rows], 2).await.unwrap_err();
     let StoreError::Refused(refused) = error else { panic!("{error}") };

@@ -4,6 +4,7 @@ use azenha_sandbox::OpenError;
 
 use crate::log::LogError;
 use crate::plugin::BadPlugin;
+use crate::schemas::SchemasError;
 use crate::store::StoreError;
 use crate::wire::Malformed;
 
@@ -16,6 +17,9 @@ pub enum EngineError {
     /// A store failed or refused.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A schema registry failed or refused.
+    #[error(transparent)]
+    Schemas(#[from] SchemasError),
     /// A plugin fails on everything.
     #[error("step `{step}`: {source}")]
     Plugin {
@@ -68,6 +72,7 @@ impl EngineError {
             Self::Log(error) => error.is_passing(),
             // A lane that is still this host's is taken back; one that is not will be revoked.
             Self::Store(error) => matches!(error, StoreError::Unavailable { .. } | StoreError::Fenced { .. }),
+            Self::Schemas(error) => matches!(error, SchemasError::Unavailable { .. }),
             _ => false,
         }
     }

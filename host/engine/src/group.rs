@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
+use crate::failpoint;
 use crate::lane::{self, Command};
 use crate::log::{Change, LogError, Membership};
 use crate::status::{LaneState, LaneStatus};
@@ -109,7 +110,9 @@ impl Member {
                     self.leave_to_others();
                 }
                 Change::Revoked(partitions) => {
+                    failpoint::reach("group.revoked");
                     self.lanes.stop(&partitions).await;
+                    failpoint::reach("group.stopped");
                     self.leave_to_others();
                     membership.release(&partitions).await;
                 }

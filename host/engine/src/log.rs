@@ -221,6 +221,11 @@ pub trait Log: Send + Sync + std::fmt::Debug {
     /// Sets the position of a lane that nobody reads: of a task without state, while its pipeline is paused.
     /// `InUse` if some host still reads it.
     async fn set_position(&self, lane: &LaneId, position: Offset) -> Result<(), LogError>;
+
+    /// Finishes what is being written and gives free what this machine holds of the log; later calls fail.
+    async fn close(&self) -> Result<(), LogError> {
+        Ok(())
+    }
 }
 
 /// What changes for a member of a group.

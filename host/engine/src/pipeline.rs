@@ -14,6 +14,7 @@ use crate::error::EngineError;
 use crate::group::{Commands, Lanes, Member};
 use crate::lane::Command;
 use crate::log::{Bounds, Log};
+use crate::schemas::register_outputs;
 use crate::status::{LaneState, LaneStatus, NO_TIME, TaskStatus};
 use crate::tap::{Tap, Taps};
 use crate::task::{EngineOptions, Program, TaskContext};
@@ -53,6 +54,7 @@ impl Engine {
                 program.store(&output.connection)?.prepare(output).await?;
             }
         }
+        let schema_ids = Arc::new(register_outputs(&program).await?);
         let program = Arc::new(program);
         let taps = Arc::new(taps(&program.plan));
         let tasks =
@@ -69,6 +71,7 @@ impl Engine {
                 options: self.options.clone(),
                 taps: Arc::clone(&taps),
                 topic_ids: Arc::clone(&topic_ids),
+                schema_ids: Arc::clone(&schema_ids),
                 lanes: Arc::clone(&tasks),
             });
             let of_task = Arc::new(Lanes::default());

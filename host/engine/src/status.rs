@@ -55,6 +55,8 @@ pub struct Counters {
     pub late: AtomicU64,
     /// Plugin calls that failed: traps, time-outs, errors, broken output.
     pub failures: AtomicU64,
+    /// Times that the lane began again at its last commit, because something outside failed.
+    pub retries: AtomicU64,
     /// Nanoseconds spent in plugins.
     pub plugin_nanos: AtomicU64,
     /// Commits.
@@ -138,6 +140,7 @@ impl LaneStatus {
 
     pub(crate) fn set_state(&self, state: LaneState) {
         let gone = matches!(state, LaneState::Elsewhere);
+        self.counters.retries.fetch_add(u64::from(matches!(state, LaneState::Retrying { .. })), Relaxed);
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
         // Whoever waits for a position must also learn that it will not come.
         self.progress.send_modify(|progress| {

@@ -80,6 +80,13 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Takes a lane over: raises its epoch in the store, so that an earlier owner's commits fail.
     async fn open(&self, output: &StoreOutput, lane: &StoreLaneId) -> Result<Box<dyn StoreLane>, StoreError>;
+
+    /// The next offset of a lane, whatever its generation, without taking it; none if it never wrote.
+    async fn position(&self, lane: &StoreLaneId) -> Result<Option<Offset>, StoreError>;
+
+    /// Sets the next offset of a lane. Its generation must be newer than those that wrote so far, whose owners are
+    /// fenced; setting it again is no error.
+    async fn set_position(&self, lane: &StoreLaneId, position: Offset) -> Result<(), StoreError>;
 }
 
 /// The right to write the rows of one partition.

@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 use crate::clock::Clock;
 use crate::error::EngineError;
 use crate::log::{LaneId, Log};
+use crate::schemas::Schemas;
 use crate::status::TaskStatus;
 use crate::store::{Store, StoreLaneId};
 use crate::tap::{Tap, Taps};
@@ -45,6 +46,8 @@ pub struct Program {
     pub plugins: HashMap<String, Plugin>,
     /// The stores, by the names of their connections.
     pub stores: HashMap<String, Arc<dyn Store>>,
+    /// The schema registries, by the URLs that the plan has for them; none: the host's.
+    pub registries: HashMap<Option<String>, Arc<dyn Schemas>>,
     /// The version of the pipeline's offsets and rows.
     pub generation: Generation,
 }
@@ -59,6 +62,12 @@ impl Program {
     pub fn store(&self, connection: &str) -> Result<&Arc<dyn Store>, EngineError> {
         let missing = || EngineError::Setup(format!("connection `{connection}` was not opened"));
         self.stores.get(connection).ok_or_else(missing)
+    }
+
+    /// A schema registry of the plan; none: the host's.
+    pub fn registry(&self, url: Option<&str>) -> Result<&Arc<dyn Schemas>, EngineError> {
+        let missing = || EngineError::Setup("a schema registry was not opened".to_owned());
+        self.registries.get(&url.map(str::to_owned)).ok_or_else(missing)
     }
 
     /// The partitions of a topic of the plan.
@@ -88,6 +97,8 @@ pub struct TaskContext {
     pub taps: Arc<Taps>,
     /// The identities of the program's topics, by name.
     pub topic_ids: Arc<HashMap<String, String>>,
+    /// The ids of the schemas that the program's records are written with, by topic.
+    pub schema_ids: Arc<HashMap<String, u32>>,
     /// The lanes of all tasks of the program, in the plan's order.
     pub lanes: Arc<Vec<TaskStatus>>,
 }

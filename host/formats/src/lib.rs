@@ -3,5 +3,15 @@
 
 #![warn(missing_docs)]
 
+pub mod avro;
 pub mod civil;
+mod codec;
+mod column;
+mod decoded;
 pub mod json;
+mod json_schema;
+mod wire;
+
+pub use codec::{Decoder, Encoder, registered_schema, unreadable};
+pub use decoded::{Decoded, Refused};
+pub use wire::RegisteredSchema;

@@ -6,23 +6,32 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
+use crate::access::{self, ADDRESS_HELP, AccessToken, TokenDef, unsafe_address};
 use crate::diagnostic::Diagnostics;
+use crate::kafka::KafkaConfig;
 use crate::names::{listed, unknown};
 use crate::pipeline::check_connection;
+use crate::registry::{RegistryConfig, RegistryDef};
 use crate::units::{Bytes, Micros};
-use crate::yaml::{self, Entries, Environment, FromNode, Named, Report, Spanned, from_keys};
+use crate::yaml::{self, Entries, Environment, FromNode, Named, Node, Report, Spanned, choose, from_keys};
 
 /// The configuration of a host, with defaults for what its file leaves out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostConfig {
     /// Where topics are.
     pub log: LogConfig,
+    /// What this host keeps for itself: compiled plugins, its identity, the embedded log.
+    pub data: PathBuf,
     /// How long results may wait before they are committed together.
     pub commit_interval: Duration,
     /// Where the HTTP API listens.
     pub listen: SocketAddr,
+    /// Who may use it; none: everybody on this machine, but nobody uploads plugins.
+    pub tokens: Vec<AccessToken>,
     /// What plugins and tasks may use.
     pub limits: Limits,
+    /// Where schemas are, for topics in formats that have them.
+    pub registry: Option<RegistryConfig>,
     /// URLs by name; none if the file declares no connections.
     connections: Option<BTreeMap<String, String>>,
 }
@@ -35,6 +44,8 @@ pub enum LogConfig {
         /// The data directory.
         directory: PathBuf,
     },
+    /// On a Kafka cluster.
+    Kafka(KafkaConfig),
 }
 
 /// What plugins and tasks may use.
@@ -68,9 +79,12 @@ impl HostConfig {
     pub fn default_for(data: &Path) -> Self {
         Self {
             log: LogConfig::Embedded { directory: data.to_owned() },
+            data: data.to_owned(),
             commit_interval: Duration::from_millis(100),
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080),
+            tokens: Vec::new(),
             limits: Limits::default(),
+            registry: None,
             connections: None,
         }
     }
@@ -91,33 +105,48 @@ impl HostConfig {
     fn checked(definition: ConfigDef, data: &Path, report: &mut Report) -> Self {
         let default = Self::default_for(data);
         let commit_interval = above_zero(definition.commit_interval, Micros(0), report);
-        let listen = definition.http.and_then(|http| http.listen).and_then(|listen| parse_listen(&listen, report));
-        let log = definition.log.map_or(default.log, |log| LogConfig::Embedded { directory: log.embedded.into() });
+        let (listen, tokens) = definition.http.map_or((None, None), |http| (http.listen, http.tokens));
+        let tokens = access::checked(tokens.unwrap_or_default(), report);
+        let listen = listen.and_then(|listen| parse_listen(&listen, &tokens, report));
+        let log = definition.log.map_or(default.log, |log| log.0);
+        let data = match &log {
+            LogConfig::Embedded { directory } => directory.clone(),
+            LogConfig::Kafka(_) => default.data,
+        };
         let connections = definition.connections.map(|connections| check_connections(connections, &log, report));
         Self {
             log,
+            data,
             commit_interval: commit_interval.map_or(default.commit_interval, Micros::duration),
             listen: listen.unwrap_or(default.listen),
+            tokens,
             limits: definition.limits.map_or(default.limits, |limits| limits.or(default.limits, report)),
+            registry: definition.registry.and_then(|registry| registry.checked(report)),
             connections,
         }
     }
 
     /// The URL of a connection. While the file declares none, every name is a SQLite database beside the
-    /// embedded log, whose own database no name reaches.
+    /// embedded log, whose own database no name reaches; beside Kafka there is none, because each host would have
+    /// another one.
     pub fn connection(&self, name: &str) -> Option<String> {
-        let LogConfig::Embedded { directory } = &self.log;
         match &self.connections {
             Some(connections) => connections.get(name).cloned(),
+            None if matches!(self.log, LogConfig::Kafka(_)) => None,
             None if name.eq_ignore_ascii_case(LOG) => None,
-            None => Some(format!("sqlite:{}", directory.join(format!("{name}.db")).display())),
+            None => Some(format!("sqlite:{}", self.data.join(format!("{name}.db")).display())),
         }
     }
 
     /// What to say of a connection that is not there.
     pub fn connection_help(&self, name: &str) -> String {
-        let Some(connections) = &self.connections else {
-            return format!("`{LOG}.db` is the log's own database: choose another name");
+        let none = BTreeMap::new();
+        let connections = match (&self.connections, &self.log) {
+            (Some(connections), _) => connections,
+            (None, LogConfig::Kafka(_)) => &none,
+            (None, LogConfig::Embedded { .. }) => {
+                return format!("`{LOG}.db` is the log's own database: choose another name");
+            }
         };
         let known: Vec<&String> = connections.keys().collect();
         format!(
@@ -127,25 +156,22 @@ impl HostConfig {
     }
 }
 
-fn parse_listen(listen: &Spanned<String>, report: &mut Report) -> Option<SocketAddr> {
+fn parse_listen(listen: &Spanned<String>, tokens: &[AccessToken], report: &mut Report) -> Option<SocketAddr> {
     let address: Option<SocketAddr> = listen.value.parse().ok();
-    match address {
-        None => report
+    if address.is_none() {
+        report
             .error(listen.place, format!("`{}` is not an address to listen at", listen.value))
-            .suggest("write an IP address and a port: `127.0.0.1:8080`, `[::1]:8080`"),
-        Some(address) if !address.ip().is_loopback() => report
-            .error(
-                listen.place,
-                format!("{address} can be reached from other machines, and the API asks for no password"),
-            )
-            .suggest("listen at `127.0.0.1` or `[::1]`"),
-        Some(_) => {}
+            .suggest("write an IP address and a port: `127.0.0.1:8080`, `[::1]:8080`");
+    }
+    if let Some(reason) = address.and_then(|address| unsafe_address(address, tokens)) {
+        report.error(listen.place, reason).suggest(ADDRESS_HELP);
     }
     address
 }
 
 /// Whether a URL is the file of the embedded log, as far as spelling tells.
-fn is_of_log(url: &str, LogConfig::Embedded { directory }: &LogConfig) -> bool {
+fn is_of_log(url: &str, log: &LogConfig) -> bool {
+    let LogConfig::Embedded { directory } = log else { return false };
     let Some(location) = url.strip_prefix("sqlite:") else { return false };
     let path = location.strip_prefix("//").unwrap_or(location);
     let path = Path::new(path.split_once('?').map_or(path, |(path, _)| path));
@@ -182,17 +208,29 @@ struct ConfigDef {
     connections: Option<Entries<ConnectionDef>>,
     http: Option<HttpDef>,
     limits: Option<LimitsDef>,
+    registry: Option<RegistryDef>,
 }
 from_keys!(
     ConfigDef, "the host's configuration",
     required: [],
-    optional: [log, commit_interval, connections, http, limits]
+    optional: [log, commit_interval, connections, http, limits, registry]
 );
 
-struct LogDef {
-    embedded: String,
+struct LogDef(LogConfig);
+
+impl FromNode for LogDef {
+    fn from_node(node: &Node, report: &mut Report) -> Option<Self> {
+        let kind = choose("a log", node, &["embedded", "kafka"], report)?;
+        let of_kind = node.get(kind)?;
+        match kind {
+            "kafka" => KafkaConfig::from_node(of_kind, report).map(LogConfig::Kafka),
+            _ => {
+                String::from_node(of_kind, report).map(|directory| LogConfig::Embedded { directory: directory.into() })
+            }
+        }
+        .map(Self)
+    }
 }
-from_keys!(LogDef, "a log", required: [embedded], optional: []);
 
 struct ConnectionDef {
     url: Spanned<String>,
@@ -201,8 +239,9 @@ from_keys!(ConnectionDef, "a connection", required: [url], optional: []);
 
 struct HttpDef {
     listen: Option<Spanned<String>>,
+    tokens: Option<Vec<TokenDef>>,
 }
-from_keys!(HttpDef, "`http`", required: [], optional: [listen]);
+from_keys!(HttpDef, "`http`", required: [], optional: [listen, tokens]);
 
 struct LimitsDef {
     plugin_memory: Option<Spanned<Bytes>>,
@@ -237,7 +276,10 @@ fn above_zero<T: PartialEq>(quantity: Option<Spanned<T>>, zero: T, report: &mut 
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::access::Right;
 
     fn parse(text: &str) -> HostConfig {
         let environment = |name: &str| (name == "PASSWORD").then(|| "secret".to_owned());
@@ -256,15 +298,33 @@ mod tests {
             "log: { embedded: ./elsewhere }\n\
              commit_interval: 50ms\n\
              connections: { warehouse: { url: 'postgres://shop:${PASSWORD}@db/shop' } }\n\
-             http: { listen: '[::1]:9000' }\n\
+             http: { listen: '0.0.0.0:9000', tokens: [{ name: ci, token: '${PASSWORD}-0123456789', rights: [write] }] }\n\
              limits: { plugin_memory: 1MiB, plugin_time: 2s, state: 2GiB, batch_rows: 7 }\n",
         );
         assert_eq!(config.log, LogConfig::Embedded { directory: "./elsewhere".into() });
         assert_eq!(config.commit_interval, Duration::from_millis(50));
         assert_eq!(config.connection("warehouse").as_deref(), Some("postgres://shop:secret@db/shop"));
-        assert_eq!(config.listen, "[::1]:9000".parse().unwrap());
+        assert_eq!(config.listen, "0.0.0.0:9000".parse().unwrap());
+        let [token] = &config.tokens[..] else { panic!("{:?}", config.tokens) };
+        assert_eq!((token.name.as_str(), token.secret.reveal()), ("ci", "secret-0123456789"));
+        assert_eq!(token.rights, BTreeSet::from([Right::Write]));
+        assert!(!format!("{config:?}").contains("secret-"), "a token is shown");
         let plugin_time = Duration::from_secs(2);
         assert_eq!(config.limits, Limits { plugin_memory: 1 << 20, plugin_time, state: 2 << 30, batch_rows: 7 });
+    }
+
+    #[test]
+    fn kafka_is_reached_as_the_file_says_and_its_secrets_are_not_shown() {
+        let config = parse(
+            "log: { kafka: { brokers: 'a:9092,b:9092', replication: 3, security_protocol: SASL_SSL, \
+             sasl_password: '${PASSWORD}' } }",
+        );
+        let LogConfig::Kafka(kafka) = &config.log else { panic!("{:?}", config.log) };
+        assert_eq!((kafka.brokers.as_str(), kafka.replication), ("a:9092,b:9092", Some(3)));
+        assert_eq!(kafka.properties["sasl.password"].reveal(), "secret");
+        assert!(!format!("{config:?}").contains("secret"), "a password is shown");
+        assert_eq!(config.data, Path::new("data"));
+        assert_eq!(config.connection("warehouse"), None, "each host would have a database of its own");
     }
 
     #[test]

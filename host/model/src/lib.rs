@@ -1,13 +1,16 @@
 //! What Azenha talks about: column types, records, pipeline files, the host's configuration, and the plan
 //! of what runs. Everything here is pure: no I/O, no clock, no randomness.
 
+pub mod access;
 pub mod config;
 pub mod diagnostic;
+pub mod kafka;
 mod names;
 pub mod pipeline;
 pub mod plan;
 pub mod plugin;
-pub mod records;
+mod records;
+pub mod registry;
 pub mod types;
 mod units;
 mod yaml;
@@ -15,4 +18,5 @@ mod yaml;
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use records::{Fetched, Offset, Records};
 pub use types::{DataType, Field, Schema};
+pub use units::parse_duration;
 pub use yaml::{Environment, Place, Spanned};

@@ -1,6 +1,8 @@
 //! The plan of what runs: a pipeline file resolved into tasks. Each task reads one topic, runs a chain of
 //! fused stateless stages over it, and ends in topics, in a stateful operator, or in a store.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 
 use crate::plugin::{AggregatePlan, TransformPlan};
@@ -41,6 +43,8 @@ pub enum TopicKind {
     Internal,
     /// The state of a stateful task; purged behind its snapshots.
     Changelog,
+    /// Of the records with one key the last one counts: what all hosts must know, such as definitions.
+    Compacted,
 }
 
 /// The topic that holds the state of a task.
@@ -121,6 +125,8 @@ impl Input {
 pub struct StreamInput {
     /// The topic's name.
     pub topic: String,
+    /// What its records are written in.
+    pub format: Format,
     /// Every column of the stream.
     pub columns: Vec<StreamColumn>,
     /// Columns that identify a row, if the topic is a changelog: a tombstone deletes the row that its
@@ -140,14 +146,14 @@ impl StreamInput {
     }
 }
 
-/// A column of a stream of JSON records.
+/// A column of a stream of records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamColumn {
     /// Name and type.
     pub field: Field,
-    /// Where in the JSON object it stands: the member's name, and those of the objects inside it.
+    /// Where in the record it stands: the member's name, and those of the objects inside it.
     pub path: Vec<String>,
-    /// How a timestamp is written.
+    /// How a timestamp is written, if the record's own schema does not say it.
     pub time_format: TimeFormat,
 }
 
@@ -163,6 +169,56 @@ pub enum TimeFormat {
     Micros,
     /// ISO 8601 text.
     Iso,
+}
+
+impl TimeFormat {
+    /// The microseconds in one of what is counted; none for text.
+    pub fn micros(self) -> Option<i64> {
+        match self {
+            Self::Seconds => Some(1_000_000),
+            Self::Millis => Some(1_000),
+            Self::Micros => Some(1),
+            Self::Iso => None,
+        }
+    }
+}
+
+/// What the records of a topic are written in.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Format {
+    /// A JSON object each.
+    #[default]
+    Json,
+    /// By schemas of a registry: each record begins with the id of its own.
+    Registered {
+        /// What the schemas are.
+        kind: SchemaKind,
+        /// The registry's URL if the pipeline names one; otherwise it is the host's.
+        registry: Option<String>,
+    },
+}
+
+/// What a registry's schema is written in, and the records that follow it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SchemaKind {
+    /// Apache Avro.
+    Avro,
+    /// JSON Schema.
+    JsonSchema,
+}
+
+impl fmt::Display for SchemaKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Avro => "Avro",
+            Self::JsonSchema => "JSON Schema",
+        })
+    }
+}
+
+/// The registry's name for what the values of a topic are written with.
+pub fn value_subject(topic: &str) -> String {
+    format!("{topic}-value")
 }
 
 /// The event time of a stream and how late rows may come.
@@ -319,6 +375,14 @@ impl End {
             Self::Topics(_) | Self::Store(_) => None,
         }
     }
+
+    /// The topics that rows are written to.
+    pub fn outputs(&self) -> &[TopicOutput] {
+        match self {
+            Self::Topics(outputs) | Self::Aggregate { outputs, .. } => outputs,
+            Self::Exchange { .. } | Self::Store(_) => &[],
+        }
+    }
 }
 
 /// A topic that rows are written to.
@@ -326,6 +390,8 @@ impl End {
 pub struct TopicOutput {
     /// The topic's name.
     pub topic: String,
+    /// What values are written in; keys are JSON in every format.
+    pub format: Format,
     /// What is written.
     pub columns: Vec<OutputColumn>,
     /// Positions in `columns`: the record's key, as a JSON object; it decides the partition. Empty: no key.

@@ -36,6 +36,11 @@ fn measure(text: &str, units: &[(&str, u64)]) -> Option<i64> {
     i64::try_from(digits.parse::<u64>().ok()?.checked_mul(*factor)?).ok()
 }
 
+/// A duration as people write it: `500ms`, `30s`, `2m`; nothing if it is none, or longer than 36500 days.
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    measure(text, DURATIONS).filter(|measured| *measured <= MAX_DURATION).map(|measured| Micros(measured).duration())
+}
+
 fn read(node: &Node, what: &str, units: &[(&str, u64)], most: i64, help: &str, report: &mut Report) -> Option<i64> {
     let text = match &node.value {
         Value::Number(number) => number.to_string(),

@@ -7,7 +7,7 @@ mod common;
 use std::fmt::Write;
 
 use azenha_model::plan::{
-    Aggregation, End, Input, OutputColumn, Plan, Stage, StoreOutput, StreamInput, Task, TopicOutput,
+    Aggregation, End, Format, Input, OutputColumn, Plan, Stage, StoreOutput, StreamInput, Task, TopicOutput,
 };
 use azenha_model::{Field, Schema};
 
@@ -77,7 +77,8 @@ fn describe_task(task: &Task) -> String {
 
 fn describe_stream(stream: &StreamInput) -> String {
     let schema = stream.schema();
-    let mut text = format!("  reads {}, columns {}\n", stream.topic, describe_fields(&schema.fields));
+    let format = describe_format(&stream.format);
+    let mut text = format!("  reads {}{format}, columns {}\n", stream.topic, describe_fields(&schema.fields));
     writeln!(text, "    needs {}", names(&schema, &stream.needed)).unwrap();
     for column in stream.columns.iter().filter(|column| column.path != [column.field.name.as_str()]) {
         writeln!(text, "    {} stands at {}", column.field.name, column.path.join(" / ")).unwrap();
@@ -91,6 +92,14 @@ fn describe_stream(stream: &StreamInput) -> String {
             .unwrap();
     }
     text
+}
+
+fn describe_format(format: &Format) -> String {
+    match format {
+        Format::Json => String::new(),
+        Format::Registered { kind, registry: None } => format!(" in {kind}"),
+        Format::Registered { kind, registry: Some(url) } => format!(" in {kind} of {url}"),
+    }
 }
 
 fn describe_stage(stage: &Stage) -> String {
@@ -121,8 +130,9 @@ fn describe_aggregation(aggregation: &Aggregation) -> String {
 
 fn describe_topic(output: &TopicOutput) -> String {
     format!(
-        "  writes topic {} by [{}]: {}\n",
+        "  writes topic {}{} by [{}]: {}\n",
         output.topic,
+        describe_format(&output.format),
         key(&output.columns, &output.key),
         describe_columns(&output.columns)
     )

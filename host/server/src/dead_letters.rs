@@ -1,11 +1,11 @@
 //! Tells whoever watches a host that pipelines write dead letters.
 
-use std::time::Duration;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
-use futures::future::join_all;
 use tokio::time::sleep;
 
-use crate::host::{Host, Running};
+use crate::host::Host;
 
 /// How often the counters are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -13,22 +13,27 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// A pipeline is not spoken of again before so much time has passed.
 const QUIET: Duration = Duration::from_secs(10);
 
-/// Warns of the dead letters of every pipeline, and never ends.
-pub async fn warn(host: &Host) {
-    join_all(host.running().iter().map(warn_of)).await;
+/// What was told of a pipeline last.
+struct Told {
+    dead_letters: u64,
+    at: Instant,
 }
 
-async fn warn_of(running: &Running) {
-    let mut told = 0;
+/// Warns of the dead letters of every pipeline, and never ends.
+pub async fn warn(host: &Host) {
+    let mut told: HashMap<String, Told> = HashMap::new();
     loop {
-        let written = running.dead_letters();
-        if written == told {
-            sleep(LOOK_INTERVAL).await;
-            continue;
+        for running in host.running() {
+            let (pipeline, written) = (running.name(), running.dead_letters());
+            let last = told.get(pipeline);
+            // A pipeline that was started again counts anew.
+            let before = last.map(|last| last.dead_letters).filter(|before| *before <= written).unwrap_or(0);
+            if written > before && last.is_none_or(|last| last.at.elapsed() >= QUIET) {
+                let topic = &running.pipeline.plan().dead_letters;
+                tracing::warn!(pipeline, "dead letters: {} more, in topic `{topic}`", written - before);
+                told.insert(pipeline.to_owned(), Told { dead_letters: written, at: Instant::now() });
+            }
         }
-        let (pipeline, topic) = (running.name(), &running.pipeline.plan().dead_letters);
-        tracing::warn!(pipeline, "dead letters: {} more, in topic `{topic}`", written - told);
-        told = written;
-        sleep(QUIET).await;
+        sleep(LOOK_INTERVAL).await;
     }
 }

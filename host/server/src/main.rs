@@ -1,27 +1,26 @@
 //! `azenha`, the host: command line and HTTP API.
 
-mod api;
-mod cli;
-mod dead_letters;
-mod feed;
-mod host;
-mod ingest;
-mod plugins;
-mod program;
-mod results;
-mod telemetry;
-mod usage;
-
+use std::env;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use azenha_engine::failpoint;
+use azenha_server::cli::{self, Cli, Outcome};
+use azenha_server::telemetry;
+use azenha_server::usage::Usage;
 use clap::Parser;
 
-use cli::{Cli, Outcome};
+/// Where the process is to die, for tests of what a crash leaves behind.
+const FAILPOINT: &str = "AZENHA_FAILPOINT";
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     telemetry::start(cli.log_format);
+    if let Ok(place) = env::var(FAILPOINT)
+        && let Err(reason) = failpoint::arm(&place)
+    {
+        return cli::failed(&Usage(format!("{FAILPOINT}: {reason}")).into());
+    }
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return cli::failed(&error.into()),

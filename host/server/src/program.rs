@@ -7,26 +7,36 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use azenha_model::Field;
+use azenha_connect::registry::Registries;
 use azenha_model::config::HostConfig;
-use azenha_model::pipeline::{PipelineFile, PluginError, Surroundings};
-use azenha_model::plan::Plan;
+use azenha_model::pipeline::{PipelineFile, PluginError, SchemaProblem, Surroundings};
+use azenha_model::plan::{Format, Plan, StreamColumn, TopicOutput};
 use azenha_model::plugin::{AggregatePlan, TransformPlan};
+use azenha_model::{Diagnostics, Field};
 use azenha_sandbox::{OpenError, Plugin, Sandbox};
 
 use crate::ingest::SourceTopic;
 use crate::plugins::build::Builder;
-use crate::plugins::find::{Found, find, names_near};
+use crate::plugins::find::names_near;
 use crate::usage::Usage;
 
 /// The file in a pipeline's folder that defines it.
 pub const PIPELINE_FILE: &str = "pipeline.yaml";
 
+/// The file that the user means by a path: a pipeline's, or the folder that holds it.
+pub fn pipeline_file(path: &Path) -> PathBuf {
+    if path.is_dir() { path.join(PIPELINE_FILE) } else { path.to_owned() }
+}
+
+/// Reads a pipeline file.
+pub fn read_pipeline(file: &Path) -> Result<String> {
+    let unreadable = |error| Usage(format!("there is no pipeline to read at {}: {error}", file.display()));
+    Ok(fs::read_to_string(file).map_err(unreadable)?)
+}
+
 /// A pipeline that is ready to run.
 #[derive(Debug)]
 pub struct Loaded {
-    /// The file that defines it.
-    pub file: PathBuf,
     /// What runs.
     pub plan: Plan,
     /// The plugins, as the file calls them.
@@ -35,7 +45,22 @@ pub struct Loaded {
     pub sources: Vec<SourceTopic>,
 }
 
-/// Loads pipelines for one host.
+impl Loaded {
+    /// Checks a definition against its plugins, the partitions of the topics that exist, and the configuration.
+    pub fn new(
+        definition: &PipelineFile,
+        plugins: Plugins,
+        topics: &BTreeMap<String, u32>,
+        config: &HostConfig,
+    ) -> Result<Self, Diagnostics> {
+        let plan = definition.resolve(&Site { plugins: &plugins, topics, config })?;
+        let sources = sources(definition, &plan);
+        let plugins = plugins.into_iter().filter_map(|(name, plugin)| Some((name, plugin.ok()?))).collect();
+        Ok(Self { plan, plugins, sources })
+    }
+}
+
+/// Loads pipelines whose files, and whose plugins, are on this machine.
 pub struct Loader<'a> {
     config: &'a HostConfig,
     sandbox: &'a Sandbox,
@@ -45,7 +70,7 @@ pub struct Loader<'a> {
 }
 
 /// The plugins of one pipeline, as its file calls them, or why one cannot be had.
-type Plugins = HashMap<String, Result<Plugin, PluginError>>;
+pub type Plugins = HashMap<String, Result<Plugin, PluginError>>;
 
 impl<'a> Loader<'a> {
     /// A loader for a host with this configuration, whose log has these topics.
@@ -56,17 +81,17 @@ impl<'a> Loader<'a> {
     /// Loads the pipeline of a file, or of the folder that holds its `pipeline.yaml`. Everything that is wrong with
     /// the file is one error, [`Diagnostics`](azenha_model::Diagnostics).
     pub fn load(&mut self, path: &Path) -> Result<Loaded> {
-        let file = if path.is_dir() { path.join(PIPELINE_FILE) } else { path.to_owned() };
-        let text = fs::read_to_string(&file)
-            .map_err(|error| Usage(format!("there is no pipeline to read at {}: {error}", file.display())))?;
-        let definition = PipelineFile::parse(&file.display().to_string(), &text, &environment)?;
+        let file = pipeline_file(path);
+        let text = read_pipeline(&file)?;
+        self.load_text(&file, &text)
+    }
+
+    /// Loads a pipeline whose text is at hand, as if it stood in `file`.
+    pub fn load_text(&mut self, file: &Path, text: &str) -> Result<Loaded> {
+        let definition = PipelineFile::parse(&file.display().to_string(), text, &environment)?;
         let folder = file.canonicalize()?.parent().map(Path::to_owned).unwrap_or_default();
         let plugins = self.plugins(&definition, &folder);
-        let site = Site { plugins: &plugins, topics: &self.topics, config: self.config };
-        let plan = definition.resolve(&site)?;
-        let sources = sources(&definition, &plan);
-        let plugins = plugins.into_iter().filter_map(|(name, plugin)| Some((name, plugin.ok()?))).collect();
-        Ok(Loaded { file, plan, plugins, sources })
+        Ok(Loaded::new(&definition, plugins, &self.topics, self.config)?)
     }
 
     fn plugins(&mut self, definition: &PipelineFile, folder: &Path) -> Plugins {
@@ -79,11 +104,8 @@ impl<'a> Loader<'a> {
 
     fn plugin(&mut self, name: &str, folder: &Path) -> Result<Plugin, PluginError> {
         let broken = |error: anyhow::Error| PluginError::Broken(format!("{error:#}"));
-        let path = match find(name, folder) {
-            Some(Found::File(path)) => path,
-            Some(Found::Crate(plugin)) => self.builder.component(&plugin).map_err(broken)?,
-            None => return Err(PluginError::Unknown { known: names_near(folder) }),
-        };
+        let path = self.builder.file(name, folder).map_err(broken)?;
+        let path = path.ok_or_else(|| PluginError::Unknown { known: names_near(folder) })?;
         let bytes = fs::read(&path).with_context(|| path.display().to_string()).map_err(broken)?;
         self.sandbox.load(name, &bytes).map_err(|error| PluginError::Broken(error.reason.to_string()))
     }
@@ -121,6 +143,15 @@ impl Site<'_> {
             None => Err(PluginError::Unknown { known: self.plugins.keys().cloned().collect() }),
         }
     }
+
+    fn registries(&self) -> Registries {
+        Registries::new(self.config.registry.clone())
+    }
+}
+
+/// Waits on a thread of the runtime: definitions are resolved without `async`.
+fn wait<T>(work: impl Future<Output = T>) -> T {
+    tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(work))
 }
 
 impl Surroundings for Site<'_> {
@@ -146,6 +177,14 @@ impl Surroundings for Site<'_> {
 
     fn has_connection(&self, name: &str) -> Result<(), String> {
         self.config.connection(name).map(drop).ok_or_else(|| self.config.connection_help(name))
+    }
+
+    fn check_readable(&self, topic: &str, format: &Format, columns: &[StreamColumn]) -> Result<(), Vec<SchemaProblem>> {
+        wait(self.registries().check_readable(topic, format, columns))
+    }
+
+    fn check_writable(&self, output: &TopicOutput) -> Result<(), Vec<SchemaProblem>> {
+        wait(self.registries().check_writable(output))
     }
 }
 

@@ -9,8 +9,11 @@
 
 pub mod log;
 pub mod log_helpers;
+pub mod proxy;
 pub mod store;
 pub mod store_helpers;
+pub mod store_refusals;
+pub mod store_tables;
 
 /// Makes a test of each check of [`log`]. `$fixture` is an async expression that opens a log: an `Option` of what
 /// has a method `log() -> &dyn Log` and lives as long as the test; with none, the tests say that they were skipped.
@@ -78,6 +81,7 @@ macro_rules! store_conformance {
             an_older_owner_is_fenced
             a_position_that_somebody_moved_fences
             a_new_generation_starts_over_the_old_rows
+            a_position_that_is_set_is_where_the_next_generation_begins
             another_topic_of_the_same_name_is_refused
             lanes_write_to_one_table_at_once
             deleted_rows_are_gone
@@ -88,10 +92,15 @@ macro_rules! store_conformance {
             every_type_keeps_its_extremes
             dates_beyond_the_calendar_are_refused_alone
             poison_rows_are_refused_alone_and_nothing_else_is_written
+            one_poison_row_of_twenty_thousand_is_found
             an_appending_sink_adds_every_row
+            an_appending_sink_refuses_poison_rows_alone
+            a_row_may_take_what_was_unique_to_another
+            a_refusal_names_the_constraint
             many_rows_are_written_in_one_commit
             a_table_that_exists_and_fits_is_used
-            a_missing_column_is_named
+            a_missing_column_is_added
+            a_missing_column_that_is_never_null_is_named
             a_wrong_type_is_named
             a_key_that_is_not_unique_is_named
             a_column_that_nobody_fills_is_named

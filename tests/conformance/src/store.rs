@@ -12,6 +12,8 @@ use azenha_model::{DataType, Field};
 use futures::future::join_all;
 
 use crate::store_helpers::*;
+pub use crate::store_refusals::*;
+pub use crate::store_tables::*;
 
 /// Both are there after the commit.
 pub async fn rows_and_position_are_committed_together(fixture: &dyn StoreFixture) {
@@ -104,6 +106,28 @@ pub async fn a_new_generation_starts_over_the_old_rows(fixture: &dyn StoreFixtur
     assert!(matches!(fixture.store().open(&output, &lane(&output, 0, 0)).await, Err(StoreError::Fenced { .. })));
     assert_eq!(fixture.store().open(&output, &lane(&output, 0, 1)).await.unwrap().position(), Some(1));
     assert_eq!(found(fixture, "generations").await, ["1=new", "2=old"]);
+}
+
+/// A paused lane is sent elsewhere: its next generation begins there, and whoever wrote before is fenced.
+pub async fn a_position_that_is_set_is_where_the_next_generation_begins(fixture: &dyn StoreFixture) {
+    let output = output("sent_back", &fields(), &[], WriteMode::Append);
+    let mut old = prepared(fixture.store(), &output).await;
+    let store = fixture.store();
+    assert_eq!(store.position(&lane(&output, 1, 0)).await.unwrap(), None);
+    old.commit(&[puts(0, &[(1, "a"), (2, "b"), (3, "c")])], 3).await.unwrap();
+    assert_eq!(store.position(&lane(&output, 0, 0)).await.unwrap(), Some(3));
+    for position in [2, 1] {
+        store.set_position(&lane(&output, 0, 1), position).await.unwrap();
+        assert_eq!(store.position(&lane(&output, 0, 0)).await.unwrap(), Some(position));
+    }
+    store.set_position(&lane(&output, 1, 1), 7).await.unwrap();
+    assert!(matches!(old.commit(&[], 4).await, Err(StoreError::Fenced { .. })));
+    assert!(matches!(store.set_position(&lane(&output, 0, 0), 0).await, Err(StoreError::Fenced { .. })));
+    let mut new = store.open(&output, &lane(&output, 0, 1)).await.unwrap();
+    assert_eq!(new.position(), Some(1));
+    new.commit(&[puts(1, &[(2, "b"), (3, "c")])], 3).await.unwrap();
+    assert_eq!(found(fixture, "sent_back").await, ["1=a", "2=b", "2=b", "3=c", "3=c"]);
+    assert_eq!(store.open(&output, &lane(&output, 1, 1)).await.unwrap().position(), Some(7));
 }
 
 /// Offsets of a topic that was made anew mean something else: its lane is refused, and the old one's owner goes on.
@@ -252,51 +276,14 @@ fn joined(row: Vec<Option<String>>) -> String {
     texts.join("|")
 }
 
-/// Timestamps that no database function reads are the row's fault, not the store's.
-pub async fn dates_beyond_the_calendar_are_refused_alone(fixture: &dyn StoreFixture) {
-    let fields = [Field::new("id", DataType::Int64, false), Field::new("at", DataType::Timestamp, true)];
-    let at = TimestampMicrosecondArray::from(vec![0, i64::MIN, 1, i64::MAX]).with_timezone("UTC");
-    let rows = batch(&fields, vec![Arc::new(Int64Array::from(vec![1, 2, 3, 4])), Arc::new(at)], 0);
-    let output = output("calendar", &fields, &[0], WriteMode::Upsert);
-    let mut owner = prepared(fixture.store(), &output).await;
-    let StoreError::Refused(refused) = owner.commit(&[rows], 4).await.unwrap_err() else { panic!("not refused") };
-    let places: Vec<_> = refused.iter().map(|row| (row.batch, row.row)).collect();
-    assert_eq!(places, [(0, 1), (0, 3)]);
-    assert!(refused[0].reason.contains("years 1 to 9999"), "{}", refused[0].reason);
-}
-
-/// The guilty rows are told by batch and row, and without them the commit can be done.
-pub async fn poison_rows_are_refused_alone_and_nothing_else_is_written(fixture: &dyn StoreFixture) {
-    let output = simple("poison");
-    fixture.run("CREATE TABLE poison (id BIGINT NOT NULL PRIMARY KEY, name TEXT CHECK (name <> 'poison'))").await;
-    let mut owner = prepared(fixture.store(), &output).await;
-    owner.commit(&[puts(0, &[(500, "before")])], 1).await.unwrap();
-    let healthy: Vec<(i64, &str)> = (0..300).map(|id| (id, "healthy")).collect();
-    let mut sick = healthy.clone();
-    (sick[7].1, sick[299].1) = ("poison", "poison");
-    let rows = [puts(1, &[(1000, "first"), (1001, "poison")]), puts(3, &sick)];
-    for _ in 0..2 {
-        let StoreError::Refused(refused) = owner.commit(&rows, 400).await.unwrap_err() else { panic!("not refused") };
-        let places: Vec<_> = refused.iter().map(|row| (row.batch, row.row)).collect();
-        assert_eq!(places, [(0, 1), (1, 7), (1, 299)]);
-        assert!(refused.iter().all(|row| row.reason.to_lowercase().contains("check")), "{}", refused[0].reason);
-        assert_eq!(owner.position(), Some(1));
-        assert_eq!(found(fixture, "poison").await, ["500=before"]);
-    }
-    owner.commit(&[puts(1, &[(1000, "first")]), puts(3, &healthy)], 400).await.unwrap();
-    assert_eq!(found(fixture, "poison").await.len(), 302);
-    assert_eq!(owner.position(), Some(400));
-}
-
 /// Equal rows are two rows, and deletes are refused.
 pub async fn an_appending_sink_adds_every_row(fixture: &dyn StoreFixture) {
     let output = output("appended", &fields(), &[], WriteMode::Append);
     let mut owner = prepared(fixture.store(), &output).await;
     owner.commit(&[puts(0, &[(1, "a"), (1, "a")]), puts(2, &[(1, "a")])], 3).await.unwrap();
     assert_eq!(found(fixture, "appended").await, ["1=a", "1=a", "1=a"]);
-    let error = owner.commit(&[changes(3, &[(2, Some("b")), (1, None)])], 5).await.unwrap_err();
-    let StoreError::Refused(refused) = error else { panic!("{error}") };
-    assert_eq!((refused.len(), refused[0].row), (1, 1));
+    let refused = refused(owner.commit(&[changes(3, &[(2, Some("b")), (1, None)])], 5).await);
+    assert_eq!(places(&refused), [(0, 1)]);
     assert_eq!(found(fixture, "appended").await.len(), 3);
 }
 
@@ -309,57 +296,6 @@ pub async fn many_rows_are_written_in_one_commit(fixture: &dyn StoreFixture) {
     let deletes: Vec<(i64, Option<&str>)> = (0..20_000).map(|id| (id, None)).collect();
     owner.commit(&[changes(20_011, &deletes)], 50_000).await.unwrap();
     assert_eq!(found(fixture, "many").await.len(), 11);
-}
-
-/// Preparing may be repeated; a table may have more columns, in another order.
-pub async fn a_table_that_exists_and_fits_is_used(fixture: &dyn StoreFixture) {
-    fixture.run("CREATE TABLE fits (remark TEXT, name TEXT, id BIGINT NOT NULL, CHECK (id < 1000))").await;
-    fixture.run("CREATE UNIQUE INDEX fits_key ON fits (id)").await;
-    let output = simple("fits");
-    fixture.store().prepare(&output).await.unwrap();
-    let mut owner = prepared(fixture.store(), &output).await;
-    owner.commit(&[puts(0, &[(1, "a"), (2, "b")])], 2).await.unwrap();
-    owner.commit(&[changes(2, &[(1, None), (2, Some("c"))])], 4).await.unwrap();
-    assert_eq!(found(fixture, "fits").await, ["2=c"]);
-}
-
-async fn definition_error(fixture: &dyn StoreFixture, table: &str) -> String {
-    match fixture.store().prepare(&simple(table)).await {
-        Err(StoreError::Definition(message)) => message,
-        other => panic!("no error of definition: {other:?}"),
-    }
-}
-
-/// With the statement that adds it.
-pub async fn a_missing_column_is_named(fixture: &dyn StoreFixture) {
-    fixture.run("CREATE TABLE lacks (id BIGINT NOT NULL PRIMARY KEY)").await;
-    let message = definition_error(fixture, "lacks").await;
-    assert!(message.contains("no column `name`"), "{message}");
-    assert!(message.to_lowercase().contains("alter table \"lacks\" add column \"name\" text"), "{message}");
-}
-
-/// With what was found, what is wanted, and the way there.
-pub async fn a_wrong_type_is_named(fixture: &dyn StoreFixture) {
-    fixture.run("CREATE TABLE mistyped (id BIGINT NOT NULL PRIMARY KEY, name DATE)").await;
-    let message = definition_error(fixture, "mistyped").await.to_lowercase();
-    assert!(message.contains("column `name` of table `mistyped` is declared `date`"), "{message}");
-    assert!(message.contains("needs `text`"), "{message}");
-    assert!(message.contains("alter table") || message.contains("create table"), "{message}");
-}
-
-/// An upsert needs a unique key; a unique index over more or fewer columns is none.
-pub async fn a_key_that_is_not_unique_is_named(fixture: &dyn StoreFixture) {
-    fixture.run("CREATE TABLE twice (id BIGINT NOT NULL, name TEXT, UNIQUE (id, name))").await;
-    let message = definition_error(fixture, "twice").await;
-    assert!(message.contains("key (\"id\") is not unique"), "{message}");
-    assert!(message.contains("CREATE UNIQUE INDEX \"twice_key\" ON \"twice\" (\"id\")"), "{message}");
-}
-
-/// Every insert would fail.
-pub async fn a_column_that_nobody_fills_is_named(fixture: &dyn StoreFixture) {
-    fixture.run("CREATE TABLE unfilled (id BIGINT NOT NULL PRIMARY KEY, name TEXT, must TEXT NOT NULL)").await;
-    let message = definition_error(fixture, "unfilled").await;
-    assert!(message.contains("column `must` of table `unfilled`"), "{message}");
 }
 
 /// Lanes live on threads with runtimes of their own, which need neither timers nor I/O.

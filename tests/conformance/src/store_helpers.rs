@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
 use arrow_schema::Schema;
 use async_trait::async_trait;
-use azenha_engine::store::{Store, StoreLane, StoreLaneId, StoreRows};
+use azenha_engine::store::{RefusedRow, Store, StoreError, StoreLane, StoreLaneId, StoreRows};
 use azenha_model::plan::{Generation, OutputColumn, StoreOutput, TimeFormat, WriteMode};
 use azenha_model::{DataType, Field, Offset};
 
@@ -96,4 +96,17 @@ pub async fn found(fixture: &dyn StoreFixture, table: &str) -> Vec<String> {
     let text = |value: &Option<String>| value.clone().unwrap_or("null".to_owned());
     let rows = fixture.rows(table, &fields()).await;
     rows.iter().map(|row| format!("{}={}", text(&row[0]), text(&row[1]))).collect()
+}
+
+/// The rows that a commit refused.
+pub fn refused(ended: Result<(), StoreError>) -> Vec<RefusedRow> {
+    match ended {
+        Err(StoreError::Refused(rows)) => rows,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+/// Batch and row of each.
+pub fn places(refused: &[RefusedRow]) -> Vec<(usize, usize)> {
+    refused.iter().map(|row| (row.batch, row.row)).collect()
 }

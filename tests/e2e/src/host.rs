@@ -95,7 +95,17 @@ impl Azenha {
 
     /// Runs a command to its end.
     pub fn run<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Result<Finished> {
+        self.run_with(arguments, &[])
+    }
+
+    /// Runs a command to its end, with variables in its environment.
+    pub fn run_with<A: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+        environment: &[(&str, &str)],
+    ) -> Result<Finished> {
         let mut command = self.command(arguments)?;
+        command.envs(environment.iter().copied());
         let (out, err) = (self.path("stdout.txt"), self.path("stderr.txt"));
         command.stdout(fs::File::create(&out)?).stderr(fs::File::create(&err)?);
         let mut child = command.spawn()?;
@@ -129,6 +139,13 @@ impl Azenha {
 
     /// Starts a host with an API on a free port, and waits until it is ready.
     pub fn start(&self, pipelines: &[&Path], more: &[&str]) -> Result<Running> {
+        let mut running = self.launch(pipelines, more, &[])?;
+        running.wait_until("the host is ready", |running| Ok(running.is_ready()))?;
+        Ok(running)
+    }
+
+    /// Starts a host with an API on a free port, and does not wait for it.
+    pub fn launch(&self, pipelines: &[&Path], more: &[&str], environment: &[(&str, &str)]) -> Result<Running> {
         let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?.to_string();
         drop(listener);
@@ -141,29 +158,14 @@ impl Azenha {
             address.clone(),
         ]);
         arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
-        let mut running = self.spawn(arguments)?;
-        running.address = address;
-        running.wait_until("the host is ready", |running| {
-            Ok(crate::get(&running.address, "/readyz").is_ok_and(|answer| answer.status == 200))
-        })?;
-        Ok(running)
+        let mut command = self.command(arguments)?;
+        command.envs(environment.iter().copied());
+        Running::spawn(command, address)
     }
 
     /// Starts a command and leaves it running.
     pub fn spawn<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Result<Running> {
-        let mut command = self.command(arguments)?;
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
-        let (sender, log) = channel();
-        if let Some(stderr) = child.stderr.take() {
-            std::thread::spawn(move || {
-                for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                    if sender.send(line).is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-        Ok(Running { child, log, address: String::new() })
+        Running::spawn(self.command(arguments)?, String::new())
     }
 
     /// All records of a topic as `azenha topic read --json` gives them.
@@ -207,6 +209,31 @@ pub struct Running {
 }
 
 impl Running {
+    fn spawn(mut command: Command, address: String) -> Result<Self> {
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+        let (sender, log) = channel();
+        if let Some(stderr) = child.stderr.take() {
+            std::thread::spawn(move || {
+                for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                    if sender.send(line).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        Ok(Self { child, log, address })
+    }
+
+    /// Whether its API says that it is ready.
+    pub fn is_ready(&self) -> bool {
+        crate::get(&self.address, "/readyz").is_ok_and(|answer| answer.status == 200)
+    }
+
+    /// The id of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it logged since this was last asked.
     pub fn log(&self) -> String {
         self.log.try_iter().collect::<Vec<_>>().join("\n")

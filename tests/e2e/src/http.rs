@@ -12,6 +12,8 @@ use serde_json::Value;
 pub struct Answer {
     /// The status code.
     pub status: u16,
+    /// The version of what was asked for, as HTTP writes it.
+    pub etag: Option<String>,
     /// The body as text.
     pub body: String,
 }
@@ -25,24 +27,29 @@ impl Answer {
 
 /// GET.
 pub fn get(address: &str, path: &str) -> Result<Answer> {
-    request(address, &format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n"))
+    send(address, "GET", path, &[], b"")
 }
 
 /// POST with a body.
 pub fn post(address: &str, path: &str, content_type: &str, body: &str) -> Result<Answer> {
-    let length = body.len();
-    let head = format!("POST {path} HTTP/1.0\r\nHost: {address}\r\n");
-    request(address, &format!("{head}Content-Type: {content_type}\r\nContent-Length: {length}\r\n\r\n{body}"))
+    send(address, "POST", path, &[("Content-Type", content_type)], body.as_bytes())
 }
 
-fn request(address: &str, text: &str) -> Result<Answer> {
+/// Any request.
+pub fn send(address: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer> {
+    let mut head = format!("{method} {path} HTTP/1.0\r\nHost: {address}\r\n");
+    headers.iter().for_each(|(name, value)| head += &format!("{name}: {value}\r\n"));
+    head += &format!("Content-Length: {}\r\n\r\n", body.len());
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-    stream.write_all(text.as_bytes())?;
+    stream.write_all(head.as_bytes())?;
+    // A host that refuses does not read the body.
+    let sent = stream.write_all(body);
     let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes)?;
+    stream.read_to_end(&mut bytes).or_else(|error| sent.and(if bytes.is_empty() { Err(error) } else { Ok(0) }))?;
     let response = String::from_utf8_lossy(&bytes);
     let (head, body) = response.split_once("\r\n\r\n").context("a response without a head")?;
     let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).context("a response without a status")?;
-    Ok(Answer { status, body: body.to_owned() })
+    let etag = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("etag: ").map(str::to_owned));
+    Ok(Answer { status, etag, body: body.to_owned() })
 }

@@ -1,12 +1,22 @@
-//! What the end-to-end tests share: a directory for each test, the `azenha` binary run as a user runs it,
-//! and SQL for looking at what came out.
+//! What the end-to-end tests share: a directory for each test, the `azenha` binary run as a user runs it, real
+//! services that may be broken, and clients of their own for looking at what came out.
 
 mod clicks;
 mod host;
+mod hosts;
 mod http;
+pub mod kafka;
+pub mod numbered;
+mod postgres;
+mod services;
 mod sql;
+mod trial;
 
 pub use clicks::{Click, clicks_of, recount, shuffled, write_ndjson};
 pub use host::{Azenha, Finished, Running, repository};
-pub use http::{Answer, get, post};
+pub use hosts::{Group, Host};
+pub use http::{Answer, get, post, send};
+pub use postgres::Postgres;
+pub use services::{OwnKafka, OwnPostgres, is_there};
 pub use sql::{Counts, Database};
+pub use trial::Trial;

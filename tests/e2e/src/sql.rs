@@ -40,6 +40,11 @@ impl Database {
         sqlx::query_scalar(sqlx::AssertSqlSafe(sql.to_owned())).fetch_optional(&mut self.0).await.ok().flatten()
     }
 
+    /// Rows of one integer.
+    pub async fn numbers(&mut self, sql: &str) -> Result<Vec<i64>> {
+        Ok(sqlx::query_scalar(sqlx::AssertSqlSafe(sql.to_owned())).fetch_all(&mut self.0).await?)
+    }
+
     /// Loads a file of NDJSON into a table `lines(line)`.
     pub async fn load(&mut self, lines: impl Iterator<Item = &str>) -> Result<()> {
         self.execute("CREATE TABLE lines (line TEXT NOT NULL); BEGIN").await?;

@@ -185,11 +185,12 @@ pub(super) async fn create_topic(
     Ok(entry(id, spec.name.clone(), spec.kind, partitions))
 }
 
-const KINDS: [(TopicKind, &str); 4] = [
+const KINDS: [(TopicKind, &str); 5] = [
     (TopicKind::Source, "source"),
     (TopicKind::Output, "output"),
     (TopicKind::Internal, "internal"),
     (TopicKind::Changelog, "changelog"),
+    (TopicKind::Compacted, "compacted"),
 ];
 
 fn kind_name(kind: TopicKind) -> &'static str {

@@ -257,6 +257,10 @@ impl Log for EmbeddedLog {
     async fn set_position(&self, lane: &LaneId, position: Offset) -> Result<(), LogError> {
         self.take_lane(lane).await?.commit(Commit { position, appends: Vec::new() }).await
     }
+
+    async fn close(&self) -> Result<(), LogError> {
+        Self::close(self).await
+    }
 }
 
 /// A lane of the embedded log, as its owner holds it.

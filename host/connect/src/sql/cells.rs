@@ -1,30 +1,32 @@
-//! Values of columns in the form in which databases take them.
-
-use std::borrow::Cow;
+//! Values of columns, typed, and checked against what databases can hold.
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     Date32Type, Decimal128Type, Float64Type, Int64Type, Time64MicrosecondType, TimestampMicrosecondType,
 };
 use arrow_array::{Array, ArrayRef, BinaryArray, BooleanArray, PrimitiveArray, StringArray};
+use arrow_buffer::NullBuffer;
 use azenha_formats::civil;
 use azenha_model::{DataType, Field};
 
-use super::session::Failure;
+use super::session::{Failure, Fault};
 
-/// A column. Types that databases write differently are sent as text.
-pub(super) enum Cells<'a> {
+/// A column of rows.
+pub(super) struct Cells<'a> {
+    pub field: &'a Field,
+    pub values: Values<'a>,
+    nulls: Option<&'a NullBuffer>,
+}
+
+/// The values of a column; those of rows that are null mean nothing.
+pub(super) enum Values<'a> {
     Boolean(&'a BooleanArray),
     Int64(&'a PrimitiveArray<Int64Type>),
     Float64(&'a PrimitiveArray<Float64Type>),
-    Bytes(&'a BinaryArray),
-    Text(TextCells<'a>),
-}
-
-/// A column that is sent as text.
-pub(super) enum TextCells<'a> {
-    Plain(&'a StringArray),
     Decimal(&'a PrimitiveArray<Decimal128Type>),
+    Text(&'a StringArray),
+    Json(&'a StringArray),
+    Bytes(&'a BinaryArray),
     Date(&'a PrimitiveArray<Date32Type>),
     Time(&'a PrimitiveArray<Time64MicrosecondType>),
     Timestamp(&'a PrimitiveArray<TimestampMicrosecondType>),
@@ -32,69 +34,55 @@ pub(super) enum TextCells<'a> {
 
 impl<'a> Cells<'a> {
     /// The cells of a column of the field's type.
-    pub fn new(field: &Field, column: &'a ArrayRef) -> Result<Self, Failure> {
+    pub fn new(field: &'a Field, column: &'a ArrayRef) -> Result<Self, Failure> {
         if *column.data_type() != field.data_type.arrow() {
             let found = column.data_type();
             return Err(Failure::Definition(format!("rows have `{}` as {found}, not {}", field.name, field.data_type)));
         }
-        Ok(match field.data_type {
-            DataType::Boolean => Self::Boolean(column.as_boolean()),
-            DataType::Int64 => Self::Int64(column.as_primitive()),
-            DataType::Float64 => Self::Float64(column.as_primitive()),
-            DataType::Bytes => Self::Bytes(column.as_binary()),
-            DataType::Text | DataType::Json => Self::Text(TextCells::Plain(column.as_string())),
-            DataType::Decimal { .. } => Self::Text(TextCells::Decimal(column.as_primitive())),
-            DataType::Date => Self::Text(TextCells::Date(column.as_primitive())),
-            DataType::Time => Self::Text(TextCells::Time(column.as_primitive())),
-            DataType::Timestamp => Self::Text(TextCells::Timestamp(column.as_primitive())),
-        })
-    }
-}
-
-impl TextCells<'_> {
-    /// The text of a row, none for null. Dates outside of the years 1 to 9999 and times outside of a day are
-    /// refused: what the databases' own functions read ends there.
-    pub fn text(&self, row: usize) -> Result<Option<Cow<'_, str>>, Failure> {
-        if !self.is_valid(row) {
-            return Ok(None);
-        }
-        Ok(Some(match self {
-            Self::Plain(array) => Cow::Borrowed(array.value(row)),
-            Self::Decimal(array) => array.value_as_string(row).into(),
-            Self::Date(array) => {
-                let days = array.value(row);
-                in_calendar(i64::from(days) * civil::DAY)?;
-                civil::format_date(days).into()
-            }
-            Self::Time(array) => {
-                let micros = array.value(row);
-                if !(0..civil::DAY).contains(&micros) {
-                    return Err(Failure::Rows(format!("{micros} µs is not within a day")));
-                }
-                civil::format_time(micros).into()
-            }
-            Self::Timestamp(array) => {
-                in_calendar(array.value(row))?;
-                civil::format_timestamp(array.value(row)).into()
-            }
-        }))
+        let values = match field.data_type {
+            DataType::Boolean => Values::Boolean(column.as_boolean()),
+            DataType::Int64 => Values::Int64(column.as_primitive()),
+            DataType::Float64 => Values::Float64(column.as_primitive()),
+            DataType::Decimal { .. } => Values::Decimal(column.as_primitive()),
+            DataType::Text => Values::Text(column.as_string()),
+            DataType::Json => Values::Json(column.as_string()),
+            DataType::Bytes => Values::Bytes(column.as_binary()),
+            DataType::Date => Values::Date(column.as_primitive()),
+            DataType::Time => Values::Time(column.as_primitive()),
+            DataType::Timestamp => Values::Timestamp(column.as_primitive()),
+        };
+        Ok(Self { field, values, nulls: column.nulls() })
     }
 
-    fn is_valid(&self, row: usize) -> bool {
-        match self {
-            Self::Plain(array) => array.is_valid(row),
-            Self::Decimal(array) => array.is_valid(row),
-            Self::Date(array) => array.is_valid(row),
-            Self::Time(array) => array.is_valid(row),
-            Self::Timestamp(array) => array.is_valid(row),
+    pub fn is_null(&self, row: usize) -> bool {
+        self.nulls.is_some_and(|nulls| nulls.is_null(row))
+    }
+
+    /// Says that a value is its row's fault.
+    pub fn fault(&self, reason: &str) -> Failure {
+        Failure::Rows(Fault { reason: format!("column `{}`: {reason}", self.field.name), names_column: true })
+    }
+
+    /// The date, if databases have it: what their own functions read ends with the years 1 and 9999.
+    pub fn checked_date(&self, days: i32) -> Result<i32, Failure> {
+        self.checked_timestamp(i64::from(days) * civil::DAY).map(|_| days)
+    }
+
+    /// The time, if it is one of a day.
+    pub fn checked_time(&self, micros: i64) -> Result<i64, Failure> {
+        if (0..civil::DAY).contains(&micros) {
+            Ok(micros)
+        } else {
+            Err(self.fault(&format!("{micros} µs is not within a day")))
         }
     }
-}
 
-fn in_calendar(micros: i64) -> Result<(), Failure> {
-    if civil::TIMESTAMPS.contains(&micros) {
-        Ok(())
-    } else {
-        Err(Failure::Rows(format!("{} is not within the years 1 to 9999", civil::format_timestamp(micros))))
+    /// The timestamp, if databases have it, as with dates.
+    pub fn checked_timestamp(&self, micros: i64) -> Result<i64, Failure> {
+        if civil::TIMESTAMPS.contains(&micros) {
+            Ok(micros)
+        } else {
+            Err(self.fault(&format!("{} is not within the years 1 to 9999", civil::format_timestamp(micros))))
+        }
     }
 }

@@ -31,18 +31,35 @@ impl Change {
     }
 }
 
-/// The changes of a commit. No key is in two of them, so their order does not matter.
+/// The changes of a commit. No key is in two of them, and deletes come first: a row may take over what was
+/// unique to one that is deleted.
 pub(super) fn changes(target: &Target, rows: &[StoreRows]) -> Result<Vec<Change>, Failure> {
     let batches = rows.iter().map(|rows| project(target, &rows.batch)).collect::<Result<Vec<_>, _>>()?;
-    let places: Vec<Place> = match target.mode {
-        WriteMode::Upsert => last_of_each_key(target, &batches).map_err(unfit)?,
-        WriteMode::Append => every_place(&batches).collect(),
+    match target.mode {
+        WriteMode::Append => Ok(appends(batches)),
+        WriteMode::Upsert => upserts(target, rows, &batches).map_err(unfit),
+    }
+}
+
+/// Each batch as it is.
+fn appends(batches: Vec<RecordBatch>) -> Vec<Change> {
+    let append = |(batch, rows): (usize, RecordBatch)| {
+        let places = (0..rows.num_rows()).map(|row| (batch, row)).collect();
+        Change { operation: Operation::Put, rows, places }
     };
+    batches.into_iter().enumerate().map(append).filter(|change| !change.places.is_empty()).collect()
+}
+
+fn upserts(target: &Target, rows: &[StoreRows], batches: &[RecordBatch]) -> Result<Vec<Change>, ArrowError> {
+    let places = last_of_each_key(target, batches)?;
     let (deletes, puts): (Vec<Place>, Vec<Place>) = places.into_iter().partition(|place| is_delete(rows, place));
+    let batches: Vec<&RecordBatch> = batches.iter().collect();
     let mut changes = Vec::new();
-    for (operation, places) in [(Operation::Put, puts), (Operation::Delete, deletes)] {
+    for (operation, places) in [(Operation::Delete, deletes), (Operation::Put, puts)] {
         if !places.is_empty() {
-            changes.push(change(target, operation, &batches, places).map_err(unfit)?);
+            let rows = interleave_record_batch(&batches, &places)?;
+            let rows = if operation == Operation::Delete { rows.project(&target.key)? } else { rows };
+            changes.push(Change { operation, rows, places });
         }
     }
     Ok(changes)
@@ -101,16 +118,4 @@ fn last_of_each_key(target: &Target, batches: &[RecordBatch]) -> Result<Vec<Plac
         same
     });
     Ok(places.into_iter().map(|(_, place)| place).collect())
-}
-
-fn change(
-    target: &Target,
-    operation: Operation,
-    batches: &[RecordBatch],
-    places: Vec<Place>,
-) -> Result<Change, ArrowError> {
-    let batches: Vec<&RecordBatch> = batches.iter().collect();
-    let rows = interleave_record_batch(&batches, &places)?;
-    let rows = if operation == Operation::Delete { rows.project(&target.key)? } else { rows };
-    Ok(Change { operation, rows, places })
 }

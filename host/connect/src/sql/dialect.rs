@@ -1,8 +1,8 @@
 //! Where databases differ: types, statements, advice.
 
-use azenha_model::DataType;
 use azenha_model::plan::WriteMode;
 use azenha_model::types::DECIMAL_PRECISION;
+use azenha_model::{DataType, Field};
 
 use super::session::Operation;
 use super::table::Target;
@@ -36,11 +36,14 @@ pub(super) trait Dialect: Send + Sync {
     /// The statement that gives a column another type; none if there is no such statement.
     fn change_type(&self, table: &str, column: &str, wanted: &str) -> Option<String>;
 
+    /// The statement that adds a column, of this definition, to a table.
+    fn add_column(&self, table: &str, definition: &str) -> String;
+
     /// Taken at the start of a transaction that makes tables, so that two hosts do not make the same one.
     fn definition_lock(&self) -> Option<&'static str>;
 
-    /// The statement that writes `rows` rows.
-    fn write(&self, target: &Target, operation: Operation, rows: usize) -> String;
+    /// Has constraints that wait for the commit checked at each statement of a transaction instead.
+    fn check_at_once(&self) -> Option<&'static str>;
 }
 
 /// `ON CONFLICT` for a sink that replaces rows; nothing for one that adds them.
@@ -122,7 +125,18 @@ impl Dialect for Sqlite {
         None
     }
 
-    fn write(&self, target: &Target, operation: Operation, rows: usize) -> String {
+    fn add_column(&self, table: &str, definition: &str) -> String {
+        format!("ALTER TABLE {} ADD COLUMN {definition}", quote(table))
+    }
+
+    fn check_at_once(&self) -> Option<&'static str> {
+        None
+    }
+}
+
+impl Sqlite {
+    /// The statement that writes `rows` rows.
+    pub fn write(&self, target: &Target, operation: Operation, rows: usize) -> String {
         let tuples = |columns: usize| vec![format!("({})", vec!["?"; columns].join(", ")); rows].join(", ");
         match operation {
             Operation::Put => format!(
@@ -144,20 +158,6 @@ impl Dialect for Sqlite {
 
 #[derive(Debug)]
 pub(super) struct Postgres;
-
-impl Postgres {
-    /// The parameter of a column: an array, of text for the types that are sent as text.
-    fn parameter(&self, index: usize, data_type: DataType) -> String {
-        let number = index + 1;
-        let declared = self.column_type(data_type);
-        match data_type {
-            DataType::Boolean | DataType::Int64 | DataType::Float64 | DataType::Bytes => {
-                format!("${number}::{declared}[]")
-            }
-            _ => format!("${number}::text[]::{declared}[]"),
-        }
-    }
-}
 
 impl Dialect for Postgres {
     fn column_type(&self, data_type: DataType) -> String {
@@ -202,30 +202,50 @@ impl Dialect for Postgres {
     }
 
     fn definition_lock(&self) -> Option<&'static str> {
-        // The number is "azenha" in ASCII: it only has to differ from those of other programs.
-        Some("SELECT pg_advisory_xact_lock(107183323702369)")
+        // The number is "azenha" in ASCII: it only has to differ from those of other programs. A statement that
+        // waits to change a table holds up everybody who comes to it later: it gives up soon, and is tried again.
+        Some("SET LOCAL lock_timeout = '10s'; SELECT pg_advisory_xact_lock(107183323702369)")
     }
 
-    fn write(&self, target: &Target, operation: Operation, _rows: usize) -> String {
-        let parameters = |fields: &mut dyn Iterator<Item = DataType>| {
-            let parameters: Vec<String> =
-                fields.enumerate().map(|(index, data_type)| self.parameter(index, data_type)).collect();
-            parameters.join(", ")
+    fn add_column(&self, table: &str, definition: &str) -> String {
+        format!("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {definition}", quote(table))
+    }
+
+    fn check_at_once(&self) -> Option<&'static str> {
+        Some("SET CONSTRAINTS ALL IMMEDIATE")
+    }
+}
+
+impl Postgres {
+    /// The statement that upserts or deletes any number of rows: each column is one array.
+    pub fn write(&self, target: &Target, operation: Operation) -> String {
+        let parameters = |fields: Vec<&Field>| {
+            let parameter = |(index, field): (usize, &Field)| {
+                let element = match field.data_type {
+                    DataType::Decimal { .. } => "numeric".to_owned(),
+                    other => self.column_type(other),
+                };
+                format!("${}::{element}[]", index + 1)
+            };
+            fields.into_iter().enumerate().map(parameter).collect::<Vec<_>>().join(", ")
         };
-        let table = quote(&target.table);
+        let (table, parameters) = (quote(&target.table), parameters(target.fields_of(operation)));
         match operation {
             Operation::Put => format!(
-                "INSERT INTO {table} ({}) SELECT * FROM UNNEST({}){}",
+                "INSERT INTO {table} ({}) SELECT * FROM UNNEST({parameters}){}",
                 quote_all(target.names()),
-                parameters(&mut target.fields.iter().map(|field| field.data_type)),
                 on_conflict(target)
             ),
             Operation::Delete => {
                 let keys = quote_all(target.key_names());
-                let parameters = parameters(&mut target.key_fields().iter().map(|field| field.data_type));
                 format!("DELETE FROM {table} WHERE ({keys}) IN (SELECT * FROM UNNEST({parameters}))")
             }
         }
+    }
+
+    /// The statement that appends the rows which follow it, in the binary format.
+    pub fn copy(&self, target: &Target) -> String {
+        format!("COPY {} ({}) FROM STDIN (FORMAT binary)", quote(&target.table), quote_all(target.names()))
     }
 }
 

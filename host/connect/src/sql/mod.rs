@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use azenha_engine::store::{RefusedRow, Store, StoreError, StoreLane, StoreLaneId, StoreRows};
+use azenha_engine::store::{Store, StoreError, StoreLane, StoreLaneId, StoreRows};
 use azenha_model::Offset;
 use azenha_model::plan::StoreOutput;
 use tokio::runtime::Handle;
 
-use self::changes::Change;
+use self::commit::{Outcome, Step};
 use self::positions::Taken;
 use self::postgres::PostgresConnector;
 use self::session::{Failure, Session};
@@ -23,12 +23,14 @@ use self::table::Target;
 
 mod cells;
 mod changes;
+mod commit;
 mod dialect;
 mod positions;
 mod postgres;
 mod session;
 mod sqlite;
 mod table;
+mod wire;
 
 /// After this long without an answer a database counts as unavailable.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -65,25 +67,34 @@ trait Connector: Send + Sync + std::fmt::Debug {
 struct SqlStore {
     name: String,
     connector: Arc<dyn Connector>,
-    runtime: Handle,
+    worker: Worker,
 }
 
 impl SqlStore {
     fn new(name: &str, connector: Arc<dyn Connector>) -> Self {
-        Self { name: name.to_owned(), connector, runtime: Handle::current() }
+        let worker = Worker { runtime: Handle::current(), timeout: TIMEOUT };
+        Self { name: name.to_owned(), connector, worker }
     }
 }
 
 /// Runs database work on the store's runtime, for a limited time.
-async fn run_on<T: Send + 'static>(
-    runtime: &Handle,
-    work: impl Future<Output = Result<T, Failure>> + Send + 'static,
-) -> Result<T, Failure> {
-    let limited = runtime.spawn(async { tokio::time::timeout(TIMEOUT, work).await });
-    match limited.await {
-        Ok(Ok(done)) => done,
-        Ok(Err(elapsed)) => Err(sqlx::Error::Io(elapsed.into()).into()),
-        Err(stopped) => Err(sqlx::Error::Io(stopped.into()).into()),
+#[derive(Debug, Clone)]
+struct Worker {
+    runtime: Handle,
+    timeout: Duration,
+}
+
+impl Worker {
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let timeout = self.timeout;
+        match self.runtime.spawn(async move { tokio::time::timeout(timeout, work).await }).await {
+            Ok(Ok(done)) => done,
+            Ok(Err(elapsed)) => Err(sqlx::Error::Io(elapsed.into()).into()),
+            Err(stopped) => Err(sqlx::Error::Io(stopped.into()).into()),
+        }
     }
 }
 
@@ -93,16 +104,17 @@ impl Store for SqlStore {
         let (connector, target) = (Arc::clone(&self.connector), Target::new(output));
         let work = async move {
             let mut session = connector.connect().await?;
-            session.begin().await?;
-            if let Some(lock) = session.dialect().definition_lock() {
-                session.run(lock).await?;
+            match prepare(&mut *session, &target).await {
+                // Another program may have made a table of this name at the same time: then it is found now.
+                Err(Failure::Rows(_) | Failure::Definition(_)) => {
+                    session.roll_back().await?;
+                    prepare(&mut *session, &target).await
+                }
+                prepared => prepared,
             }
-            session.run(positions::CREATE).await?;
-            table::prepare(&mut *session, &target).await?;
-            session.commit().await
         };
         let what = format!("preparing table `{}` of `{}` for sink `{}`", output.table, self.name, output.sink);
-        run_on(&self.runtime, work).await.map_err(|failure| failure.into_error(&what))
+        self.worker.run(work).await.map_err(|failure| failure.into_error(&what))
     }
 
     async fn open(&self, output: &StoreOutput, lane: &StoreLaneId) -> Result<Box<dyn StoreLane>, StoreError> {
@@ -118,20 +130,50 @@ impl Store for SqlStore {
             Ok((session, taken))
         };
         let what = format!("taking partition {} of sink `{}` in `{}`", lane.partition, lane.sink, self.name);
-        let (session, taken) = run_on(&self.runtime, work).await.map_err(|failure| failure.into_error(&what))?;
+        let (session, taken) = self.worker.run(work).await.map_err(|failure| failure.into_error(&what))?;
         let taken = taken.ok_or_else(|| fenced(lane))?;
         if !taken.same_topic {
             return Err(another_topic(lane, taken.next_offset));
         }
         Ok(Box::new(SqlLane {
             what: format!("writing to table `{}` of `{}`", output.table, self.name),
-            runtime: self.runtime.clone(),
+            worker: self.worker.clone(),
             session: Some(session),
             target: Arc::new(Target::new(output)),
             lane: Arc::new(lane.clone()),
             taken,
         }))
     }
+
+    async fn position(&self, lane: &StoreLaneId) -> Result<Option<Offset>, StoreError> {
+        let (connector, id) = (Arc::clone(&self.connector), lane.clone());
+        let work = async move { positions::find(&mut *connector.connect().await?, &id).await };
+        let what = format!("looking at partition {} of sink `{}` in `{}`", lane.partition, lane.sink, self.name);
+        let found = self.worker.run(work).await.map_err(|failure| failure.into_error(&what))?;
+        match found {
+            Some(found) if !found.same_topic => Err(another_topic(lane, found.next_offset)),
+            found => Ok(found.and_then(|found| found.next_offset).map(|offset| offset as Offset)),
+        }
+    }
+
+    async fn set_position(&self, lane: &StoreLaneId, position: Offset) -> Result<(), StoreError> {
+        let (connector, id) = (Arc::clone(&self.connector), lane.clone());
+        let work = async move { positions::set(&mut *connector.connect().await?, &id, position).await };
+        let what = format!("moving partition {} of sink `{}` in `{}`", lane.partition, lane.sink, self.name);
+        let is_set = self.worker.run(work).await.map_err(|failure| failure.into_error(&what))?;
+        if is_set { Ok(()) } else { Err(fenced(lane)) }
+    }
+}
+
+/// Makes the tables that are missing, in one transaction.
+async fn prepare(session: &mut dyn Session, target: &Target) -> Result<(), Failure> {
+    session.begin().await?;
+    if let Some(lock) = session.dialect().definition_lock() {
+        session.run(lock).await?;
+    }
+    positions::prepare(session).await?;
+    table::prepare(session, target).await?;
+    session.commit().await
 }
 
 fn fenced(lane: &StoreLaneId) -> StoreError {
@@ -151,19 +193,12 @@ fn another_topic(lane: &StoreLaneId, position: Option<i64>) -> StoreError {
 struct SqlLane {
     /// For messages.
     what: String,
-    runtime: Handle,
+    worker: Worker,
     /// None after a failure that leaves open what happened: then the lane must be opened again.
     session: Option<Box<dyn Session>>,
     target: Arc<Target>,
     lane: Arc<StoreLaneId>,
     taken: Taken,
-}
-
-/// How a commit ended, if the database answered.
-enum Outcome {
-    Committed,
-    Fenced,
-    Refused(Vec<RefusedRow>),
 }
 
 #[async_trait]
@@ -182,10 +217,11 @@ impl StoreLane for SqlLane {
         };
         let (target, lane, taken, rows) = (Arc::clone(&self.target), Arc::clone(&self.lane), self.taken, rows.to_vec());
         let work = async move {
-            let outcome = commit(&mut *session, &target, (&lane, taken, next), &rows).await?;
+            let step = Step { lane: &lane, taken, next };
+            let outcome = commit::commit(&mut *session, &target, step, &rows).await?;
             Ok((session, outcome))
         };
-        let ended = run_on(&self.runtime, work).await;
+        let ended = self.worker.run(work).await;
         let (session, outcome) = ended.map_err(|failure| failure.into_error(&self.what))?;
         self.session = Some(session);
         match outcome {
@@ -210,54 +246,28 @@ fn misplaced(rows: &[StoreRows], position: Option<Offset>, next: Offset) -> Opti
     Some(format!("a row of offset {outside} was offered, but the commit covers {from}..{next}"))
 }
 
-/// Writes position and rows in one transaction.
-async fn commit(
-    session: &mut dyn Session,
-    target: &Target,
-    (lane, taken, next): (&StoreLaneId, Taken, Offset),
-    rows: &[StoreRows],
-) -> Result<Outcome, Failure> {
-    let mut refused = changes::undeletable(target, rows);
-    if !refused.is_empty() {
-        return Ok(Outcome::Refused(refused));
-    }
-    let changes = changes::changes(target, rows)?;
-    session.begin().await?;
-    if !positions::advance(session, lane, taken, next).await? {
-        session.roll_back().await?;
-        return Ok(Outcome::Fenced);
-    }
-    for change in &changes {
-        refused.extend(write(session, target, change).await?);
-    }
-    if refused.is_empty() {
-        session.commit().await?;
-        return Ok(Outcome::Committed);
-    }
-    session.roll_back().await?;
-    refused.sort_unstable_by_key(|row| (row.batch, row.row));
-    Ok(Outcome::Refused(refused))
-}
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use azenha_model::plan::WriteMode;
 
-/// Writes rows; where some are refused, halves them until the guilty ones are alone.
-async fn write(session: &mut dyn Session, target: &Target, change: &Change) -> Result<Vec<RefusedRow>, Failure> {
-    let mut refused = Vec::new();
-    let mut pieces = vec![(0, change.rows.num_rows())];
-    while let Some((from, length)) = pieces.pop() {
-        session.run("SAVEPOINT piece").await?;
-        match session.write(target, change.operation, &change.rows.slice(from, length)).await {
-            Ok(()) => session.run("RELEASE SAVEPOINT piece").await?,
-            Err(Failure::Rows(reason)) => {
-                session.run("ROLLBACK TO SAVEPOINT piece; RELEASE SAVEPOINT piece").await?;
-                if length == 1 {
-                    refused.push(change.refused(from, reason));
-                } else {
-                    let half = length / 2;
-                    pieces.extend([(from + half, length - half), (from, half)]);
-                }
-            }
-            Err(other) => return Err(other),
-        }
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_never_answers_is_unavailable_when_the_time_is_over() {
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("postgres://somebody@{}/nothing", silent.local_addr().unwrap());
+        let mut store = SqlStore::new("warehouse", Arc::new(PostgresConnector::new(&url).unwrap()));
+        store.worker.timeout = Duration::from_millis(50);
+        let output = StoreOutput {
+            sink: "sink".to_owned(),
+            connection: "warehouse".to_owned(),
+            table: "table".to_owned(),
+            columns: Vec::new(),
+            key: Vec::new(),
+            mode: WriteMode::Append,
+        };
+        let error = store.prepare(&output).await.unwrap_err();
+        assert!(matches!(error, StoreError::Unavailable { .. }), "{error}");
     }
-    Ok(refused)
 }

@@ -1,26 +1,40 @@
 //! Sessions with PostgreSQL.
 
+use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
-use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection};
+use azenha_model::DataType;
+use azenha_model::plan::WriteMode;
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgDatabaseError};
 use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Connection, Row};
 
 use super::Connector;
-use super::cells::{Cells, TextCells};
+use super::cells::{Cells, Values};
 use super::dialect::{self, Dialect, quote};
-use super::session::{Argument, Failure, Operation, Session, bound};
+use super::session::{Argument, Failure, Fault, Operation, Session, bound};
 use super::table::{FoundColumn, FoundTable, Target};
+use super::wire::{self, ArrayParameter};
 
 /// How long a server may take to answer at first.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// What the server does about a host that has vanished without a word, as with its network: it would keep the lock
+/// on a lane's position, for which the next owner waits. The client's own limit is the same.
+const SETTINGS: &str = "SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '60s';
+    SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3";
 
 /// Opens sessions with one database.
-#[derive(Debug)]
 pub(super) struct PostgresConnector {
     options: PgConnectOptions,
+}
+
+/// Without the options, which hold the password.
+impl fmt::Debug for PostgresConnector {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("PostgresConnector").finish_non_exhaustive()
+    }
 }
 
 impl PostgresConnector {
@@ -35,26 +49,52 @@ impl Connector for PostgresConnector {
     async fn connect(&self) -> Result<Box<dyn Session>, Failure> {
         let connected = tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&self.options)).await;
         let connection = connected.map_err(std::io::Error::from).map_err(sqlx::Error::Io)?.map_err(failure)?;
-        Ok(Box::new(PostgresSession { connection }))
+        let mut session = PostgresSession { connection, in_transaction: false, plain_json: None };
+        session.run(SETTINGS).await?;
+        Ok(Box::new(session))
     }
 }
 
 struct PostgresSession {
     connection: PgConnection,
+    in_transaction: bool,
+    /// Columns declared `json`, once they are known.
+    plain_json: Option<Vec<String>>,
 }
 
 /// Sorts errors by the class of their SQLSTATE, <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+/// Classes that are not named here are about values, or of a trigger's own making.
 fn failure(error: sqlx::Error) -> Failure {
-    let Some(database) = error.as_database_error() else { return Failure::Unavailable(error) };
-    let message = database.message().to_owned();
-    let code = database.code().unwrap_or_default();
-    match code.get(..2).unwrap_or_default() {
-        // Cardinality, data, constraints, WITH CHECK OPTION, limits of the server, a trigger's RAISE.
-        "21" | "22" | "23" | "44" | "54" | "P0" => Failure::Rows(message),
-        // Unknown database or schema, wrong password, no such table, no right to it.
-        "28" | "3D" | "3F" | "42" => Failure::Definition(message),
-        _ => Failure::Unavailable(error),
+    if let sqlx::Error::Configuration(problem) = &error {
+        return Failure::Definition(problem.to_string());
     }
+    let database = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
+    let Some(database) = database else { return Failure::Unavailable(error) };
+    match database.code().get(..2).unwrap_or_default() {
+        // Not supported, wrong user or password, no such database, schema or table, no right to it.
+        "0A" | "0L" | "28" | "3D" | "3F" | "42" => Failure::Definition(with_hint(database)),
+        // The connection, a read-only standby, a lost statement, deadlocks and other conflicts, resources, locks, an
+        // operator, the system, the server's files, a foreign server, the server itself.
+        "08" | "25" | "26" | "40" | "53" | "55" | "57" | "58" | "72" | "F0" | "HV" | "XX" => {
+            Failure::Unavailable(error)
+        }
+        _ => Failure::Rows(fault(database)),
+    }
+}
+
+fn with_hint(error: &PgDatabaseError) -> String {
+    error.hint().map_or_else(|| error.message().to_owned(), |hint| format!("{}; {hint}", error.message()))
+}
+
+/// The detail holds values of the row, all of them or those of the columns that it names first: `Key (email)=(…) …`.
+fn fault(error: &PgDatabaseError) -> Fault {
+    let keys = error.detail().and_then(|detail| Some(detail.split_once(")=(")?.0.split_once('(')?.1));
+    let reason = match keys {
+        Some(columns) => format!("{} (columns: {columns})", error.message()),
+        None => error.message().to_owned(),
+    };
+    // Class 22 is about values, and most of its errors name no column.
+    Fault { reason, names_column: error.column().is_some() || !error.code().starts_with("22") }
 }
 
 #[async_trait]
@@ -64,15 +104,18 @@ impl Session for PostgresSession {
     }
 
     async fn begin(&mut self) -> Result<(), Failure> {
+        self.in_transaction = true;
         self.run("BEGIN").await
     }
 
     async fn commit(&mut self) -> Result<(), Failure> {
+        // It ends the transaction, too, when it fails.
+        self.in_transaction = false;
         self.run("COMMIT").await
     }
 
     async fn roll_back(&mut self) -> Result<(), Failure> {
-        self.run("ROLLBACK").await
+        if std::mem::take(&mut self.in_transaction) { self.run("ROLLBACK").await } else { Ok(()) }
     }
 
     async fn run(&mut self, sql: &str) -> Result<(), Failure> {
@@ -105,30 +148,58 @@ impl Session for PostgresSession {
     }
 
     async fn write(&mut self, target: &Target, operation: Operation, rows: &RecordBatch) -> Result<(), Failure> {
-        let mut arguments = PgArguments::default();
-        for (field, column) in target.fields_of(operation).into_iter().zip(rows.columns()) {
-            bind(&mut arguments, &Cells::new(field, column)?, rows.num_rows())?;
+        let fields = target.fields_of(operation);
+        let cells = fields.into_iter().zip(rows.columns()).map(|(field, column)| Cells::new(field, column));
+        let cells = cells.collect::<Result<Vec<_>, _>>()?;
+        match target.mode {
+            WriteMode::Append => self.copy(target, cells, rows.num_rows()).await,
+            WriteMode::Upsert => self.merge(target, operation, &cells, rows.num_rows()).await,
         }
-        let sql = dialect::Postgres.write(target, operation, rows.num_rows());
-        let query = sqlx::query_with(AssertSqlSafe(sql), arguments);
-        query.execute(&mut self.connection).await.map(drop).map_err(failure)
     }
 }
 
-/// Adds a column as one array.
-fn bind(arguments: &mut PgArguments, cells: &Cells<'_>, rows: usize) -> Result<(), Failure> {
-    let added = match cells {
-        Cells::Boolean(array) => arguments.add(array.iter().collect::<Vec<_>>()),
-        Cells::Int64(array) => arguments.add(array.iter().collect::<Vec<_>>()),
-        Cells::Float64(array) => arguments.add(array.iter().collect::<Vec<_>>()),
-        Cells::Bytes(array) => arguments.add(array.iter().collect::<Vec<_>>()),
-        Cells::Text(cells) => arguments.add((0..rows).map(|row| text(cells, row)).collect::<Result<Vec<_>, _>>()?),
-    };
-    Ok(added.map_err(sqlx::Error::Encode)?)
-}
+impl PostgresSession {
+    /// Upserts and deletes.
+    async fn merge(
+        &mut self,
+        target: &Target,
+        operation: Operation,
+        cells: &[Cells<'_>],
+        rows: usize,
+    ) -> Result<(), Failure> {
+        let mut arguments = PgArguments::default();
+        for cells in cells {
+            arguments.add(ArrayParameter::new(cells, rows)?).map_err(sqlx::Error::Encode)?;
+        }
+        let query = sqlx::query_with(AssertSqlSafe(dialect::Postgres.write(target, operation)), arguments);
+        query.execute(&mut self.connection).await.map(drop).map_err(failure)
+    }
 
-/// A timestamp says that it is UTC: the server's time zone may be any.
-fn text(cells: &TextCells<'_>, row: usize) -> Result<Option<String>, Failure> {
-    let zone = if matches!(cells, TextCells::Timestamp(_)) { "+00" } else { "" };
-    Ok(cells.text(row)?.map(|text| text.into_owned() + zone))
+    /// Appends: half the server's work of a statement with arrays.
+    async fn copy(&mut self, target: &Target, mut cells: Vec<Cells<'_>>, rows: usize) -> Result<(), Failure> {
+        let plain_json = self.plain_json(target).await?;
+        for cells in &mut cells {
+            // In the binary format `json` is plain text, where `jsonb` is not, and no cast stands between.
+            if let Values::Json(array) = cells.values
+                && plain_json.contains(&cells.field.name)
+            {
+                cells.values = Values::Text(array);
+            }
+        }
+        let bytes = wire::copied(&cells, rows)?;
+        let mut copy = self.connection.copy_in_raw(&dialect::Postgres.copy(target)).await.map_err(failure)?;
+        copy.send(bytes).await.map_err(failure)?;
+        copy.finish().await.map(drop).map_err(failure)
+    }
+
+    async fn plain_json(&mut self, target: &Target) -> Result<&[String], Failure> {
+        if self.plain_json.is_none() {
+            let has_json = target.fields.iter().any(|field| field.data_type == DataType::Json);
+            let found = if has_json { self.find_table(&target.table).await? } else { None };
+            let columns = found.map(|table| table.columns).unwrap_or_default().into_iter();
+            self.plain_json =
+                Some(columns.filter(|column| column.declared == "json").map(|column| column.name).collect());
+        }
+        Ok(self.plain_json.as_deref().unwrap_or_default())
+    }
 }

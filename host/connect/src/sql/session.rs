@@ -8,12 +8,20 @@ use sqlx::{Arguments, Encode, Type};
 use super::dialect::Dialect;
 use super::table::{FoundTable, Target};
 
+/// What is wrong with a row.
+#[derive(Debug)]
+pub(super) struct Fault {
+    /// For people; values of the row are left out, for they may be personal.
+    pub reason: String,
+    /// Whether it says which column or constraint.
+    pub names_column: bool,
+}
+
 /// Why a statement failed.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// One of the rows breaks a constraint or does not fit its column; the transaction can be rolled back to
-    /// its last savepoint.
-    Rows(String),
+    /// One of the rows breaks a constraint or does not fit its column; nothing of the statement happened.
+    Rows(Fault),
     /// The table, the rights or the URL are wrong.
     Definition(String),
     /// The connection or the database failed; what was under way may or may not have happened.
@@ -30,7 +38,9 @@ impl Failure {
     /// As the engine is told, where no row can be blamed; `what` was being done.
     pub fn into_error(self, what: &str) -> StoreError {
         match self {
-            Self::Rows(reason) | Self::Definition(reason) => StoreError::Definition(format!("{what}: {reason}")),
+            Self::Rows(Fault { reason, .. }) | Self::Definition(reason) => {
+                StoreError::Definition(format!("{what}: {reason}"))
+            }
             Self::Unavailable(error) => StoreError::Unavailable { what: what.to_owned(), source: error.into() },
         }
     }
@@ -76,6 +86,8 @@ pub(super) trait Session: Send {
 
     async fn begin(&mut self) -> Result<(), Failure>;
 
+    /// Makes everything since `begin` durable. `Rows` if a constraint that waits for the commit is broken:
+    /// then nothing has happened, and the session must be rolled back.
     async fn commit(&mut self) -> Result<(), Failure>;
 
     async fn roll_back(&mut self) -> Result<(), Failure>;

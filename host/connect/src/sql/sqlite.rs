@@ -4,16 +4,17 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow_array::{Array, RecordBatch};
+use arrow_array::RecordBatch;
 use async_trait::async_trait;
+use azenha_formats::civil;
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Connection, Row};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::Connector;
-use super::cells::Cells;
+use super::cells::{Cells, Values};
 use super::dialect::{self, Dialect};
-use super::session::{Argument, Failure, Operation, Session, bound};
+use super::session::{Argument, Failure, Fault, Operation, Session, bound};
 use super::table::{FoundColumn, FoundTable, Target};
 
 /// Parameters that one statement may have.
@@ -77,7 +78,10 @@ fn failure(error: sqlx::Error) -> Failure {
     let code = error.as_database_error().and_then(|error| error.code()?.parse::<i32>().ok());
     let message = || error.as_database_error().map_or_else(String::new, |error| error.message().to_owned());
     match code.map(|code| code & 0xff) {
-        Some(TOO_BIG | CONSTRAINT | MISMATCH) => Failure::Rows(message()),
+        // SQLite names the table and the columns of a constraint in its message.
+        Some(code @ (TOO_BIG | CONSTRAINT | MISMATCH)) => {
+            Failure::Rows(Fault { reason: message(), names_column: code == CONSTRAINT })
+        }
         Some(ERROR | PERMISSION | READ_ONLY | NO_DATABASE) => Failure::Definition(message()),
         _ => Failure::Unavailable(error),
     }
@@ -96,9 +100,9 @@ impl Session for SqliteSession {
     }
 
     async fn commit(&mut self) -> Result<(), Failure> {
-        let done = self.run("COMMIT").await;
+        self.run("COMMIT").await?;
         self.held = None;
-        done
+        Ok(())
     }
 
     async fn roll_back(&mut self) -> Result<(), Failure> {
@@ -179,17 +183,23 @@ impl SqliteSession {
     }
 }
 
+/// Adds a value, in the form that SQLite's own functions give and read.
 fn bind(arguments: &mut SqliteArguments, cells: &Cells<'_>, row: usize) -> Result<(), Failure> {
-    let added = match cells {
-        Cells::Boolean(array) => arguments.add(array.is_valid(row).then(|| array.value(row))),
-        Cells::Int64(array) => arguments.add(array.is_valid(row).then(|| array.value(row))),
-        Cells::Bytes(array) => arguments.add(array.is_valid(row).then(|| array.value(row))),
-        Cells::Text(cells) => arguments.add(cells.text(row)?.map(|text| text.into_owned())),
+    if cells.is_null(row) {
+        return Ok(arguments.add(None::<i64>).map_err(sqlx::Error::Encode)?);
+    }
+    let added = match cells.values {
+        Values::Boolean(array) => arguments.add(array.value(row)),
+        Values::Int64(array) => arguments.add(array.value(row)),
         // SQLite would store null instead.
-        Cells::Float64(array) if array.is_valid(row) && array.value(row).is_nan() => {
-            return Err(Failure::Rows("SQLite cannot hold NaN".to_owned()));
-        }
-        Cells::Float64(array) => arguments.add(array.is_valid(row).then(|| array.value(row))),
+        Values::Float64(array) if array.value(row).is_nan() => return Err(cells.fault("SQLite cannot hold NaN")),
+        Values::Float64(array) => arguments.add(array.value(row)),
+        Values::Decimal(array) => arguments.add(array.value_as_string(row)),
+        Values::Text(array) | Values::Json(array) => arguments.add(array.value(row).to_owned()),
+        Values::Bytes(array) => arguments.add(array.value(row).to_vec()),
+        Values::Date(array) => arguments.add(civil::format_date(cells.checked_date(array.value(row))?)),
+        Values::Time(array) => arguments.add(civil::format_time(cells.checked_time(array.value(row))?)),
+        Values::Timestamp(array) => arguments.add(civil::format_timestamp(cells.checked_timestamp(array.value(row))?)),
     };
     Ok(added.map_err(sqlx::Error::Encode)?)
 }

@@ -38,6 +38,10 @@ impl Target {
         }
     }
 
+    pub fn is_nullable(&self, index: usize) -> bool {
+        self.fields[index].nullable && !self.key.contains(&index)
+    }
+
     pub fn key_names(&self) -> impl Iterator<Item = &str> {
         self.key.iter().map(|index| self.fields[*index].name.as_str())
     }
@@ -51,6 +55,13 @@ pub(super) struct FoundTable {
     pub unique: Vec<Vec<String>>,
 }
 
+impl FoundTable {
+    /// The column of one of the target's fields.
+    fn column(&self, dialect: &dyn Dialect, target: &Target, index: usize) -> Option<&FoundColumn> {
+        self.columns.iter().find(|column| dialect.same_name(&column.name, &target.fields[index].name))
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct FoundColumn {
     pub name: String,
@@ -59,21 +70,25 @@ pub(super) struct FoundColumn {
     pub required: bool,
 }
 
-/// Makes the table if it is missing, else checks it.
+/// Makes the table if it is missing, else checks it and adds columns that it lacks.
 pub(super) async fn prepare(session: &mut dyn Session, target: &Target) -> Result<(), Failure> {
     let dialect = session.dialect();
-    match session.find_table(&target.table).await? {
-        None => session.run(&create_statement(dialect, target)).await,
-        Some(found) => {
-            let problems = problems(dialect, target, &found);
-            if problems.is_empty() { Ok(()) } else { Err(Failure::Definition(problems.join("\n"))) }
-        }
+    let Some(found) = session.find_table(&target.table).await? else {
+        return session.run(&create_statement(dialect, target)).await;
+    };
+    let problems = problems(dialect, target, &found);
+    if !problems.is_empty() {
+        return Err(Failure::Definition(problems.join("\n")));
     }
+    for index in (0..target.fields.len()).filter(|index| found.column(dialect, target, *index).is_none()) {
+        session.run(&dialect.add_column(&target.table, &column_definition(dialect, target, index))).await?;
+    }
+    Ok(())
 }
 
 fn column_definition(dialect: &dyn Dialect, target: &Target, index: usize) -> String {
     let field = &target.fields[index];
-    let not_null = if !field.nullable || target.key.contains(&index) { " NOT NULL" } else { "" };
+    let not_null = if target.is_nullable(index) { "" } else { " NOT NULL" };
     format!("{} {}{not_null}", quote_all([field.name.as_str()]), dialect.column_type(field.data_type))
 }
 
@@ -88,7 +103,7 @@ fn create_statement(dialect: &dyn Dialect, target: &Target) -> String {
     format!("CREATE TABLE {} ({}){options}", quote(&target.table), parts.join(", "))
 }
 
-/// Everything that does not fit: what was found, what is wanted, and what would be right.
+/// Everything that does not fit and cannot be added: what was found, what is wanted, and what would be right.
 fn problems(dialect: &dyn Dialect, target: &Target, found: &FoundTable) -> Vec<String> {
     let columns = (0..target.fields.len()).filter_map(|index| column_problem(dialect, target, index, found));
     let unknown = found
@@ -107,14 +122,16 @@ fn problems(dialect: &dyn Dialect, target: &Target, found: &FoundTable) -> Vec<S
 
 fn column_problem(dialect: &dyn Dialect, target: &Target, index: usize, found: &FoundTable) -> Option<String> {
     let (field, table) = (&target.fields[index], &target.table);
-    let Some(column) = found.columns.iter().find(|column| dialect.same_name(&column.name, &field.name)) else {
-        let definition = column_definition(dialect, target, index);
-        let definition = definition.strip_suffix(" NOT NULL").unwrap_or(&definition);
+    let Some(column) = found.column(dialect, target, index) else {
+        if target.is_nullable(index) {
+            return None;
+        }
         return Some(format!(
-            "table `{table}` has no column `{}` ({}): ALTER TABLE {} ADD COLUMN {definition}",
+            "table `{table}` has no column `{}` ({}), and the rows that it has need a value there: {} DEFAULT …; \
+             a column that may be null would be added",
             field.name,
             field.data_type,
-            quote(table)
+            dialect.add_column(table, &column_definition(dialect, target, index))
         ));
     };
     if dialect.keeps(field.data_type, &column.declared) {

@@ -6,7 +6,7 @@ use arrow_array::{Array, ArrayRef, BinaryArray, BooleanArray, UInt32Array};
 use arrow_schema::ArrowError;
 use arrow_select::concat::concat;
 use arrow_select::take::take;
-use azenha_formats::json::JsonEncoder;
+use azenha_formats::Encoder;
 use azenha_model::Records;
 use azenha_model::plan::TopicOutput;
 
@@ -16,7 +16,7 @@ use crate::partition::partition_of;
 /// Encodes rows and holds them until the next commit.
 pub struct TopicWriter {
     output: TopicOutput,
-    encoder: JsonEncoder,
+    encoder: Encoder,
     partitions: u32,
     /// Where records without a key go.
     home: u32,
@@ -25,10 +25,11 @@ pub struct TopicWriter {
 }
 
 impl TopicWriter {
-    /// A writer for a topic of `partitions`; records without a key go to the partition of the lane.
-    pub fn new(output: &TopicOutput, partitions: u32, lane: u32) -> Self {
+    /// A writer for a topic of `partitions`; records without a key go to the partition of the lane. `schema` is the id
+    /// of what they are written with, in formats that have one.
+    pub fn new(output: &TopicOutput, partitions: u32, lane: u32, schema: u32) -> Self {
         Self {
-            encoder: JsonEncoder::new(&output.columns, &output.key),
+            encoder: Encoder::new(output, schema),
             output: output.clone(),
             partitions,
             home: lane % partitions.max(1),

@@ -12,6 +12,7 @@ use super::Lane;
 use super::deliver::{Batch, Committed, Delivery};
 use crate::end::Moment;
 use crate::error::EngineError;
+use crate::failpoint;
 use crate::status::NO_TIME;
 use crate::task::TaskContext;
 
@@ -192,7 +193,9 @@ async fn purge_input(context: &TaskContext, partition: u32) {
 }
 
 async fn purge(context: &TaskContext, topic: &str, partition: u32, before: Offset) {
+    failpoint::reach("purge.begun");
     if let Err(error) = context.log.purge(topic, partition, before).await {
         tracing::warn!(%topic, partition, %error, "old records were not deleted");
     }
+    failpoint::reach("purge.done");
 }

@@ -10,6 +10,7 @@ use azenha_model::Offset;
 use crate::dead_letter::{Cause, Complaint, DeadLetters};
 use crate::end::StoreBatch;
 use crate::error::EngineError;
+use crate::failpoint;
 use crate::log::{Append, Commit, LaneLog, Log};
 use crate::store::{RefusedRow, StoreError, StoreLane, StoreRows};
 
@@ -49,15 +50,18 @@ pub struct Committed {
 impl Delivery {
     /// Commits. After an error the lane starts again from its stored position.
     pub async fn commit(&mut self, log: &Arc<dyn Log>, mut batch: Batch) -> Result<Committed, EngineError> {
-        match self {
+        failpoint::reach("commit.prepared");
+        let committed = match self {
             Self::Log(lane) => {
                 let dead = batch.dead.len() as u64;
                 batch.appends.extend(dead_append(&mut batch.dead, &batch.dead_topic));
                 lane.commit(Commit { position: batch.position, appends: batch.appends }).await?;
-                Ok(Committed { dead, refused: 0 })
+                Committed { dead, refused: 0 }
             }
-            Self::Store(lane) => store(lane.as_mut(), log, batch).await,
-        }
+            Self::Store(lane) => store(lane.as_mut(), log, batch).await?,
+        };
+        failpoint::reach("commit.done");
+        Ok(committed)
     }
 }
 
@@ -74,6 +78,7 @@ async fn store(lane: &mut dyn StoreLane, log: &Arc<dyn Log>, mut batch: Batch) -
         let dead = dead_append(&mut batch.dead, &batch.dead_topic);
         if let Some(append) = dead {
             log.append(vec![append]).await?;
+            failpoint::reach("commit.dead_letters_written");
         }
         let rows: Vec<StoreRows> = batch.rows.iter().map(|batch| batch.rows.clone()).collect();
         match lane.commit(&rows, batch.position).await {

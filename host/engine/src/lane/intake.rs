@@ -6,15 +6,18 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampMicrosecondType;
 use arrow_array::{Array, UInt32Array};
-use azenha_formats::json::JsonDecoder;
-use azenha_model::plan::{EventTime, StreamInput};
+use azenha_formats::Decoder;
+use azenha_model::Records;
+use azenha_model::plan::{EventTime, Format, Input, StreamInput};
 
 use crate::dead_letter::{Cause, Complaint, DeadLetters};
 use crate::end::{AggregateEnd, End, RowEnd};
 use crate::error::EngineError;
 use crate::plugin::{FusedStage, Usage};
 use crate::rows::{Rows, Source};
+use crate::schemas::fetch;
 use crate::status::NO_TIME;
+use crate::task::TaskContext;
 use crate::watermark::SourceWatermark;
 
 /// What a lane does with what it reads.
@@ -34,6 +37,21 @@ impl Intake {
                 (0..source.fetched.records.len()).try_for_each(|record| end.message(&source, record as u32, dead))
             }
         }
+    }
+
+    /// Fetches the schemas that records name and that were not met before. Decoding cannot wait for them.
+    pub async fn learn(&mut self, context: &TaskContext, records: &Records) -> Result<(), EngineError> {
+        let (Self::Stream(stream), Input::Stream(input)) = (self, &context.task().input) else { return Ok(()) };
+        let Format::Registered { registry, .. } = &input.format else { return Ok(()) };
+        let missing = stream.decoder.missing(records);
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let registry = Arc::clone(context.program.registry(registry.as_deref())?);
+        for (id, schema) in context.io(fetch(registry, missing)).await?? {
+            stream.decoder.learn(id, schema.as_deref());
+        }
+        Ok(())
     }
 
     /// The end.
@@ -68,7 +86,7 @@ impl Intake {
 
 /// Records to rows, through the stages, to the end.
 pub struct StreamIntake {
-    decoder: JsonDecoder,
+    decoder: Decoder,
     event_time: Option<EventTime>,
     step: Arc<str>,
     stages: Vec<FusedStage>,
@@ -86,7 +104,7 @@ impl StreamIntake {
         end: Box<dyn RowEnd>,
     ) -> Self {
         Self {
-            decoder: JsonDecoder::new(&input.columns, &input.needed, &input.key),
+            decoder: Decoder::new(input),
             event_time: input.event_time.filter(|_| watermark.is_some()),
             step: step.into(),
             stages,

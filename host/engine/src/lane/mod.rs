@@ -265,6 +265,10 @@ impl Lane {
         self.last_record = self.context.clock.elapsed();
         self.idle = false;
         self.wait_for_commit();
+        if self.status.counters.records.load(Relaxed) == 0 {
+            tracing::debug!(lane = %self.context.lane_id(self.partition), "the lane reads its first records");
+        }
+        self.intake.learn(&self.context, &fetched.records).await?;
         let rows = self.context.options.batch_rows.max(1);
         for from in (0..fetched.offsets.len()).step_by(rows) {
             let length = rows.min(fetched.offsets.len() - from);

@@ -12,6 +12,7 @@ use super::intake::{Intake, StreamIntake};
 use crate::aggregation::{Aggregator, definition};
 use crate::end::{AggregateEnd, ExchangeEnd, RowEnd, StoreEnd, TopicWriter, TopicsEnd};
 use crate::error::EngineError;
+use crate::failpoint;
 use crate::log::{Bounds, LogError, Membership, ReadLimit, Reader};
 use crate::plugin::FusedStage;
 use crate::state::{GroupTable, Restored, StateHeader, restore};
@@ -40,6 +41,7 @@ pub async fn open(
     partition: u32,
 ) -> Result<Opened, EngineError> {
     let (delivery, committed) = take(context, membership, partition).await?;
+    failpoint::reach("lane.taken");
     let position = start(context, partition, committed).await?;
     let mut recovered = Restored::default();
     if context.task().is_stateful() {
@@ -64,6 +66,7 @@ pub async fn open(
         Input::Stream(stream) => open_stream(context, partition, stream, recovered)?,
         Input::Exchange { .. } => open_exchange(context, partition, recovered)?,
     };
+    failpoint::reach("lane.restored");
     let membership = Arc::clone(membership);
     let reader = context.io(async move { membership.reader(partition, position).await }).await??;
     Ok(Opened { delivery, position, timestamp, intake, reader })
@@ -239,7 +242,8 @@ fn aggregate(
 fn writers(context: &TaskContext, outputs: &[TopicOutput], partition: u32) -> Result<Vec<TopicWriter>, EngineError> {
     let writer = |output: &TopicOutput| {
         let partitions = context.program.partitions(&output.topic)?;
-        Ok(TopicWriter::new(output, partitions, partition))
+        let schema = context.schema_ids.get(&output.topic).copied().unwrap_or_default();
+        Ok(TopicWriter::new(output, partitions, partition, schema))
     };
     outputs.iter().map(writer).collect()
 }

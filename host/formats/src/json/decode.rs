@@ -1,12 +1,13 @@
 //! Records to columns.
 
-use arrow_array::{Array, ArrayRef, BinaryArray, BooleanArray};
+use arrow_array::{Array, BinaryArray};
 use azenha_model::Records;
 use azenha_model::plan::StreamColumn;
 
-use super::column::ColumnBuilder;
 use super::locate::Locator;
 use super::reason;
+use crate::column::ColumnBuilder;
+use crate::decoded::{Decoded, Refusal, Row, decode_each};
 
 /// Decodes the records of one stream. Made once for a lane and used for all its batches, because it learns the
 /// order in which records name their fields.
@@ -16,33 +17,7 @@ pub struct JsonDecoder {
     /// The columns to decode, with their indices in the stream.
     columns: Vec<(usize, ColumnBuilder)>,
     value: Reader,
-    /// For the keys of tombstones. None if the stream has no key.
-    key: Option<Reader>,
-}
-
-/// Rows that were decoded from records.
-#[derive(Debug)]
-pub struct Decoded {
-    /// One entry for each column of the stream; None where it is not needed. All as long as `rows`.
-    pub columns: Vec<Option<ArrayRef>>,
-    /// The index of the record that each row came from, ascending.
-    pub rows: Vec<u32>,
-    /// True for rows that a tombstone deletes: of these only the key columns are set, and the others are null even
-    /// where the schema allows no nulls. None if there is no tombstone.
-    pub deletes: Option<BooleanArray>,
-    /// The records that gave no row, ascending.
-    pub rejected: Vec<Refused>,
-}
-
-/// A record that gave no row.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused {
-    /// The record's index.
-    pub record: u32,
-    /// The path of the field that is wrong, with points between names; None if the whole record is.
-    pub field: Option<String>,
-    /// What was found and what is needed. Values of personal data are masked.
-    pub reason: String,
+    tombstones: Tombstones,
 }
 
 impl JsonDecoder {
@@ -53,11 +28,9 @@ impl JsonDecoder {
     pub fn new(columns: &[StreamColumn], needed: &[usize], key: &[usize]) -> Self {
         let wanted = || needed.iter().map(|index| (*index, &columns[*index])).enumerate();
         let value = Reader::new(wanted().map(|(builder, (_, column))| (builder, column)));
-        let of_key =
-            wanted().filter(|(_, (index, _))| key.contains(index)).map(|(builder, (_, column))| (builder, column));
         Self {
             width: columns.len(),
-            key: (!key.is_empty()).then(|| Reader::new(of_key)),
+            tombstones: Tombstones::new(columns, needed, key),
             columns: wanted().map(|(_, (index, column))| (index, ColumnBuilder::new(column))).collect(),
             value,
         }
@@ -66,31 +39,35 @@ impl JsonDecoder {
     /// Decodes records. Each gives a row or is refused.
     pub fn decode(&mut self, records: &Records) -> Decoded {
         let values = Texts::new(&records.values);
-        let mut rows = Vec::with_capacity(records.len());
-        let mut deleted = Vec::new();
-        let mut rejected = Vec::new();
-        self.columns.iter_mut().for_each(|(_, column)| column.reserve(records.len()));
-        for record in 0..records.len() {
-            let outcome = match values.get(record) {
-                Some(Ok(value)) => self.value.read(value, &mut self.columns),
-                Some(Err(at)) => Err((None, reason::not_utf8(at))),
-                None => self.tombstone(&records.keys, record, rows.len()).inspect(|()| deleted.push(rows.len())),
-            };
-            match outcome {
-                Ok(()) => rows.push(record as u32),
-                Err((field, reason)) => {
-                    self.columns.iter_mut().for_each(|(_, column)| column.truncate(rows.len()));
-                    rejected.push(Refused { record: record as u32, field, reason });
-                }
-            }
-        }
-        let deletes = (!deleted.is_empty()).then(|| marked(&deleted, rows.len()));
-        Decoded { columns: self.finish(), rows, deletes, rejected }
+        let Self { width, columns, value, tombstones } = self;
+        decode_each(*width, columns, records.len(), |record, rows, columns| match values.get(record) {
+            Some(Ok(text)) => value.read(text, columns).map(|()| Row::Added),
+            Some(Err(at)) => Err((None, reason::not_utf8(at))),
+            None => tombstones.read(&records.keys, record, rows, columns).map(|()| Row::Deleted),
+        })
+    }
+}
+
+/// Reads the keys of records without values, which are JSON whatever the values are.
+pub(crate) struct Tombstones(Option<Reader>);
+
+impl Tombstones {
+    /// For a decoder of the columns with the indices `needed`; without `key` columns there can be no tombstone.
+    pub fn new(columns: &[StreamColumn], needed: &[usize], key: &[usize]) -> Self {
+        let of_key = needed.iter().enumerate().filter(|(_, index)| key.contains(index));
+        let of_key = of_key.map(|(builder, index)| (builder, &columns[*index]));
+        Self((!key.is_empty()).then(|| Reader::new(of_key)))
     }
 
     /// Appends the row that a record without a value deletes; `rows` stand before it.
-    fn tombstone(&mut self, keys: &BinaryArray, record: usize, rows: usize) -> Result<(), Refusal> {
-        let Some(reader) = &mut self.key else {
+    pub fn read(
+        &mut self,
+        keys: &BinaryArray,
+        record: usize,
+        rows: usize,
+        columns: &mut [(usize, ColumnBuilder)],
+    ) -> Result<(), Refusal> {
+        let Some(reader) = &mut self.0 else {
             return Err((None, "record has no value".to_owned()));
         };
         if keys.is_null(record) {
@@ -99,24 +76,13 @@ impl JsonDecoder {
         let in_key = |(field, reason): Refusal| (field, format!("in the record's key: {reason}"));
         let key = str::from_utf8(keys.value(record))
             .map_err(|error| in_key((None, reason::not_utf8(error.valid_up_to()))))?;
-        reader.read(key, &mut self.columns).map_err(in_key)?;
-        for (_, column) in self.columns.iter_mut().filter(|(_, column)| column.len() == rows) {
+        reader.read(key, columns).map_err(in_key)?;
+        for (_, column) in columns.iter_mut().filter(|(_, column)| column.len() == rows) {
             column.append_null();
         }
         Ok(())
     }
-
-    fn finish(&mut self) -> Vec<Option<ArrayRef>> {
-        let mut arrays = vec![None; self.width];
-        for (index, column) in &mut self.columns {
-            arrays[*index] = Some(column.finish());
-        }
-        arrays
-    }
 }
-
-/// The field that is wrong, if it is one, and the reason.
-type Refusal = (Option<String>, String);
 
 /// Reads JSON objects into columns.
 struct Reader {
@@ -189,13 +155,4 @@ impl<'a> Texts<'a> {
             None => Some(str::from_utf8(self.array.value(index)).map_err(|error| error.valid_up_to())),
         }
     }
-}
-
-/// True at some of `rows`.
-fn marked(places: &[usize], rows: usize) -> BooleanArray {
-    let mut marks = vec![false; rows];
-    for place in places {
-        marks[*place] = true;
-    }
-    BooleanArray::from(marks)
 }

@@ -53,8 +53,8 @@ impl JsonEncoder {
     }
 }
 
-/// Encodes some columns as objects.
-struct ObjectEncoder {
+/// Encodes some columns as JSON objects: the keys of records in every format.
+pub(crate) struct ObjectEncoder {
     members: Vec<Member>,
     /// The bytes of the last batch: the next one will be about as long.
     last_length: usize,
@@ -71,7 +71,8 @@ struct Member {
 }
 
 impl ObjectEncoder {
-    fn new(columns: &[OutputColumn], positions: &[usize]) -> Self {
+    /// An encoder of the columns at some positions.
+    pub fn new(columns: &[OutputColumn], positions: &[usize]) -> Self {
         let member = |(turn, position): (usize, &usize)| {
             let column = &columns[*position];
             let mut prefix = String::from(if turn == 0 { "{" } else { "," });
@@ -83,7 +84,7 @@ impl ObjectEncoder {
     }
 
     /// One object for each row that is valid.
-    fn encode(&mut self, arrays: &[ArrayRef], rows: usize, valid: Option<NullBuffer>) -> BinaryArray {
+    pub fn encode(&mut self, arrays: &[ArrayRef], rows: usize, valid: Option<NullBuffer>) -> BinaryArray {
         let cells = |member: &Member| Cells::new(member.data_type, member.format, &arrays[member.position]);
         let cells: Vec<Cells> = self.members.iter().map(cells).collect();
         let mut out = String::with_capacity(self.last_length);
@@ -201,18 +202,18 @@ impl<'a> Cells<'a> {
     }
 }
 
-fn quoted(out: &mut String, push: impl FnOnce(&mut String)) {
+pub(crate) fn quoted(out: &mut String, push: impl FnOnce(&mut String)) {
     out.push('"');
     push(out);
     out.push('"');
 }
 
 #[inline]
-fn push_integer(out: &mut String, value: i64) {
+pub(crate) fn push_integer(out: &mut String, value: i64) {
     out.push_str(itoa::Buffer::new().format(value));
 }
 
-fn push_float(out: &mut String, value: f64) {
+pub(crate) fn push_float(out: &mut String, value: f64) {
     if value.is_finite() {
         out.push_str(zmij::Buffer::new().format_finite(value));
     } else {
@@ -220,7 +221,7 @@ fn push_float(out: &mut String, value: f64) {
     }
 }
 
-fn push_decimal(out: &mut String, value: i128, scale: u8) {
+pub(crate) fn push_decimal(out: &mut String, value: i128, scale: u8) {
     let mut buffer = itoa::Buffer::new();
     let digits = buffer.format(value.unsigned_abs());
     let scale = usize::from(scale);

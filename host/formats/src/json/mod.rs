@@ -24,5 +24,10 @@ mod reason;
 mod scan;
 mod text;
 
-pub use decode::{Decoded, JsonDecoder, Refused};
+pub use crate::decoded::{Decoded, Refused};
+pub use decode::JsonDecoder;
+pub(crate) use decode::Tombstones;
 pub use encode::{JsonEncoder, row_json};
+pub(crate) use encode::{ObjectEncoder, push_decimal, push_float, push_integer, quoted};
+pub(crate) use scan::{MAX_DEPTH, is_json};
+pub(crate) use text::push_quoted;

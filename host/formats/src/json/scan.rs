@@ -4,7 +4,7 @@ use super::text::{escape, special};
 
 /// How many arrays and objects may be open at once. It is what serde_json reads, so that a `json` column can be
 /// parsed by those who get it.
-pub(super) const MAX_DEPTH: usize = 127;
+pub(crate) const MAX_DEPTH: usize = 127;
 
 /// What stands in a record for a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -236,7 +236,7 @@ impl<'a> Scanner<'a> {
 }
 
 /// Whether `text` is one JSON value.
-pub(super) fn is_json(text: &str) -> bool {
+pub(crate) fn is_json(text: &str) -> bool {
     let mut scanner = Scanner::new(text.as_bytes());
     scanner.skip_space();
     scanner.value(0).and_then(|_| scanner.end()).is_ok()

@@ -89,7 +89,7 @@ pub(super) fn unquote(quoted: &str, escapes: bool) -> Cow<'_, str> {
 
 /// Appends `text` as a JSON string.
 #[inline]
-pub(super) fn push_quoted(out: &mut String, text: &str) {
+pub(crate) fn push_quoted(out: &mut String, text: &str) {
     out.push('"');
     let mut from = 0;
     loop {

@@ -32,9 +32,10 @@ pub(crate) struct SourceDef {
     pub topic: Spanned<String>,
     /// The columns, and where each stands in a record.
     pub schema: Entries<ColumnDef>,
-    /// How records are written; `json` is the default, and all there is for now.
-    #[expect(dead_code, reason = "reading it checks it, and there is only one")]
-    pub format: Option<Format>,
+    /// What records are written in; `json` by default.
+    pub format: Option<Spanned<FormatDef>>,
+    /// The URL of the registry that has the schemas; by default that of the host's configuration.
+    pub registry: Option<Spanned<String>>,
     /// How many partitions the topic gets if it does not exist yet; 1 by default.
     pub partitions: Option<Partitions>,
     /// Columns that decide in which partition a record stands. Aggregations by these columns, and
@@ -46,7 +47,7 @@ pub(crate) struct SourceDef {
 from_keys!(
     SourceDef, "a source",
     required: [topic, schema],
-    optional: [format, partitions, partitioned_by, event_time]
+    optional: [format, registry, partitions, partitioned_by, event_time]
 );
 
 /// How many partitions a topic gets.
@@ -61,17 +62,21 @@ impl FromNode for Partitions {
     }
 }
 
-/// How records are written.
-#[derive(Debug, Clone, Copy, JsonSchema)]
-#[schemars(rename_all = "lowercase")]
-pub(crate) enum Format {
+/// What records are written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(rename_all = "kebab-case")]
+pub(crate) enum FormatDef {
     /// One JSON object a record.
     Json,
+    /// Avro, each record behind the id of its schema in a registry.
+    Avro,
+    /// One JSON object a record, behind the id of its JSON Schema in a registry.
+    JsonSchema,
 }
 
-impl FromNode for Format {
+impl FromNode for FormatDef {
     fn from_node(node: &Node, report: &mut Report) -> Option<Self> {
-        word(node, &[("json", Self::Json)], report)
+        word(node, &[("json", Self::Json), ("avro", Self::Avro), ("json-schema", Self::JsonSchema)], report)
     }
 }
 
@@ -258,6 +263,10 @@ pub(crate) struct TopicSinkDef {
     pub from: Spanned<String>,
     /// The topic's name.
     pub topic: Spanned<String>,
+    /// What records are written in; `json` by default. Keys are JSON in every format.
+    pub format: Option<Spanned<FormatDef>>,
+    /// The URL of the registry that gets the schema; by default that of the host's configuration.
+    pub registry: Option<Spanned<String>>,
     /// How many partitions the topic gets if it does not exist yet; by default as many as what is read.
     pub partitions: Option<Partitions>,
     /// The columns that make the record's key, under the names they have before renaming.
@@ -265,7 +274,11 @@ pub(crate) struct TopicSinkDef {
     /// A list of columns to write, or a mapping of new names; by default all columns.
     pub columns: Option<SinkColumns>,
 }
-from_keys!(TopicSinkDef, "a topic sink", required: [from, topic], optional: [partitions, key, columns]);
+from_keys!(
+    TopicSinkDef, "a topic sink",
+    required: [from, topic],
+    optional: [format, registry, partitions, key, columns]
+);
 
 /// A table that rows are written to.
 #[derive(Debug, Clone, JsonSchema)]

@@ -2,6 +2,7 @@
 
 mod column;
 mod file;
+mod format;
 mod resolve;
 mod source;
 
@@ -12,7 +13,7 @@ use crate::plan::{DEAD_LETTERS_SUFFIX, INTERNAL_PREFIX, Plan};
 use crate::plugin::World;
 use crate::yaml::{self, Entries, Environment, FromNode, Named, Report, Spanned};
 use file::{Definition, SinkDef, StepDef};
-pub use resolve::{PluginError, Surroundings};
+pub use resolve::{PluginError, SchemaProblem, Surroundings};
 pub use source::Source;
 
 /// A pipeline file that is well formed: its keys are known and its values have the right types. Whether its
@@ -73,6 +74,20 @@ impl PipelineFile {
     /// The pipeline's name.
     pub fn name(&self) -> &str {
         &self.name.value
+    }
+
+    /// Checks the pipeline's name, where it is known from elsewhere.
+    ///
+    /// # Errors
+    /// If the file gives another name.
+    pub fn must_be_called(&self, name: &str) -> Result<(), Diagnostics> {
+        let mut report = Report::new(&self.file);
+        if self.name.value != name {
+            report
+                .error(self.name.place, format!("this pipeline is called `{}`, not `{name}`", self.name.value))
+                .suggest(format!("write `name: {name}`, or use the name `{}`", self.name.value));
+        }
+        report.into_result(Some(()))
     }
 
     /// The sources, in the order of the file.

@@ -3,11 +3,12 @@
 use super::check_topic;
 use super::column::ColumnDef;
 use super::file::{EventTimeDef, Partitions, SourceDef};
+use super::format::checked_format;
 use crate::names::unknown;
-use crate::plan::{EventTime, StreamColumn};
+use crate::plan::{EventTime, Format, StreamColumn};
 use crate::types::DataType;
 use crate::units::Micros;
-use crate::yaml::{Entries, Named, Report, Spanned};
+use crate::yaml::{Entries, Named, Place, Report, Spanned};
 
 /// A topic that a pipeline reads, by the name that the pipeline uses for it.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,8 +17,12 @@ pub struct Source {
     pub name: Spanned<String>,
     /// The topic's name.
     pub topic: Spanned<String>,
+    /// What records are written in.
+    pub format: Spanned<Format>,
     /// The columns, and where they stand in a record.
     pub columns: Vec<StreamColumn>,
+    /// Where the file names each column.
+    pub column_places: Vec<Place>,
     /// How many partitions the file gives the topic if it does not exist yet.
     pub partitions: Option<Spanned<u32>>,
     /// Indices of the columns that decide in which partition a record stands; none: the file does not say.
@@ -39,8 +44,11 @@ impl Source {
             .filter(|names| !names.is_empty())
             .map(|names| partitioning(&names, &columns, report));
         let event_time = definition.event_time.and_then(|definition| event_time(&definition, &columns, report));
+        let format = checked_format(definition.format.as_ref(), definition.registry.as_ref(), name.place, report);
+        let Entries(named) = &definition.schema;
+        let column_places = named.iter().map(|column| column.name.place).collect();
         let (topic, partitions) = (definition.topic, definition.partitions.map(|Partitions(wanted)| wanted));
-        Some(Self { name, topic, columns, partitions, partitioned_by, event_time })
+        Some(Self { name, topic, format, columns, column_places, partitions, partitioned_by, event_time })
     }
 }
 

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use azenha_model::pipeline::{PipelineFile, PluginError, Surroundings};
-use azenha_model::plan::Plan;
+use azenha_model::pipeline::{PipelineFile, PluginError, SchemaProblem, Surroundings};
+use azenha_model::plan::{Format, Plan, StreamColumn, TopicOutput};
 use azenha_model::plugin::{AggregatePlan, Given, Outlet, Problem, TransformPlan, World};
 use azenha_model::{DataType, Diagnostics, Field};
 
@@ -54,6 +54,26 @@ impl Surroundings for Fake {
     fn has_connection(&self, name: &str) -> Result<(), String> {
         if name == "warehouse" { Ok(()) } else { Err("connections are `warehouse`".to_owned()) }
     }
+
+    fn check_readable(&self, topic: &str, _: &Format, columns: &[StreamColumn]) -> Result<(), Vec<SchemaProblem>> {
+        let column = columns.iter().position(|column| column.field.data_type == DataType::Boolean);
+        match column {
+            Some(_) => Err(vec![schema_problem(column, format!("the schema of `{topic}` has no booleans"))]),
+            None => Ok(()),
+        }
+    }
+
+    fn check_writable(&self, output: &TopicOutput) -> Result<(), Vec<SchemaProblem>> {
+        let topic = &output.topic;
+        if topic.contains("incompatible") {
+            return Err(vec![schema_problem(None, format!("the registry refuses the schema of `{topic}`"))]);
+        }
+        Ok(())
+    }
+}
+
+fn schema_problem(column: Option<usize>, message: String) -> SchemaProblem {
+    SchemaProblem { column, message, help: "change the schema".to_owned() }
 }
 
 fn check_world(plugin: &str, wanted: World) -> Result<(), PluginError> {

@@ -4,12 +4,33 @@ use axum::Json;
 use axum::response::Html;
 use utoipa::OpenApi;
 
-use super::{health, metrics, pipelines, tap, topics};
+use super::{definitions, health, metrics, offsets, pipelines, plugins, tap, topics};
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Azenha", description = "What runs on this host and how it does, records in, live rows out."),
-    paths(health::live, health::ready, metrics::metrics, pipelines::list, pipelines::show, tap::tap, topics::append,)
+    info(
+        title = "Azenha",
+        description = "What runs on this host and how it does, what is to run, records in, live rows out. If the host's \
+            configuration names tokens, every call but those about health wants one: `Authorization: Bearer …`."
+    ),
+    paths(
+        health::live,
+        health::ready,
+        metrics::metrics,
+        pipelines::list,
+        pipelines::show,
+        definitions::put,
+        definitions::delete,
+        definitions::pause,
+        definitions::resume,
+        definitions::restart,
+        offsets::show,
+        offsets::patch,
+        plugins::list,
+        plugins::put,
+        tap::tap,
+        topics::append,
+    )
 )]
 struct Description;
 
@@ -36,7 +57,13 @@ mod tests {
             "/metrics",
             "/pipelines",
             "/pipelines/{name}",
+            "/pipelines/{name}/offsets",
+            "/pipelines/{name}/pause",
+            "/pipelines/{name}/restart",
+            "/pipelines/{name}/resume",
             "/pipelines/{name}/steps/{step}/tap",
+            "/plugins",
+            "/plugins/{name}",
             "/readyz",
             "/topics/{topic}/records",
         ];

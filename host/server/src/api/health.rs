@@ -9,7 +9,7 @@ use azenha_engine::status::LaneState;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::host::Host;
+use crate::host::{Host, State as Deployed};
 
 /// The answer to a health check.
 #[derive(Debug, Serialize, ToSchema)]
@@ -24,15 +24,26 @@ pub async fn live() -> Json<Health> {
     Json(Health { status: "ok" })
 }
 
-/// Whether every lane has its state back. A lane that failed does not count: the others go on without it.
+/// Whether everything has begun to work that can: pipelines are started, and lanes have their state back. What failed
+/// does not count: the others go on without it.
 #[utoipa::path(
     get, path = "/readyz", tag = "health",
     responses((status = 200, body = Health), (status = 503, description = "State is being read back", body = Health))
 )]
 pub async fn ready(State(host): State<Arc<Host>>) -> (StatusCode, Json<Health>) {
-    let lanes = host.running().iter().flat_map(|running| running.pipeline.tasks()).flat_map(|task| &task.lanes);
-    if lanes.map(|lane| lane.state()).any(|state| state == LaneState::Restoring) {
+    if host.deployments().iter().any(|deployment| is_beginning(&deployment.state())) {
         return (StatusCode::SERVICE_UNAVAILABLE, Json(Health { status: "restoring" }));
     }
     (StatusCode::OK, Json(Health { status: "ok" }))
+}
+
+fn is_beginning(state: &Deployed) -> bool {
+    match state {
+        Deployed::Starting => true,
+        Deployed::Running(running) => {
+            let mut lanes = running.pipeline.tasks().iter().flat_map(|task| &task.lanes);
+            lanes.any(|lane| matches!(lane.state(), LaneState::Joining | LaneState::Restoring))
+        }
+        Deployed::Paused(_) | Deployed::Failed(_) | Deployed::Deleted => false,
+    }
 }

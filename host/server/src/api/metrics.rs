@@ -7,14 +7,18 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
-use azenha_engine::status::{COMMIT_BUCKETS, Counters, LaneState, LaneStatus, NO_TIME};
+use azenha_engine::log::{Log, LogError};
+use azenha_engine::status::{COMMIT_BUCKETS, Counters, LaneState, LaneStatus, NO_TIME, TaskStatus};
+use azenha_model::plan::End;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, NoLabelSet};
 use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use super::error::{ApiError, ErrorBody};
+use super::pipelines::state_name;
 use crate::host::Host;
 use crate::ingest::now;
 
@@ -28,44 +32,93 @@ use crate::ingest::now;
 )]
 pub async fn metrics(State(host): State<Arc<Host>>) -> Result<impl IntoResponse, ApiError> {
     let mut registry = Registry::with_prefix("azenha");
-    registry.register_collector(Box::new(Lanes(snapshot(&host).await?)));
+    registry.register("build", "The program that runs", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
+    let (steps, lanes) = snapshot(&host).await?;
+    registry.register_collector(Box::new(Steps(steps)));
+    registry.register_collector(Box::new(Lanes(lanes)));
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = encode(&mut text, &registry);
     Ok(([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text))
 }
 
-/// A lane, and how far behind it was a moment ago.
+/// What one metric is of: names and values.
+type Labels = Vec<(&'static str, String)>;
+
+/// A lane of this host, and how far behind it was a moment ago.
 #[derive(Debug)]
 struct Lane {
-    labels: Vec<(&'static str, String)>,
+    labels: Labels,
+    state: LaneState,
     status: Arc<LaneStatus>,
-    lag: u64,
+    /// None before the lane is restored.
+    lag: Option<u64>,
     /// Microseconds between the watermark and now; none without event time.
     watermark_delay: Option<i64>,
 }
 
-async fn snapshot(host: &Host) -> Result<Vec<Lane>, ApiError> {
-    let mut lanes = Vec::new();
+/// The steps and sinks, and those of their lanes that no other host runs.
+async fn snapshot(host: &Host) -> Result<(Vec<Labels>, Vec<Lane>), ApiError> {
+    let (mut steps, mut lanes) = (Vec::new(), Vec::new());
     for running in host.running() {
-        for task in running.pipeline.tasks() {
+        let pipeline = running.name();
+        for (task, planned) in running.pipeline.tasks().iter().zip(&running.pipeline.plan().tasks) {
+            steps.push(step_labels(pipeline, task, &planned.end));
             for status in &task.lanes {
-                let bounds = host.log().bounds(&task.input, status.partition).await?;
-                let watermark = status.watermark.load(Relaxed);
-                lanes.push(Lane {
-                    labels: vec![
-                        ("pipeline", running.name().to_owned()),
-                        ("step", task.task.clone()),
-                        ("partition", status.partition.to_string()),
-                    ],
-                    lag: bounds.end.saturating_sub(status.committed().unwrap_or(bounds.start)),
-                    watermark_delay: (watermark != NO_TIME).then(|| now() - watermark),
-                    status: status.clone(),
-                });
+                let labels = vec![
+                    ("pipeline", pipeline.to_owned()),
+                    ("step", task.task.clone()),
+                    ("partition", status.partition.to_string()),
+                ];
+                lanes.extend(Lane::of(labels, &task.input, status, host.log().as_ref()).await?);
             }
         }
     }
-    Ok(lanes)
+    Ok((steps, lanes))
+}
+
+fn step_labels(pipeline: &str, task: &TaskStatus, end: &End) -> Labels {
+    let mut labels =
+        vec![("pipeline", pipeline.to_owned()), ("step", task.task.clone()), ("input", task.input.clone())];
+    if let End::Store(output) = end {
+        labels.push(("connection", output.connection.clone()));
+    }
+    labels
+}
+
+impl Lane {
+    async fn of(
+        labels: Labels,
+        topic: &str,
+        status: &Arc<LaneStatus>,
+        log: &dyn Log,
+    ) -> Result<Option<Self>, LogError> {
+        let (state, watermark) = (status.state(), status.watermark.load(Relaxed));
+        if state == LaneState::Elsewhere {
+            return Ok(None);
+        }
+        let lag = match status.passed() {
+            Some(passed) => Some(log.bounds(topic, status.partition).await?.end.saturating_sub(passed)),
+            None => None,
+        };
+        let watermark_delay = (watermark != NO_TIME).then(|| now() - watermark);
+        Ok(Some(Self { labels, state, status: status.clone(), lag, watermark_delay }))
+    }
+}
+
+/// The labels of each step or sink.
+#[derive(Debug)]
+struct Steps(Vec<Labels>);
+
+impl Collector for Steps {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        let help = "1 for each step and sink: what it reads, and for sinks of tables the connection, to join by";
+        let mut family = encoder.encode_descriptor("step_info", help, None, MetricType::Gauge)?;
+        for labels in &self.0 {
+            family.encode_family(labels)?.encode_gauge(&1_u64)?;
+        }
+        Ok(())
+    }
 }
 
 #[derive(Debug)]
@@ -76,6 +129,7 @@ impl Collector for Lanes {
         self.counters(&mut encoder)?;
         let seconds = |lane: &Lane| Some(lane.status.counters.plugin_nanos.load(Relaxed) as f64 / 1e9);
         self.counter(&mut encoder, "plugin_seconds", "Time spent in plugins", seconds)?;
+        self.states(&mut encoder)?;
         self.gauges(&mut encoder)?;
         self.commits(&mut encoder)
     }
@@ -84,7 +138,7 @@ impl Collector for Lanes {
 /// A counter of lanes: its name, what it counts, and where it stands.
 type Named = (&'static str, &'static str, fn(&Counters) -> &AtomicU64);
 
-const COUNTERS: [Named; 7] = [
+const COUNTERS: [Named; 8] = [
     ("records", "Records read", |counters| &counters.records),
     ("bytes", "Bytes of their keys and values", |counters| &counters.bytes),
     ("batches", "Batches that records were processed in", |counters| &counters.batches),
@@ -94,7 +148,13 @@ const COUNTERS: [Named; 7] = [
     ("plugin_failures", "Plugin calls that failed: traps, time-outs, errors, broken output", |counters| {
         &counters.failures
     }),
+    ("retries", "Times that a lane began again at its last commit, because something outside failed", |counters| {
+        &counters.retries
+    }),
 ];
+
+/// Of every lane, each of these has a value: `elsewhere` is never this host's.
+const STATES: [&str; 6] = ["joining", "restoring", "running", "retrying", "failed", "stopped"];
 
 impl Lanes {
     fn counters(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
@@ -104,14 +164,24 @@ impl Lanes {
         Ok(())
     }
 
+    fn states(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
+        let help = "1 for the state that a lane is in, 0 for the others";
+        let mut family = encoder.encode_descriptor("lane_state", help, None, MetricType::Gauge)?;
+        for lane in &self.0 {
+            for state in STATES {
+                let labels = [&lane.labels[..], &[("state", state.to_owned())]].concat();
+                family.encode_family(&labels)?.encode_gauge(&u64::from(state_name(&lane.state) == state))?;
+            }
+        }
+        Ok(())
+    }
+
     fn gauges(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
         let counted = |counter: fn(&Counters) -> &AtomicU64| {
             move |lane: &Lane| Some(counter(&lane.status.counters).load(Relaxed))
         };
-        let running = |lane: &Lane| Some(u64::from(lane.status.state() == LaneState::Running));
         let delay = |lane: &Lane| lane.watermark_delay.map(|delay| delay as f64 / 1e6);
-        self.gauge(encoder, "running", "1 if the lane runs, 0 if it restores, retries, failed or stopped", running)?;
-        self.gauge(encoder, "lag_records", "Records in the input that are not committed yet", |lane| Some(lane.lag))?;
+        self.gauge(encoder, "lag_records", "Records in the input that are not committed yet", |lane| lane.lag)?;
         self.gauge(encoder, "watermark_delay_seconds", "Time between the watermark and now", delay)?;
         self.gauge(encoder, "state_groups", "Groups in the state", counted(|counters| &counters.state_groups))?;
         self.gauge(encoder, "state_bytes", "Bytes of the state", counted(|counters| &counters.state_bytes))

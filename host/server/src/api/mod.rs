@@ -1,10 +1,14 @@
-//! The HTTP API: what runs and how it does, records in, live rows out.
+//! The HTTP API: what runs and how it does, what is to run, records in, live rows out.
 
+mod definitions;
 mod docs;
 mod error;
+mod guard;
 mod health;
 mod metrics;
+mod offsets;
 mod pipelines;
+mod plugins;
 mod tap;
 mod topics;
 
@@ -16,7 +20,9 @@ use anyhow::{Context, Result};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, Uri};
-use axum::routing::{get, post};
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post, put};
+use azenha_model::access::{ADDRESS_HELP, AccessToken, unsafe_address};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -24,9 +30,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::host::Host;
 use crate::usage::Usage;
+pub use definitions::InForce;
 use error::ApiError;
+pub use error::ErrorBody;
+use guard::Guard;
+pub use pipelines::PipelineSummary;
+pub use plugins::PluginDetail;
 
-/// The largest request body, in bytes.
+/// The largest request body of other calls than those that say otherwise, in bytes.
 const BODY_LIMIT: usize = 8 << 20;
 
 /// How long requests may take to end when the host stops.
@@ -46,13 +57,10 @@ pub struct Server {
 pub struct Listener(TcpListener);
 
 impl Listener {
-    /// Takes the address, so that it is known to be free before anything runs. Only this machine may ask: there is
-    /// no authentication yet.
-    pub async fn bind(address: SocketAddr) -> Result<Self> {
-        if !address.ip().is_loopback() {
-            let reason = "whoever reaches it may write records, and it does not ask who they are";
-            let help = "listen on 127.0.0.1 and put a proxy with authentication before it";
-            return Err(Usage(format!("the API cannot listen on {address}: {reason}; {help}")).into());
+    /// Takes the address, so that it is known to be free before anything runs.
+    pub async fn bind(address: SocketAddr, tokens: &[AccessToken]) -> Result<Self> {
+        if let Some(reason) = unsafe_address(address, tokens) {
+            return Err(Usage(format!("{reason}; {ADDRESS_HELP}")).into());
         }
         let listener = TcpListener::bind(address)
             .await
@@ -84,19 +92,29 @@ impl Server {
 }
 
 fn router(host: Arc<Host>) -> Router {
+    let guard = Arc::new(Guard::new(&host.config().tokens));
+    let limit = DefaultBodyLimit::max;
+    let pipeline = get(pipelines::show).put(definitions::put).delete(definitions::delete);
     Router::new()
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::metrics))
         .route("/pipelines", get(pipelines::list))
-        .route("/pipelines/{name}", get(pipelines::show))
+        .route("/pipelines/{name}", pipeline.layer(limit(definitions::DEFINITION_LIMIT)))
+        .route("/pipelines/{name}/pause", post(definitions::pause))
+        .route("/pipelines/{name}/resume", post(definitions::resume))
+        .route("/pipelines/{name}/restart", post(definitions::restart))
+        .route("/pipelines/{name}/offsets", get(offsets::show).patch(offsets::patch))
         .route("/pipelines/{name}/steps/{step}/tap", get(tap::tap))
+        .route("/plugins", get(plugins::list))
+        .route("/plugins/{name}", put(plugins::put).layer(limit(plugins::PLUGIN_LIMIT)))
         .route("/topics/{topic}/records", post(topics::append))
         .route("/openapi.json", get(docs::openapi))
         .route("/docs", get(docs::page))
         .fallback(no_such_place)
         .method_not_allowed_fallback(no_such_method)
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(limit(BODY_LIMIT))
+        .layer(from_fn_with_state(guard, guard::guard))
         .with_state(host)
 }
 

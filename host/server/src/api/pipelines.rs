@@ -1,40 +1,77 @@
 //! What runs: pipelines, their tasks, and how each partition of each task does.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use axum::http::header::ETAG;
+use axum::response::{IntoResponse, Response};
 use azenha_engine::log::{Log, LogError};
 use azenha_engine::status::{LaneState, LaneStatus, TaskStatus};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::definitions::etag;
 use super::error::{ApiError, ErrorBody};
-use crate::host::{Host, Running};
+use crate::control::{Definition, Version};
+use crate::host::{Deployment, Host, Origin, Running, State as Deployed};
 
 /// A pipeline in the list.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct PipelineSummary {
     /// Its name.
-    name: String,
-    /// The file that defines it.
-    file: String,
-    /// The worst state of its lanes: `running`, `stopped`, `restoring`, `retrying` or `failed`.
-    state: &'static str,
+    pub name: String,
+    /// `starting`, `paused`, `failed`, or the worst state of its lanes on this host: `running`, `elsewhere`,
+    /// `stopped`, `joining`, `restoring`, `retrying` or `failed`.
+    pub state: String,
+    /// Why it does not start, if that is so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The file that defines it, if one does that this host was started with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// The version of its definition in the log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<Version>,
 }
 
 /// A pipeline with everything that runs in it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PipelineDetail {
-    /// Name, file and state.
+    /// Name, origin and state.
     #[serde(flatten)]
     summary: PipelineSummary,
-    /// The topic of what it refused.
-    dead_letter_topic: String,
+    /// What the log says of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    definition: Option<DefinitionDetail>,
+    /// The topic of what it refused, if it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dead_letter_topic: Option<String>,
     /// What runs, in the order of the data.
     tasks: Vec<TaskDetail>,
+}
+
+/// A definition, as the log holds it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DefinitionDetail {
+    /// The pipeline file, as it was sent.
+    text: String,
+    /// Whether nothing runs.
+    paused: bool,
+    /// How often it was started again.
+    restarts: u64,
+    /// How often positions were set.
+    generation: u32,
+    /// The digests of its plugins, by name.
+    plugins: BTreeMap<String, String>,
+    /// The name of the token with which it was changed last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<String>,
+    /// When: microseconds since 1970-01-01T00:00:00Z.
+    at: i64,
 }
 
 /// A reader of one topic.
@@ -75,10 +112,11 @@ pub struct LaneDetail {
 /// Every pipeline of this host.
 #[utoipa::path(get, path = "/pipelines", tag = "pipelines", responses((status = 200, body = Vec<PipelineSummary>)))]
 pub async fn list(State(host): State<Arc<Host>>) -> Json<Vec<PipelineSummary>> {
-    Json(host.running().iter().map(PipelineSummary::of).collect())
+    Json(host.deployments().iter().map(|deployment| PipelineSummary::of(deployment)).collect())
 }
 
-/// One pipeline with its tasks: state, offsets, lag and the last error of each partition.
+/// One pipeline with its definition and its tasks: state, offsets, lag and the last error of each partition. The
+/// version of the definition is the ETag.
 #[utoipa::path(
     get, path = "/pipelines/{name}", tag = "pipelines",
     params(("name" = String, Path, description = "The pipeline's name")),
@@ -87,34 +125,72 @@ pub async fn list(State(host): State<Arc<Host>>) -> Json<Vec<PipelineSummary>> {
 pub async fn show(
     State(host): State<Arc<Host>>,
     name: Result<Path<String>, PathRejection>,
-) -> Result<Json<PipelineDetail>, ApiError> {
+) -> Result<Response, ApiError> {
     let Path(name) = name?;
-    let running = find(&host, &name)?;
+    let deployment = find(&host, &name)?;
     let mut tasks = Vec::new();
-    for task in running.pipeline.tasks() {
+    let running = deployment.running();
+    for task in running.iter().flat_map(|running| running.pipeline.tasks()) {
         tasks.push(TaskDetail::of(task, host.log().as_ref()).await?);
     }
-    let dead_letter_topic = running.pipeline.plan().dead_letters.clone();
-    Ok(Json(PipelineDetail { summary: PipelineSummary::of(running), dead_letter_topic, tasks }))
+    let definition = deployment.definition();
+    let detail = PipelineDetail {
+        summary: PipelineSummary::of(&deployment),
+        definition: definition.as_deref().map(DefinitionDetail::of),
+        dead_letter_topic: running.map(|running| running.pipeline.plan().dead_letters.clone()),
+        tasks,
+    };
+    Ok(match definition {
+        Some(definition) => ([(ETAG, etag(definition.version()))], Json(detail)).into_response(),
+        None => Json(detail).into_response(),
+    })
 }
 
 /// The pipeline of that name.
-pub fn find<'a>(host: &'a Host, name: &str) -> Result<&'a Running, ApiError> {
-    let found = host.running().iter().find(|running| running.name() == name);
-    found.ok_or_else(|| {
-        let names: Vec<&str> = host.running().iter().map(Running::name).collect();
-        ApiError::not_found(format!("there is no pipeline `{name}`")).help(format!("there is {}", names.join(", ")))
+pub fn find(host: &Host, name: &str) -> Result<Arc<Deployment>, ApiError> {
+    host.deployment(name).ok_or_else(|| {
+        let deployments = host.deployments();
+        let names: Vec<&str> = deployments.iter().map(|deployment| deployment.name.as_str()).collect();
+        let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        ApiError::not_found(format!("there is no pipeline `{name}`")).help(format!("there is {known}"))
     })
 }
 
 impl PipelineSummary {
-    fn of(running: &Running) -> Self {
-        let lanes = running.pipeline.tasks().iter().flat_map(|task| &task.lanes);
-        let worst = lanes.map(|lane| lane.state()).max_by_key(severity);
+    fn of(deployment: &Deployment) -> Self {
+        let (state, error) = match deployment.state() {
+            Deployed::Starting => ("starting", None),
+            Deployed::Running(running) => (worst(&running), None),
+            Deployed::Paused(_) => ("paused", None),
+            Deployed::Failed(reason) => ("failed", Some(reason)),
+            Deployed::Deleted => ("deleted", None),
+        };
+        let file = match &deployment.origin {
+            Origin::File(file) => Some(file.display().to_string()),
+            Origin::Log(_) => None,
+        };
+        let version = deployment.definition().map(|definition| definition.version());
+        Self { name: deployment.name.clone(), state: state.to_owned(), error, file, version }
+    }
+}
+
+/// The worst state of the lanes.
+fn worst(running: &Running) -> &'static str {
+    let lanes = running.pipeline.tasks().iter().flat_map(|task| &task.lanes);
+    let worst = lanes.map(|lane| lane.state()).max_by_key(severity);
+    worst.as_ref().map_or("running", state_name)
+}
+
+impl DefinitionDetail {
+    fn of(definition: &Definition) -> Self {
         Self {
-            name: running.name().to_owned(),
-            file: running.file.display().to_string(),
-            state: worst.as_ref().map_or("running", state_name),
+            text: definition.text.clone().unwrap_or_default(),
+            paused: definition.paused,
+            restarts: definition.restarts,
+            generation: definition.generation,
+            plugins: definition.plugins.clone(),
+            by: definition.by.clone(),
+            at: definition.at,
         }
     }
 }
@@ -150,7 +226,8 @@ impl LaneDetail {
     }
 }
 
-fn state_name(state: &LaneState) -> &'static str {
+/// What the API and the metrics call a state.
+pub fn state_name(state: &LaneState) -> &'static str {
     match state {
         LaneState::Joining => "joining",
         LaneState::Elsewhere => "elsewhere",

@@ -25,6 +25,7 @@ use crate::host::Host;
     responses(
         (status = 200, description = "An endless stream of rows", content_type = "text/event-stream", body = String),
         (status = 404, body = ErrorBody),
+        (status = 409, description = "The pipeline does not run", body = ErrorBody),
     )
 )]
 pub async fn tap(
@@ -32,7 +33,9 @@ pub async fn tap(
     path: Result<Path<(String, String)>, PathRejection>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     let Path((name, step)) = path?;
-    let running = find(&host, &name)?;
+    let running = find(&host, &name)?.running().ok_or_else(|| {
+        ApiError::conflict(format!("pipeline `{name}` does not run")).help(format!("GET /pipelines/{name} says why"))
+    })?;
     let rows = running.pipeline.tap(&step).ok_or_else(|| {
         ApiError::not_found(format!("pipeline `{name}` has no step `{step}`"))
             .help(format!("GET /pipelines/{name} shows what runs in it"))

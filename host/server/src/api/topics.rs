@@ -29,7 +29,7 @@ pub struct Appended {
 /// at: one that the pipeline cannot read becomes a dead letter.
 #[utoipa::path(
     post, path = "/topics/{topic}/records", tag = "topics",
-    params(("topic" = String, Path, description = "A topic that a running pipeline reads as a source")),
+    params(("topic" = String, Path, description = "A topic that a pipeline reads as a source, paused or not")),
     request_body(
         description = "A JSON array of records, or one record a line",
         content((Vec<serde_json::Value> = "application/json"), (String = "application/x-ndjson"))
@@ -37,7 +37,7 @@ pub struct Appended {
     responses(
         (status = 200, body = Appended),
         (status = 400, description = "The body is not what its content type says", body = ErrorBody),
-        (status = 404, description = "No running pipeline reads this topic as a source", body = ErrorBody),
+        (status = 404, description = "No pipeline reads this topic as a source", body = ErrorBody),
         (status = 413, description = "The body has more than 8 MiB", body = ErrorBody),
         (status = 415, description = "The content type is neither of the two, or the body is compressed", body = ErrorBody),
         (status = 503, description = "The log failed; nothing is known to be appended", body = ErrorBody),
@@ -50,16 +50,17 @@ pub async fn append(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Appended>, ApiError> {
     let Path(topic) = topic?;
-    let Some(inlet) = host.inlet(&topic) else {
-        let known: Vec<&str> = host.inlets().map(|inlet| inlet.topic()).collect();
-        return Err(ApiError::not_found(format!("no running pipeline reads a topic `{topic}` as a source"))
+    let sources = host.sources();
+    let Some(source) = sources.get(&topic) else {
+        let known: Vec<&str> = sources.keys().map(String::as_str).collect();
+        return Err(ApiError::not_found(format!("no pipeline reads a topic `{topic}` as a source"))
             .help(format!("the sources' topics are: {}", known.join(", "))));
     };
     check_encoding(&headers)?;
     let records = records(content_type(&headers), &body?)?;
     let appended = records.len();
     if appended > 0 {
-        host.log().append(inlet.route(&records)).await?;
+        host.log().append(host.route(source, &records)).await?;
     }
     Ok(Json(Appended { topic, appended }))
 }

@@ -84,7 +84,8 @@ fn pipelines_with_samples(folder: &Path) -> Result<Vec<PathBuf>> {
 fn samples(host: &Host) -> Result<Assigned> {
     let mut samples = Assigned::new();
     for running in host.running() {
-        let folder = running.file.with_file_name("sample");
+        let Some(file) = &running.file else { continue };
+        let folder = file.with_file_name("sample");
         for source in &running.sources {
             let candidates = ["ndjson", "ndjson.gz"].map(|end| folder.join(format!("{}.{end}", source.source)));
             let file = candidates.into_iter().find(|file| file.is_file());
@@ -100,7 +101,8 @@ fn samples(host: &Host) -> Result<Assigned> {
 /// The tables of all sinks, as far as they can be looked into.
 async fn tables(host: &Host) -> Result<Vec<SinkTable>> {
     let mut tables = Vec::new();
-    for task in host.running().iter().flat_map(|running| &running.pipeline.plan().tasks) {
+    let running = host.running();
+    for task in running.iter().flat_map(|running| &running.pipeline.plan().tasks) {
         if let End::Store(output) = &task.end
             && let Some(url) = host.config().connection(&output.connection)
         {

@@ -1,6 +1,8 @@
 //! The command line: one module a command.
 
 mod demo;
+mod load;
+mod pipeline;
 mod plugin;
 mod run;
 mod schema;
@@ -38,10 +40,15 @@ enum Command {
     Validate(validate::ValidateArgs),
     /// Prints the JSON Schema of pipeline files, with which editors complete them.
     Schema,
+    /// Produces test load to a topic.
+    Load(load::LoadArgs),
     /// Shows what is in the log.
     #[command(subcommand)]
     Topic(topic::TopicCommand),
-    /// Makes, builds and tests plugins.
+    /// Changes and shows what the hosts of a group run.
+    #[command(subcommand)]
+    Pipeline(pipeline::PipelineCommand),
+    /// Makes, builds, tests and uploads plugins.
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
 }
@@ -65,8 +72,10 @@ impl Cli {
             Command::Demo(args) => demo::demo(args).await,
             Command::Validate(args) => validate::validate(&args),
             Command::Schema => schema::schema(),
+            Command::Load(args) => load::load(args).await,
             Command::Topic(command) => topic::topic(command).await,
-            Command::Plugin(command) => plugin::plugin(command),
+            Command::Pipeline(command) => pipeline::pipeline(command).await,
+            Command::Plugin(command) => plugin::plugin(command).await,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs;
+use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -9,10 +10,12 @@ use azenha_sandbox::{Limits, Sandbox};
 use clap::{Args, Subcommand};
 
 use super::Outcome;
+use crate::client::{Client, ServerArgs};
 use crate::plugins::build::Builder;
 use crate::plugins::cases::{Verdict, case_files, run_case};
 use crate::plugins::find::{PluginCrate, crates_of_workspace};
 use crate::plugins::scaffold::{Kind, scaffold};
+use crate::results::{align_right, grouped, table};
 use crate::usage::Usage;
 
 #[derive(Debug, Subcommand)]
@@ -32,6 +35,20 @@ pub enum PluginCommand {
         #[arg(long)]
         bless: bool,
     },
+    /// Uploads a plugin to the hosts of a group.
+    Push {
+        /// What pipelines call it.
+        name: String,
+        /// The component, or the module that cargo makes.
+        file: PathBuf,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Lists the plugins that were uploaded.
+    List {
+        #[command(flatten)]
+        server: ServerArgs,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -46,13 +63,37 @@ pub struct NewArgs {
     path: Option<PathBuf>,
 }
 
-/// Makes, builds and tests plugins.
-pub fn plugin(command: PluginCommand) -> Result<Outcome> {
+/// Makes, builds, tests and uploads plugins.
+pub async fn plugin(command: PluginCommand) -> Result<Outcome> {
     match command {
         PluginCommand::New(args) => new(&args),
         PluginCommand::Build { plugins } => build(&plugins),
         PluginCommand::Test { plugins, bless } => test(&plugins, bless),
+        PluginCommand::Push { name, file, server } => push(&server.client()?, &name, &file).await,
+        PluginCommand::List { server } => list(&server.client()?).await,
     }
+}
+
+async fn push(client: &Client, name: &str, file: &Path) -> Result<Outcome> {
+    let bytes = fs::read(file).map_err(|error| Usage(format!("there is no plugin at {}: {error}", file.display())))?;
+    let pushed = client.push(name, bytes).await?;
+    println!("plugin `{name}`: {} bytes, digest {}", pushed.size, pushed.digest);
+    if !pushed.earlier_used_by.is_empty() {
+        println!("{} go on with what it was before, until they are applied again", pushed.earlier_used_by.join(", "));
+    }
+    Ok(Outcome::Done)
+}
+
+async fn list(client: &Client) -> Result<Outcome> {
+    let mut table = table(["plugin", "kind", "bytes", "digest", "used by"].map(str::to_owned));
+    for plugin in client.plugins().await? {
+        let earlier = plugin.earlier_used_by.iter().map(|pipeline| format!("{pipeline} (an earlier one)"));
+        let users: Vec<String> = plugin.used_by.iter().cloned().chain(earlier).collect();
+        table.add_row([plugin.name, plugin.world, grouped(plugin.size), plugin.digest, users.join(", ")]);
+    }
+    align_right(&mut table, 2..3);
+    writeln!(stdout(), "{table}")?;
+    Ok(Outcome::Done)
 }
 
 fn new(args: &NewArgs) -> Result<Outcome> {

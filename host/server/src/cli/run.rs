@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
-use azenha_model::config::{HostConfig, LogConfig};
+use anyhow::{Context, Result, bail};
+use azenha_model::config::HostConfig;
 use clap::Args;
 use futures::future::try_join_all;
 use tokio::signal::unix::{SignalKind, signal};
@@ -18,15 +18,14 @@ use super::Outcome;
 use crate::api::Listener;
 use crate::dead_letters;
 use crate::feed::{Fed, FedFile, Pace, feed};
-use crate::host::{Host, Running, configuration};
+use crate::host::{Host, Running, State, configuration};
 use crate::ingest::SourceTopic;
 use crate::results;
 use crate::usage::Usage;
 
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// Pipeline files, or folders that hold a `pipeline.yaml`.
-    #[arg(required = true)]
+    /// Pipeline files, or folders that hold a `pipeline.yaml`, beside what is defined in the log.
     pipelines: Vec<PathBuf>,
     /// The host's configuration.
     #[arg(long, value_name = "FILE")]
@@ -95,7 +94,7 @@ pub async fn with_host<T>(
     work: impl AsyncFnOnce(&Host) -> Result<T>,
 ) -> Result<Option<Result<T>>> {
     let listener = match listen {
-        Some(address) => Some(Listener::bind(address).await?),
+        Some(address) => Some(Listener::bind(address, &config.tokens).await?),
         None => None,
     };
     let host = Arc::new(Host::start(config, pipelines).await?);
@@ -110,8 +109,9 @@ pub async fn with_host<T>(
 }
 
 fn announce(host: &Host, address: Option<SocketAddr>) {
-    let pipelines: Vec<&str> = host.running().iter().map(Running::name).collect();
-    let LogConfig::Embedded { directory } = &host.config().log;
+    let deployments = host.deployments();
+    let pipelines: Vec<&str> = deployments.iter().map(|deployment| deployment.name.as_str()).collect();
+    let directory = &host.config().data;
     let api = address.map(|address| display(format!("http://{address}/docs")));
     tracing::info!(pipelines = pipelines.join(", "), data = %directory.display(), api, "started");
 }
@@ -130,6 +130,7 @@ pub async fn until_signal<T>(work: impl Future<Output = Result<T>>) -> Option<Re
 }
 
 async fn work(host: &Host, args: &RunArgs) -> Result<Outcome> {
+    host.settled().await;
     let (inputs, pace) = (assign(host, &args.inputs)?, Pace::new(args.rate));
     if args.once {
         let dead_letters = process(host, &inputs, &pace).await?;
@@ -157,21 +158,21 @@ fn assign(host: &Host, inputs: &[Input]) -> Result<Assigned> {
             |(other, _): &&mut (SourceTopic, _)| (&other.pipeline, &other.source) == (&source.pipeline, &source.source);
         match assigned.iter_mut().find(same) {
             Some((_, files)) => files.push(file.clone()),
-            None => assigned.push((source.clone(), vec![file.clone()])),
+            None => assigned.push((source, vec![file.clone()])),
         }
     }
     Ok(assigned)
 }
 
-fn find_source<'a>(host: &'a Host, name: &str) -> Result<&'a SourceTopic> {
-    let sources = || host.running().iter().flat_map(|running| &running.sources);
+fn find_source(host: &Host, name: &str) -> Result<SourceTopic> {
+    let sources: Vec<SourceTopic> = host.deployments().iter().flat_map(|deployment| deployment.sources()).collect();
     let full_name = |source: &SourceTopic| format!("{}.{}", source.pipeline, source.source);
     let found: Vec<&SourceTopic> =
-        sources().filter(|source| source.source == name || full_name(source) == name).collect();
+        sources.iter().filter(|source| source.source == name || full_name(source) == name).collect();
     match found[..] {
-        [source] => Ok(source),
+        [source] => Ok(source.clone()),
         [] => {
-            let known: Vec<String> = sources().map(|source| source.source.clone()).collect();
+            let known: Vec<String> = sources.iter().map(|source| source.source.clone()).collect();
             Err(Usage(format!("--input: there is no source `{name}`; there is {}", known.join(", "))).into())
         }
         _ => {
@@ -199,10 +200,15 @@ pub async fn process(host: &Host, inputs: &Assigned, pace: &Pace) -> Result<u64>
     let fed = feed_all(host, inputs, pace, &Fed::default()).await?;
     fed.iter().for_each(|file| println!("{file}"));
     let mut dead_letters = 0;
+    for deployment in host.deployments() {
+        if let State::Failed(reason) = deployment.state() {
+            bail!("pipeline `{}`: {reason}", deployment.name);
+        }
+    }
     for running in host.running() {
         let name = running.name();
         let drained = running.pipeline.drain().await.with_context(|| format!("pipeline `{name}`"))?;
-        report(running, started.elapsed());
+        report(&running, started.elapsed());
         if drained.closed_windows {
             println!("open windows were closed, because of `emit: final`: rows for them that come later are late");
         }

@@ -2,12 +2,10 @@
 
 use std::io::{BufWriter, Stdout, Write, stdout};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
 use arrow_array::{Array, BinaryArray};
-use azenha_connect::embedded::{EmbeddedReader, OpenError};
 use azenha_engine::log::{Bounds, LogError, ReadLimit, Topic};
 use azenha_formats::civil::push_iso;
 use azenha_model::plan::TopicKind;
@@ -21,6 +19,7 @@ use tokio::time::sleep;
 
 use super::Outcome;
 use super::run::until_signal;
+use crate::browse::{Browser, LogArgs};
 use crate::results::{align_right, grouped, table};
 use crate::usage::Usage;
 
@@ -32,11 +31,7 @@ const LIMIT: ReadLimit = ReadLimit { records: 10_000, bytes: 8 << 20, wait: Dura
 #[derive(Debug, Subcommand)]
 pub enum TopicCommand {
     /// Lists the topics.
-    List {
-        /// Where the log is.
-        #[arg(long, value_name = "DIR", default_value = "data", env = "AZENHA_DATA")]
-        data: PathBuf,
-    },
+    List(LogArgs),
     /// Prints the records of a topic.
     Read(ReadArgs),
 }
@@ -54,32 +49,26 @@ pub struct ReadArgs {
     /// Begins at this offset of each partition, instead of at the first record.
     #[arg(long, value_name = "OFFSET")]
     from: Option<Offset>,
-    /// Where the log is.
-    #[arg(long, value_name = "DIR", default_value = "data", env = "AZENHA_DATA")]
-    data: PathBuf,
+    #[command(flatten)]
+    log: LogArgs,
 }
 
 /// Shows what is in the log.
 pub async fn topic(command: TopicCommand) -> Result<Outcome> {
     match command {
-        TopicCommand::List { data } => list(&data).await?,
+        TopicCommand::List(log) => list(&log).await?,
         // Being stopped is how following ends.
         TopicCommand::Read(args) => until_signal(read(&args)).await.unwrap_or(Ok(()))?,
     }
     Ok(Outcome::Done)
 }
 
-async fn open(data: &Path) -> Result<EmbeddedReader> {
-    match EmbeddedReader::open(data).await {
-        Err(error @ OpenError::Missing { .. }) => Err(Usage(format!("{error}; name the directory with --data")).into()),
-        opened => Ok(opened?),
-    }
-}
-
-async fn list(data: &Path) -> Result<()> {
+async fn list(log: &LogArgs) -> Result<()> {
+    let log = Browser::open(log).await?;
     let mut table = table(["topic", "kind", "partitions", "records"].map(str::to_owned));
-    for (Topic { spec, .. }, bounds) in open(data).await?.topics().await? {
-        let records = bounds.iter().map(|bounds| bounds.end - bounds.start).sum();
+    for topic in log.topics().await? {
+        let records = log.bounds(&topic).await?.iter().map(|bounds| bounds.end - bounds.start).sum();
+        let Topic { spec, .. } = topic;
         table.add_row([spec.name, kind_name(spec.kind).to_owned(), spec.partitions.to_string(), grouped(records)]);
     }
     align_right(&mut table, 2..4);
@@ -93,21 +82,22 @@ fn kind_name(kind: TopicKind) -> &'static str {
         TopicKind::Output => "output",
         TopicKind::Internal => "internal",
         TopicKind::Changelog => "changelog",
+        TopicKind::Compacted => "compacted",
     }
 }
 
 async fn read(args: &ReadArgs) -> Result<()> {
-    let log = open(&args.data).await?;
+    let log = Browser::open(&args.log).await?;
     let topics = log.topics().await?;
-    let Some((_, bounds)) = topics.iter().find(|(topic, _)| topic.spec.name == args.topic) else {
-        let known: Vec<&str> = topics.iter().map(|(topic, _)| topic.spec.name.as_str()).collect();
+    let Some(topic) = topics.iter().find(|topic| topic.spec.name == args.topic) else {
+        let known: Vec<&str> = topics.iter().map(|topic| topic.spec.name.as_str()).collect();
         return Err(Usage(format!("there is no topic `{}`; there is {}", args.topic, known.join(", "))).into());
     };
     let wanted = |bounds: &Bounds| {
         let from = args.from.map_or(bounds.start, |from| from.clamp(bounds.start, bounds.end));
         from..if args.follow { Offset::MAX } else { bounds.end }
     };
-    let mut partitions: Vec<Range<Offset>> = bounds.iter().map(wanted).collect();
+    let mut partitions: Vec<Range<Offset>> = log.bounds(topic).await?.iter().map(wanted).collect();
     let mut printer = Printer { out: BufWriter::new(stdout()), json: args.json };
     loop {
         let mut printed = 0;
@@ -117,22 +107,23 @@ async fn read(args: &ReadArgs) -> Result<()> {
             printed += fetched.records.len();
         }
         printer.out.flush()?;
-        if printed == 0 && !args.follow {
+        if printed > 0 {
+            continue;
+        }
+        if !args.follow {
             return Ok(());
         }
-        if printed == 0 {
-            sleep(FOLLOW_INTERVAL).await;
-        }
+        sleep(FOLLOW_INTERVAL).await;
     }
 }
 
 /// The first of the wanted records, which from then on are those behind them. A host that runs may purge records
 /// before they are read.
-async fn fetch(log: &EmbeddedReader, topic: &str, partition: u32, wanted: &mut Range<Offset>) -> Result<Fetched> {
+async fn fetch(log: &Browser, topic: &str, partition: u32, wanted: &mut Range<Offset>) -> Result<Fetched> {
     loop {
         match log.read(topic, partition, wanted.start, LIMIT).await {
             Ok(fetched) => {
-                wanted.start = fetched.offsets.last().map_or(wanted.start, |last| last + 1);
+                wanted.start = fetched.next;
                 return Ok(fetched);
             }
             Err(LogError::OutOfRange { start, .. }) if wanted.start < start => wanted.start = start,

@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::Outcome;
 use crate::host::{configuration, sandbox};
-use crate::program::Loader;
+use crate::program::{Loader, pipeline_file};
 
 #[derive(Debug, Args)]
 pub struct ValidateArgs {
@@ -29,10 +29,9 @@ pub fn validate(args: &ValidateArgs) -> Result<Outcome> {
     let mut outcome = Outcome::Done;
     for path in &args.pipelines {
         match loader.load(path) {
-            Ok(loaded) => println!("{}: pipeline `{}` is right", loaded.file.display(), loaded.plan.pipeline),
+            Ok(loaded) => println!("{}: pipeline `{}` is right", pipeline_file(path).display(), loaded.plan.pipeline),
             Err(error) => {
-                let Diagnostics(diagnostics) = error.downcast()?;
-                diagnostics.iter().for_each(|diagnostic| eprintln!("{diagnostic}"));
+                eprintln!("{}", error.downcast::<Diagnostics>()?);
                 outcome = Outcome::Failed;
             }
         }

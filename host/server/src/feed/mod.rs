@@ -19,7 +19,8 @@ use tokio::task::spawn_blocking;
 
 use crate::ingest::{Router, SourceTopic, now};
 use crate::results::grouped;
-use lines::{Lines, head};
+pub use lines::Lines;
+use lines::head;
 pub use pace::Pace;
 use progress::{HEAD_BYTES, Head, History, Progress};
 
@@ -145,7 +146,7 @@ pub fn count_records(path: &Path) -> Result<u64, FeedError> {
 }
 
 /// Lines with nothing in them are no records.
-fn is_record(line: &[u8]) -> bool {
+pub fn is_record(line: &[u8]) -> bool {
     !line.trim_ascii().is_empty()
 }
 

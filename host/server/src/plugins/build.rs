@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde::Deserialize;
 use wit_component::ComponentEncoder;
 
-use super::find::PluginCrate;
+use super::find::{Found, PluginCrate, find};
 use super::toolchain::Toolchain;
 
 /// Builds crates with the compiler of this machine, which it looks for when it is first needed.
@@ -18,6 +18,16 @@ pub struct Builder {
 }
 
 impl Builder {
+    /// The file of the plugin that a pipeline in `folder` calls `name`, built if need be; none if there is no such
+    /// plugin.
+    pub fn file(&mut self, name: &str, folder: &Path) -> Result<Option<PathBuf>> {
+        match find(name, folder) {
+            Some(Found::File(path)) => Ok(Some(path)),
+            Some(Found::Crate(plugin)) => self.component(&plugin).map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// The crate's component: the one that is there if it is up to date, or else a new one.
     pub fn component(&mut self, plugin: &PluginCrate) -> Result<PathBuf> {
         if plugin.is_stale() {

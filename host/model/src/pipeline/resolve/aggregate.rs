@@ -5,7 +5,7 @@ use super::plugins::PluginStep;
 use super::stream::{Rows, Stream};
 use super::{Outcome, Reported, Resolver};
 use crate::plan::{
-    Aggregation, Emit, End, Input, OutputColumn, PluginUse, Task, TimeFormat, TopicKind, TopicOutput, Window,
+    Aggregation, Emit, End, Format, Input, OutputColumn, PluginUse, Task, TimeFormat, TopicKind, TopicOutput, Window,
     exchange_topic, results_topic, window_bounds,
 };
 use crate::plugin::AggregatePlan;
@@ -179,7 +179,7 @@ impl Results {
             time_format: TimeFormat::default(),
         };
         let columns = self.rows.fields.iter().enumerate().map(column).collect();
-        TopicOutput { topic, columns, key: (0..self.keys).collect() }
+        TopicOutput { topic, format: Format::Json, columns, key: (0..self.keys).collect() }
     }
 
     /// The results as they are read from that topic.

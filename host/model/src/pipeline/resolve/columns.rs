@@ -109,7 +109,7 @@ impl Resolver<'_> {
 
 impl SinkColumns {
     /// Where its first column stands.
-    fn place(&self) -> Option<Place> {
+    pub(super) fn place(&self) -> Option<Place> {
         match self {
             Self::Selected(names) => names.first().map(|name| name.place),
             Self::Renamed(Entries(renames)) => renames.first().map(|rename| rename.name.place),

@@ -10,6 +10,7 @@ mod columns;
 mod order;
 mod plugins;
 mod prune;
+mod schemas;
 mod sinks;
 mod stream;
 mod topics;
@@ -21,7 +22,9 @@ use super::PipelineFile;
 use super::file::{SinkDef, StepDef};
 use crate::diagnostic::Diagnostics;
 use crate::names::unknown;
-use crate::plan::{End, Input, Plan, Task, TopicKind, changelog_topic, dead_letters_topic};
+use crate::plan::{
+    End, Format, Input, Plan, StreamColumn, Task, TopicKind, TopicOutput, changelog_topic, dead_letters_topic,
+};
 use crate::plugin::{AggregatePlan, Problem, TransformPlan, World};
 use crate::types::Field;
 use crate::yaml::{Place, Report, Spanned};
@@ -59,6 +62,30 @@ pub trait Surroundings {
     /// # Errors
     /// What would be right, for people.
     fn has_connection(&self, name: &str) -> Result<(), String>;
+
+    /// Asks a source's registry whether records of the topic's latest schema, if there is one, can be read as these
+    /// columns. The format is one of a registry.
+    ///
+    /// # Errors
+    /// What does not fit, or why that cannot be told; at least one problem.
+    fn check_readable(&self, topic: &str, format: &Format, columns: &[StreamColumn]) -> Result<(), Vec<SchemaProblem>>;
+
+    /// Asks a sink's registry whether it would take the schema of what is written. The format is one of a registry.
+    ///
+    /// # Errors
+    /// What does not fit, or why that cannot be told; at least one problem.
+    fn check_writable(&self, output: &TopicOutput) -> Result<(), Vec<SchemaProblem>>;
+}
+
+/// Why a topic and its schema registry do not go together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SchemaProblem {
+    /// The index of the column that it is about, if it is about one.
+    pub column: Option<usize>,
+    /// What was found, for people.
+    pub message: String,
+    /// What would be right.
+    pub help: String,
 }
 
 /// Why a plugin gave no plan.
@@ -135,7 +162,7 @@ impl Resolver<'_> {
         for (index, source) in sources.iter().enumerate() {
             let same_topic = |other: &&super::Source| other.topic.value == source.topic.value;
             if let Some(other) = sources[..index].iter().find(same_topic)
-                && other.columns != source.columns
+                && (&other.columns, &other.format.value) != (&source.columns, &source.format.value)
             {
                 let message = format!(
                     "topic `{}` is read with another schema by source `{}` already",
@@ -145,6 +172,7 @@ impl Resolver<'_> {
             }
             let partitions = self.topics.partitions(&source.topic, source.partitions.as_ref(), 1, &mut self.report);
             self.topics.add(&source.topic.value, partitions, TopicKind::Source);
+            self.check_source_schema(source);
             self.streams.insert(source.name.value.clone(), Stream::of_source(source, partitions));
         }
     }

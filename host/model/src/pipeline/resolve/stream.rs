@@ -1,7 +1,7 @@
 //! Streams: a topic, the stages that are fused over it so far, and what is known of the rows there.
 
 use super::super::Source;
-use crate::plan::{OutputColumn, PluginUse, Stage, StreamColumn, StreamInput, TopicOutput};
+use crate::plan::{Format, OutputColumn, PluginUse, Stage, StreamColumn, StreamInput, TopicOutput};
 use crate::plugin::{Given, TransformPlan};
 use crate::types::{Field, meta};
 
@@ -51,6 +51,7 @@ impl Stream {
         let partitioned_by = source.partitioned_by.clone();
         let key = partitioned_by.clone().unwrap_or_default();
         let mut stream = Self::of_topic(&source.topic.value, source.columns.clone(), &key, partitions, partitioned_by);
+        stream.input.format = source.format.value.clone();
         stream.input.event_time = source.event_time;
         stream
     }
@@ -70,6 +71,7 @@ impl Stream {
         };
         let columns = output.columns.iter().map(as_written).collect();
         let mut stream = Self::of_topic(&output.topic, columns, &output.key, partitions, partitioned_by);
+        stream.input.format = output.format.clone();
         if is_changelog {
             stream.input.key.clone_from(&output.key);
             stream.rows.changes = Some(output.key.clone());
@@ -86,8 +88,14 @@ impl Stream {
         partitioned_by: Option<Vec<usize>>,
     ) -> Self {
         let (own, is_personal) = (columns.len(), key.iter().any(|column| columns[*column].field.pii));
-        let input =
-            StreamInput { topic: topic.to_owned(), columns, key: Vec::new(), needed: Vec::new(), event_time: None };
+        let input = StreamInput {
+            topic: topic.to_owned(),
+            format: Format::Json,
+            columns,
+            key: Vec::new(),
+            needed: Vec::new(),
+            event_time: None,
+        };
         let mut fields = with_metadata(input.schema().fields);
         fields.iter_mut().filter(|field| field.name == meta::KEY).for_each(|field| field.pii = is_personal);
         let rows = Rows { fields, own, partitions, partitioned_by, changes: None, bounds: None };

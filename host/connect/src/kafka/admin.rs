@@ -1,0 +1,218 @@
+//! Questions to the brokers that rdkafka has no call for: what a topic is, and the offsets of groups.
+
+#![allow(unsafe_code, reason = "rdkafka wraps none of these three requests")]
+
+use std::ffi::{CStr, CString};
+use std::ptr::NonNull;
+use std::time::Duration;
+
+use rdkafka::bindings::*;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
+
+use super::client::Context;
+use super::error::Failure;
+use super::transaction::failure_of;
+
+/// How long an answer may take.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A topic as the brokers describe it.
+pub(super) struct Description {
+    pub name: String,
+    /// The topic's UUID.
+    pub id: String,
+    pub partitions: u32,
+    /// Whether every partition has a leader.
+    pub is_led: bool,
+}
+
+/// Describes topics; those that do not exist are left out.
+pub(super) fn describe_topics(client: &BaseConsumer<Context>, names: &[&str]) -> Result<Vec<Description>, Failure> {
+    let Ok(names) = names.iter().map(|name| CString::new(*name)).collect::<Result<Vec<_>, _>>() else {
+        return Ok(Vec::new());
+    };
+    let mut pointers: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();
+    let event = ask(client, rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, |options, queue| {
+        // SAFETY: the names live until the collection has copied them; it is destroyed once, after its use.
+        unsafe {
+            let topics = rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
+            rd_kafka_DescribeTopics(client.client().native_ptr(), topics, options, queue);
+            rd_kafka_TopicCollection_destroy(topics);
+        }
+    })?;
+    let mut count = 0;
+    // SAFETY: the event is the answer to this request; what is in it lives as long as it does.
+    let found = unsafe {
+        let result = rd_kafka_event_DescribeTopics_result(event.0.as_ptr());
+        slice(rd_kafka_DescribeTopics_result_topics(result, &mut count), count)
+    };
+    found.iter().filter_map(|topic| description(*topic).transpose()).collect()
+}
+
+/// None for a topic that does not exist. `topic` is out of an event that is alive.
+fn description(topic: *const rd_kafka_TopicDescription_t) -> Result<Option<Description>, Failure> {
+    // SAFETY: the event that holds the topic is alive, and so are the strings in it, which are copied.
+    unsafe {
+        let error = rd_kafka_TopicDescription_error(topic);
+        let code = RDKafkaErrorCode::from(rd_kafka_error_code(error));
+        let name = CStr::from_ptr(rd_kafka_TopicDescription_name(topic)).to_string_lossy().into_owned();
+        if code != RDKafkaErrorCode::NoError {
+            let failure = Failure::new(code, format!("topic `{name}`: {code}"));
+            return if failure.is_unknown() || code == RDKafkaErrorCode::InvalidTopic {
+                Ok(None)
+            } else {
+                Err(failure)
+            };
+        }
+        let id = CStr::from_ptr(rd_kafka_Uuid_base64str(rd_kafka_TopicDescription_topic_id(topic)));
+        let mut count = 0;
+        let partitions = slice(rd_kafka_TopicDescription_partitions(topic, &mut count), count);
+        let is_led = partitions.iter().all(|partition| !rd_kafka_TopicPartitionInfo_leader(*partition).is_null());
+        let id = id.to_string_lossy().into_owned();
+        Ok(Some(Description { name, id, partitions: partitions.len() as u32, is_led }))
+    }
+}
+
+/// The committed offset of a group. `UnstableOffsetCommit` while a transaction is about to change it.
+pub(super) fn group_offset(
+    client: &BaseConsumer<Context>,
+    group: &str,
+    topic: &str,
+    partition: u32,
+) -> Result<Option<u64>, Failure> {
+    let mut list = TopicPartitionList::new();
+    list.add_partition(topic, partition as i32);
+    let group = CString::new(group).map_err(|_| RDKafkaErrorCode::InvalidGroupId)?;
+    let event = ask(client, rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, |options, queue| {
+        // SAFETY: the request copies the group's name and the list, and is destroyed once, after its use.
+        unsafe {
+            let _ = failure_of(rd_kafka_AdminOptions_set_require_stable_offsets(options, 1));
+            let mut request = rd_kafka_ListConsumerGroupOffsets_new(group.as_ptr(), list.ptr());
+            let client = client.client().native_ptr();
+            rd_kafka_ListConsumerGroupOffsets(client, &mut request, 1, options, queue);
+            rd_kafka_ListConsumerGroupOffsets_destroy(request);
+        }
+    })?;
+    let mut count = 0;
+    // SAFETY: the event is the answer to this request; what is in it lives as long as it does.
+    let groups = unsafe {
+        let result = rd_kafka_event_ListConsumerGroupOffsets_result(event.0.as_ptr());
+        slice(rd_kafka_ListConsumerGroupOffsets_result_groups(result, &mut count), count)
+    };
+    match offset_of(groups) {
+        Err(failure) if failure.code == RDKafkaErrorCode::GroupIdNotFound => Ok(None),
+        other => other,
+    }
+}
+
+/// Sets the committed offset of a group without members; refused if it has some.
+pub(super) fn set_group_offset(
+    client: &BaseConsumer<Context>,
+    group: &str,
+    topic: &str,
+    partition: u32,
+    offset: u64,
+) -> Result<(), Failure> {
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, partition as i32, KafkaOffset::Offset(offset as i64))?;
+    let group = CString::new(group).map_err(|_| RDKafkaErrorCode::InvalidGroupId)?;
+    let event = ask(client, rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_ALTERCONSUMERGROUPOFFSETS, |options, queue| {
+        // SAFETY: the request copies the group's name and the list, and is destroyed once, after its use.
+        unsafe {
+            let mut request = rd_kafka_AlterConsumerGroupOffsets_new(group.as_ptr(), list.ptr());
+            let client = client.client().native_ptr();
+            rd_kafka_AlterConsumerGroupOffsets(client, &mut request, 1, options, queue);
+            rd_kafka_AlterConsumerGroupOffsets_destroy(request);
+        }
+    })?;
+    let mut count = 0;
+    // SAFETY: the event is the answer to this request; what is in it lives as long as it does.
+    let groups = unsafe {
+        let result = rd_kafka_event_AlterConsumerGroupOffsets_result(event.0.as_ptr());
+        slice(rd_kafka_AlterConsumerGroupOffsets_result_groups(result, &mut count), count)
+    };
+    offset_of(groups).map(drop)
+}
+
+/// The offset of the one partition that was asked for. `groups` are out of an event that is alive.
+fn offset_of(groups: &[*const rd_kafka_group_result_t]) -> Result<Option<u64>, Failure> {
+    let nothing = || Failure::new(RDKafkaErrorCode::Fail, "the answer holds no partition");
+    let group = *groups.first().ok_or_else(nothing)?;
+    // SAFETY: the event that holds the group is alive.
+    let (code, partitions) = unsafe {
+        let error = rd_kafka_group_result_error(group);
+        (RDKafkaErrorCode::from(rd_kafka_error_code(error)), rd_kafka_group_result_partitions(group))
+    };
+    if code != RDKafkaErrorCode::NoError {
+        return Err(code.into());
+    }
+    let partitions = NonNull::new(partitions.cast_mut()).ok_or_else(nothing)?;
+    // SAFETY: as above; the list holds as many partitions as it says.
+    let found = unsafe {
+        let list = partitions.as_ref();
+        if list.cnt < 1 {
+            return Err(nothing());
+        }
+        &*list.elems
+    };
+    match RDKafkaErrorCode::from(found.err) {
+        RDKafkaErrorCode::NoError => Ok(u64::try_from(found.offset).ok()),
+        code => Err(code.into()),
+    }
+}
+
+/// An answer.
+struct Event(NonNull<rd_kafka_event_t>);
+
+impl Drop for Event {
+    fn drop(&mut self) {
+        // SAFETY: taken from a queue once, and destroyed once.
+        unsafe { rd_kafka_event_destroy(self.0.as_ptr()) }
+    }
+}
+
+/// Sends a request and waits for its answer.
+fn ask(
+    client: &BaseConsumer<Context>,
+    operation: rd_kafka_admin_op_t,
+    request: impl FnOnce(*mut rd_kafka_AdminOptions_t, *mut rd_kafka_queue_t),
+) -> Result<Event, Failure> {
+    let native = client.client().native_ptr();
+    // SAFETY: the client is alive; options and queue are made here, and destroyed once, after their last use.
+    let event = unsafe {
+        let options = rd_kafka_AdminOptions_new(native, operation);
+        let queue = rd_kafka_queue_new(native);
+        let timeout = TIMEOUT.as_millis() as i32;
+        rd_kafka_AdminOptions_set_request_timeout(options, timeout, std::ptr::null_mut(), 0);
+        request(options, queue);
+        let event = rd_kafka_queue_poll(queue, timeout);
+        rd_kafka_AdminOptions_destroy(options);
+        rd_kafka_queue_destroy(queue);
+        event
+    };
+    // Log lines and errors that stand for themselves.
+    client.poll(Duration::ZERO);
+    let event = Event(NonNull::new(event).ok_or_else(|| Failure::timed_out("the brokers do not answer"))?);
+    // SAFETY: the event is alive, and its text is copied.
+    unsafe {
+        let code = RDKafkaErrorCode::from(rd_kafka_event_error(event.0.as_ptr()));
+        if code == RDKafkaErrorCode::NoError {
+            return Ok(event);
+        }
+        let reason = rd_kafka_event_error_string(event.0.as_ptr());
+        let reason = if reason.is_null() { code.to_string() } else { CStr::from_ptr(reason).to_string_lossy().into() };
+        Err(Failure { code, reason })
+    }
+}
+
+/// # Safety
+/// `start` points to `length` pointers, which live as long as the slice is used.
+unsafe fn slice<'a, T>(start: *mut *const T, length: usize) -> &'a [*const T] {
+    if start.is_null() || length == 0 {
+        return &[];
+    }
+    // SAFETY: the caller's promise.
+    unsafe { std::slice::from_raw_parts(start, length) }
+}

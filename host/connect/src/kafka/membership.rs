@@ -1,0 +1,246 @@
+//! A place among the readers of a topic: one consumer of the group, and the thread that serves it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex as BlockingMutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use azenha_engine::log::{Change, LaneLog, LogError, Membership, ReadLimit, Reader};
+use azenha_model::{Fetched, Offset};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
+use tokio::sync::{Mutex, mpsc};
+
+use super::Shared;
+use super::client::Reaped;
+use super::consume::{Ends, PartitionQueue};
+use super::error::{Failure, storage};
+use super::lane::{Authority, Claim, KafkaLane};
+use super::rebalance::{MemberContext, Partitions};
+use super::stream::{Slot, Stopped, Stream};
+
+/// How long the consumer's thread waits for an event before it looks whether it is still needed.
+const POLL: Duration = Duration::from_millis(100);
+/// How long a partition that was just assigned may take until it can be read.
+const SEEK_WITHIN: Duration = Duration::from_secs(10);
+
+/// A consumer that is a member of a group.
+pub(super) struct Member {
+    consumer: Reaped<BaseConsumer<MemberContext>>,
+    partitions: Arc<Partitions>,
+}
+
+impl Member {
+    pub fn consumer(&self) -> &BaseConsumer<MemberContext> {
+        &self.consumer
+    }
+
+    /// Serves the consumer until the membership is given up, and then leaves the group at once: readers and lanes
+    /// may still keep the consumer.
+    fn serve(&self) {
+        while !self.partitions.is_leaving() {
+            if let Some(Err(error)) = self.consumer.poll(POLL) {
+                self.report(error);
+            }
+        }
+        if self.consumer.close_queue().is_ok() {
+            while !self.consumer.closed() {
+                self.consumer.poll(POLL);
+            }
+        }
+    }
+
+    /// Tells what waiting will not mend; the rest is tried again by the library.
+    fn report(&self, error: KafkaError) {
+        let is_fatal = matches!(error, KafkaError::MessageConsumptionFatal(_));
+        let failure = Failure::from(error);
+        let topic = &self.partitions.topic;
+        if failure.is_unknown() {
+            self.partitions.tell(Err(LogError::NoSuchTopic(topic.clone())));
+        } else if is_fatal || failure.is_denied() {
+            self.partitions.tell(Err(failure.into_log(format!("reading topic `{topic}`"))));
+        } else {
+            tracing::debug!(%failure, topic, "Kafka consumer");
+        }
+    }
+
+    /// Makes the consumer read the partition from an offset on. Refused while the assignment is on its way.
+    fn seek(&self, partition: u32, from: Offset) -> Result<(), Failure> {
+        let list = one(&self.partitions.topic, partition, from)?;
+        // Paused first, so that nothing is read from where the last reader stood.
+        self.consumer.pause(&list)?;
+        let sought = self.consumer.seek_partitions(list, SEEK_WITHIN)?;
+        sought.elements().iter().try_for_each(|element| element.error())?;
+        self.consumer.resume(&sought)?;
+        // The library does not tell the thread that fetches, which would notice up to a second later: any request
+        // wakes it.
+        let _ = self.consumer.fetch_watermarks(&self.partitions.topic, partition as i32, SEEK_WITHIN);
+        Ok(())
+    }
+}
+
+/// A member of the group, until it is dropped.
+pub(super) struct KafkaMembership {
+    shared: Arc<Shared>,
+    member: Arc<Member>,
+    changes: Mutex<mpsc::UnboundedReceiver<Result<Change, LogError>>>,
+    /// The readers of the partitions.
+    slots: BlockingMutex<HashMap<u32, Arc<Slot>>>,
+    /// Serves the consumer.
+    thread: Option<JoinHandle<()>>,
+}
+
+impl KafkaMembership {
+    pub fn join(shared: &Arc<Shared>, group: &str, topic: &str) -> Result<Self, LogError> {
+        let what = || format!("joining the readers of topic `{topic}`");
+        let (tell, changes) = mpsc::unbounded_channel();
+        let partitions = Arc::new(Partitions::new(group, topic, Arc::clone(&shared.claims), tell));
+        let config = shared.options.member(&super::group_id(group));
+        let context = MemberContext(Arc::clone(&partitions));
+        let subscribed = config.create_with_context(context).and_then(|consumer: BaseConsumer<MemberContext>| {
+            consumer.subscribe(&[topic])?;
+            Ok(consumer)
+        });
+        let consumer = subscribed.map_err(|error| Failure::from(error).into_log(what()))?;
+        let member = Arc::new(Member { consumer: Reaped::new(consumer, &shared.reaper), partitions });
+        let served = Arc::clone(&member);
+        let thread = std::thread::Builder::new().name("kafka-member".to_owned()).spawn(move || served.serve());
+        let thread = Some(thread.map_err(|error| storage(&what(), error))?);
+        let changes = Mutex::new(changes);
+        Ok(Self { shared: Arc::clone(shared), member, changes, slots: BlockingMutex::default(), thread })
+    }
+
+    fn partitions(&self) -> &Partitions {
+        &self.member.partitions
+    }
+
+    fn fenced(&self, partition: u32) -> LogError {
+        LogError::Fenced(self.partitions().lane(partition))
+    }
+
+    /// Takes the queue of a partition from its last reader.
+    fn slot(&self, partition: u32) -> Option<Arc<Slot>> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(last) = slots.remove(&partition) {
+            last.retire();
+        }
+        let keeper = Arc::clone(&self.member);
+        let queue =
+            PartitionQueue::open(self.member.consumer(), keeper, &self.partitions().topic, partition, Ends::Asked)?;
+        let slot = Slot::new(queue);
+        slots.insert(partition, Arc::clone(&slot));
+        Some(slot)
+    }
+}
+
+impl std::fmt::Debug for KafkaMembership {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Partitions { group, topic, .. } = self.partitions();
+        f.debug_struct("KafkaMembership").field("group", group).field("topic", topic).finish_non_exhaustive()
+    }
+}
+
+impl Drop for KafkaMembership {
+    fn drop(&mut self) {
+        self.partitions().leave();
+        if let Some(thread) = self.thread.take() {
+            // So that a log that is closed waits until the group is left.
+            self.shared.reaper.run(move || drop(thread.join()));
+        }
+    }
+}
+
+#[async_trait]
+impl Membership for KafkaMembership {
+    async fn changed(&self) -> Result<Change, LogError> {
+        let mut changes = self.changes.lock().await;
+        changes.recv().await.unwrap_or_else(|| Err(storage("waiting for partitions", "the log is closed")))
+    }
+
+    async fn release(&self, partitions: &[u32]) {
+        self.partitions().release(partitions);
+    }
+
+    async fn take(&self, partition: u32) -> Result<Box<dyn LaneLog>, LogError> {
+        let lane = self.partitions().lane(partition);
+        let epoch = self.partitions().claim(partition).ok_or_else(|| self.fenced(partition))?;
+        let committer = self.shared.committer(partition);
+        // What the last owner here had under way happens before the position is read.
+        committer.rest().await?;
+        let position = self.shared.offsets.position(&lane).await?;
+        let claims = Arc::clone(&self.shared.claims);
+        let authority = Authority::Member(Arc::clone(&self.member));
+        let claim = Claim { lane, epoch, claims, authority };
+        if !claim.is_current() {
+            return Err(claim.fenced());
+        }
+        Ok(Box::new(KafkaLane { claim, position, committer, shared: Arc::clone(&self.shared) }))
+    }
+
+    async fn note(&self, partition: u32, position: Offset) {
+        if !self.partitions().is_owned(partition) {
+            return;
+        }
+        let noted = one(&self.partitions().topic, partition, position)
+            .and_then(|list| self.member.consumer().commit(&list, CommitMode::Async));
+        if let Err(error) = noted {
+            tracing::debug!(%error, partition, "a position was not noted");
+        }
+    }
+
+    async fn reader(&self, partition: u32, from: Offset) -> Result<Box<dyn Reader>, LogError> {
+        let what = || format!("reading {}/{partition}", self.partitions().topic);
+        let begun = Instant::now();
+        loop {
+            if !self.partitions().is_owned(partition) {
+                return Err(self.fenced(partition));
+            }
+            let slot = self.slot(partition).ok_or_else(|| storage(&what(), "the client has no such partition"))?;
+            let member = Arc::clone(&self.member);
+            match self.shared.runtime.blocking(move || member.seek(partition, from)).await? {
+                Ok(()) => {
+                    let stream = Stream::new(slot, from, self.shared.runtime.clone());
+                    let (shared, partitions) = (Arc::clone(&self.shared), Arc::clone(&self.member.partitions));
+                    return Ok(Box::new(MemberReader { shared, partitions, partition, stream }));
+                }
+                Err(failure) if begun.elapsed() > SEEK_WITHIN => return Err(failure.into_log(what())),
+                Err(failure) => tracing::debug!(%failure, partition, "the assignment is on its way"),
+            }
+            self.shared.runtime.sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// A list of one offset.
+fn one(topic: &str, partition: u32, offset: Offset) -> KafkaResult<TopicPartitionList> {
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, partition as i32, KafkaOffset::Offset(offset as i64))?;
+    Ok(list)
+}
+
+/// Reads a partition of a member.
+struct MemberReader {
+    shared: Arc<Shared>,
+    partitions: Arc<Partitions>,
+    partition: u32,
+    stream: Stream,
+}
+
+#[async_trait]
+impl Reader for MemberReader {
+    async fn read(&mut self, limit: ReadLimit) -> Result<Fetched, LogError> {
+        match self.stream.read(limit, 0).await {
+            Ok(fetched) => Ok(fetched),
+            Err(Stopped::Retired) => Err(LogError::Fenced(self.partitions.lane(self.partition))),
+            Err(Stopped::Failed(failure)) => {
+                let (topic, next) = (&self.partitions.topic, self.stream.next());
+                if matches!(failure.code, RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) {
+                    self.shared.offsets.check(topic, self.partition, next).await?;
+                }
+                Err(self.shared.offsets.failed(failure, topic, self.partition))
+            }
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Where partitions begin and end, and where groups stand.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use azenha_engine::log::{Bounds, LaneId, LogError};
+use azenha_model::Offset;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::RDKafkaErrorCode;
+
+use super::admin;
+use super::client::{Context, Reaped};
+use super::error::{Failure, storage};
+use super::group_id;
+use super::runtime::Runtime;
+use super::topics::Topics;
+
+/// How long an answer may take.
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// How often the brokers are asked for something that is about to change.
+const ASK_EACH: Duration = Duration::from_millis(20);
+const SETTLE_EACH: Duration = Duration::from_millis(3);
+/// How long what this process committed may take to be seen. Others' open transactions may keep it longer.
+const SEEN_WITHIN: Duration = Duration::from_secs(1);
+
+type Queries = Arc<Reaped<BaseConsumer<Context>>>;
+
+/// Asks for offsets.
+pub(super) struct Offsets {
+    /// Sees the ends of partitions as readers of committed records do.
+    pub committed: Queries,
+    /// Sees what open transactions wrote, too.
+    pub uncommitted: Queries,
+    /// Where this process committed, and has not yet seen it.
+    pub unseen: Mutex<HashSet<(String, u32)>>,
+    pub topics: Arc<Topics>,
+    pub runtime: Runtime,
+    /// How long open transactions may take to end.
+    pub settle_within: Duration,
+}
+
+impl Offsets {
+    /// Says where a commit went: readers see it a moment after it is durable.
+    pub fn wrote(&self, places: Vec<(String, u32)>) {
+        self.unseen.lock().unwrap_or_else(PoisonError::into_inner).extend(places);
+    }
+
+    /// What readers see of a partition, with all that this process has committed to it.
+    pub async fn bounds(&self, topic: &str, partition: u32) -> Result<Bounds, LogError> {
+        self.topics.check_partition(topic, partition).await?;
+        let place = (topic.to_owned(), partition);
+        if self.unseen.lock().unwrap_or_else(PoisonError::into_inner).remove(&place) {
+            let end = self.watermarks(&self.uncommitted, topic, partition).await?.end;
+            return self.settled(topic, partition, end, SEEN_WITHIN).await;
+        }
+        self.watermarks(&self.committed, topic, partition).await
+    }
+
+    /// An error for an offset that the partition does not hold.
+    pub async fn check(&self, topic: &str, partition: u32, offset: Offset) -> Result<Bounds, LogError> {
+        let bounds = self.bounds(topic, partition).await?;
+        if (bounds.start..=bounds.end).contains(&offset) {
+            return Ok(bounds);
+        }
+        let Bounds { start, end } = bounds;
+        Err(LogError::OutOfRange { topic: topic.to_owned(), partition, offset, start, end })
+    }
+
+    pub async fn settled_end(&self, topic: &str, partition: u32) -> Result<Offset, LogError> {
+        self.topics.check_partition(topic, partition).await?;
+        let end = self.watermarks(&self.uncommitted, topic, partition).await?.end;
+        if self.settled(topic, partition, end, self.settle_within).await?.end >= end {
+            return Ok(end);
+        }
+        let what = format!("waiting for the transactions of {topic}/{partition}");
+        Err(storage(&what, format!("one is still open after {} s", self.settle_within.as_secs())))
+    }
+
+    /// What readers see once they see up to `end`, or when the time is over.
+    async fn settled(&self, topic: &str, partition: u32, end: Offset, within: Duration) -> Result<Bounds, LogError> {
+        let begun = Instant::now();
+        loop {
+            let bounds = self.watermarks(&self.committed, topic, partition).await?;
+            if bounds.end >= end || begun.elapsed() > within {
+                return Ok(bounds);
+            }
+            self.runtime.sleep(SETTLE_EACH).await;
+        }
+    }
+
+    pub async fn purge(&self, topic: &str, partition: u32, before: Offset) -> Result<(), LogError> {
+        let Bounds { start, end } = self.bounds(topic, partition).await?;
+        if before > end {
+            return Err(LogError::OutOfRange { topic: topic.to_owned(), partition, offset: before, start, end });
+        }
+        if before <= start {
+            return Ok(());
+        }
+        let deleted = self.topics.delete_records(topic, partition, before).await;
+        deleted.map_err(|failure| failure.into_log(format!("purging {topic}/{partition}")))
+    }
+
+    /// The committed position, once no transaction is about to change it.
+    pub async fn position(&self, lane: &LaneId) -> Result<Option<Offset>, LogError> {
+        let begun = Instant::now();
+        loop {
+            let (queries, asked) = (Arc::clone(&self.committed), lane.clone());
+            let ask = move || admin::group_offset(&queries, &group_id(&asked.group), &asked.input, asked.partition);
+            match self.runtime.blocking(ask).await? {
+                Err(failure) if is_passing(&failure) && begun.elapsed() < self.settle_within => {
+                    self.runtime.sleep(ASK_EACH).await;
+                }
+                found => return found.map_err(|failure| failure.into_log(format!("reading the position of {lane}"))),
+            }
+        }
+    }
+
+    pub async fn set_position(&self, lane: &LaneId, position: Offset) -> Result<(), LogError> {
+        let (queries, asked) = (Arc::clone(&self.committed), lane.clone());
+        let set = self.runtime.blocking(move || {
+            admin::set_group_offset(&queries, &group_id(&asked.group), &asked.input, asked.partition, position)
+        });
+        set.await?.map_err(|failure| match failure.code {
+            RDKafkaErrorCode::UnknownMemberId
+            | RDKafkaErrorCode::IllegalGeneration
+            | RDKafkaErrorCode::NonEmptyGroup
+            | RDKafkaErrorCode::RebalanceInProgress => LogError::InUse(lane.clone()),
+            _ => failure.into_log(format!("setting the position of {lane}")),
+        })
+    }
+
+    /// What a failure to read a partition is.
+    pub fn failed(&self, failure: Failure, topic: &str, partition: u32) -> LogError {
+        if failure.is_unknown() {
+            self.topics.forget();
+            return LogError::NoSuchTopic(topic.to_owned());
+        }
+        failure.into_log(format!("reading {topic}/{partition}"))
+    }
+
+    async fn watermarks(&self, queries: &Queries, topic: &str, partition: u32) -> Result<Bounds, LogError> {
+        let (queries, asked) = (Arc::clone(queries), topic.to_owned());
+        let found = self.runtime.blocking(move || {
+            let found = queries.fetch_watermarks(&asked, partition as i32, TIMEOUT);
+            // Log lines and errors that stand for themselves.
+            queries.poll(Duration::ZERO);
+            found
+        });
+        match found.await? {
+            Ok((start, end)) => Ok(Bounds { start: start.max(0) as Offset, end: end.max(0) as Offset }),
+            Err(error) => Err(self.failed(error.into(), topic, partition)),
+        }
+    }
+}
+
+/// Whether the brokers will answer in a moment.
+fn is_passing(failure: &Failure) -> bool {
+    use RDKafkaErrorCode::*;
+    matches!(failure.code, UnstableOffsetCommit | CoordinatorLoadInProgress | NotCoordinator | CoordinatorNotAvailable)
+}

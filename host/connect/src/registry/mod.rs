@@ -1,0 +1,72 @@
+//! Schema registries with Confluent's API: what pipelines read and write is checked against them, schemas are fetched
+//! by id, and those of sinks are registered.
+
+mod check;
+mod client;
+mod http;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use azenha_engine::schemas::{Schemas, SchemasError};
+use azenha_model::plan::{Format, Input, Plan, Task};
+use azenha_model::registry::RegistryConfig;
+pub use client::Registry;
+
+/// The registries that pipelines may use: the host's, and those that they name themselves.
+#[derive(Debug, Clone, Default)]
+pub struct Registries {
+    host: Option<RegistryConfig>,
+}
+
+impl Registries {
+    /// `host` is that of the host's configuration.
+    pub fn new(host: Option<RegistryConfig>) -> Self {
+        Self { host }
+    }
+
+    /// The registry at a URL, or the host's. What the host says to get in, only its own registry hears.
+    ///
+    /// # Errors
+    /// If there is none, or its file of certificates cannot be read.
+    pub fn open(&self, url: Option<&str>) -> Result<Registry, SchemasError> {
+        let config = match (url, &self.host) {
+            (None, None) => {
+                return Err(SchemasError::Configuration(
+                    "no schema registry is known: write `registry: URL` beside the format, or \
+                     `registry: { url: … }` in the host's configuration"
+                        .to_owned(),
+                ));
+            }
+            (None, Some(host)) => host.clone(),
+            (Some(url), Some(host)) if *url == host.url => host.clone(),
+            (Some(url), _) => RegistryConfig { url: url.to_owned(), credentials: None, ca: None },
+        };
+        Registry::new(&config)
+    }
+
+    /// The registries that a plan needs, by the URLs that it names.
+    ///
+    /// # Errors
+    /// As [`Registries::open`].
+    pub fn of_plan(&self, plan: &Plan) -> Result<HashMap<Option<String>, Arc<dyn Schemas>>, SchemasError> {
+        let mut opened: HashMap<Option<String>, Arc<dyn Schemas>> = HashMap::new();
+        for format in plan.tasks.iter().flat_map(formats) {
+            if let Format::Registered { registry, .. } = format
+                && !opened.contains_key(registry)
+            {
+                opened.insert(registry.clone(), Arc::new(self.open(registry.as_deref())?));
+            }
+        }
+        Ok(opened)
+    }
+}
+
+/// The formats that a task reads and writes.
+fn formats(task: &Task) -> Vec<&Format> {
+    let read = match &task.input {
+        Input::Stream(stream) => Some(&stream.format),
+        Input::Exchange { .. } => None,
+    };
+    read.into_iter().chain(task.end.outputs().iter().map(|output| &output.format)).collect()
+}

@@ -1,0 +1,170 @@
+//! A PostgreSQL that goes away, at the worst moments too.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking, in their helpers too")]
+
+use std::sync::Arc;
+
+use azenha_conformance::proxy::{Cut, Proxy};
+use azenha_conformance::store_helpers::*;
+use azenha_connect::open_store;
+use azenha_engine::store::{Store, StoreError};
+use azenha_model::plan::{StoreOutput, WriteMode};
+use sqlx::Connection;
+
+use self::postgres_fixture::{Postgres, database, until_the_store_waits};
+
+mod postgres_fixture;
+mod sql_fixture;
+
+fn is_unavailable(ended: Result<(), StoreError>) -> bool {
+    matches!(ended, Err(StoreError::Unavailable { .. }))
+}
+
+/// The fixture's store behind a proxy.
+async fn behind_proxy(fixture: &Postgres) -> (Proxy, Arc<dyn Store>) {
+    let (user, place) = fixture.url.rsplit_once('@').unwrap();
+    let (server, database) = place.split_once('/').unwrap();
+    let proxy = Proxy::start(server).await;
+    let url = format!("{user}@{}/{database}", proxy.address());
+    (proxy, open_store("warehouse", &url).unwrap())
+}
+
+fn appending(table: &str) -> StoreOutput {
+    output(table, &fields(), &[], WriteMode::Append)
+}
+
+/// Both times the client learns nothing, and the stored position tells which it was.
+#[tokio::test]
+async fn a_commit_whose_answer_is_lost_is_settled_by_the_position() {
+    let Some(fixture) = database().await else { return };
+    let (proxy, store) = behind_proxy(&fixture).await;
+    for (cut, table) in [(Cut::BeforeCommit, "not_done"), (Cut::AfterCommit, "done")] {
+        let output = appending(table);
+        let mut owner = prepared(&*store, &output).await;
+        owner.commit(&[puts(0, &[(1, "a")])], 1).await.unwrap();
+        proxy.cut_next_commit(cut);
+        assert!(is_unavailable(owner.commit(&[puts(1, &[(2, "b"), (3, "c")])], 3).await));
+        assert_eq!(proxy.cuts_left(), 0);
+        assert!(is_unavailable(owner.commit(&[puts(1, &[(2, "b"), (3, "c")])], 3).await), "it must be opened again");
+        let mut owner = store.open(&output, &lane(&output, 0, 0)).await.unwrap();
+        if cut == Cut::BeforeCommit {
+            assert_eq!(owner.position(), Some(1));
+            owner.commit(&[puts(1, &[(2, "b"), (3, "c")])], 3).await.unwrap();
+        }
+        assert_eq!(owner.position(), Some(3));
+        assert_eq!(found(&fixture, table).await, ["1=a", "2=b", "3=c"]);
+    }
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_unavailable_until_the_lane_is_opened_again() {
+    let Some(fixture) = database().await else { return };
+    let (proxy, store) = behind_proxy(&fixture).await;
+    let output = simple("lost");
+    let mut owner = prepared(&*store, &output).await;
+    let terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'azenha' \
+        AND datname = current_database()";
+    for offset in 0..4 {
+        owner.commit(&[puts(offset, &[(offset as i64, "x")])], offset + 1).await.unwrap();
+        match offset {
+            0 | 2 => proxy.cut_all(),
+            _ => fixture.run(terminate).await,
+        }
+        let more = [puts(offset + 1, &[(9, "lost")])];
+        for _ in 0..2 {
+            assert!(is_unavailable(owner.commit(&more, offset + 2).await));
+        }
+        owner = store.open(&output, &lane(&output, 0, 0)).await.unwrap();
+        assert_eq!(owner.position(), Some(offset + 1));
+    }
+    assert_eq!(found(&fixture, "lost").await, ["0=x", "1=x", "2=x", "3=x"]);
+}
+
+#[tokio::test]
+async fn a_lane_is_taken_when_a_commit_that_is_under_way_has_ended() {
+    let Some(fixture) = database().await else { return };
+    let output = appending("taken_over");
+    let lane = lane(&output, 0, 0);
+    let mut first = prepared(&*fixture.store, &output).await;
+    let mut other = fixture.connect().await;
+    let mut lock = other.begin().await.unwrap();
+    sqlx::raw_sql("LOCK TABLE taken_over").execute(&mut *lock).await.unwrap();
+    let first_writes = async {
+        first.commit(&[puts(0, &[(1, "a")])], 1).await.unwrap();
+        first.commit(&[puts(1, &[(2, "stale")])], 2).await.unwrap_err()
+    };
+    let second_takes = async {
+        until_the_store_waits(&fixture, 1).await;
+        fixture.store.open(&output, &lane).await.unwrap().position()
+    };
+    let release = async {
+        until_the_store_waits(&fixture, 2).await;
+        lock.commit().await.unwrap();
+    };
+    let (error, position, ()) = tokio::join!(first_writes, second_takes, release);
+    assert_eq!(position, Some(1));
+    assert!(matches!(error, StoreError::Fenced { .. }), "{error}");
+    assert_eq!(found(&fixture, "taken_over").await, ["1=a"]);
+}
+
+#[tokio::test]
+async fn what_passes_by_itself_is_unavailable() {
+    let Some(fixture) = database().await else { return };
+    let output = simple("passing");
+    fixture.store.prepare(&output).await.unwrap();
+    for code in ["40001", "40P01", "53100", "53300", "57P01", "08006", "55P03", "25006", "57014", "58030"] {
+        fixture
+            .run(&format!(
+                "CREATE OR REPLACE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS
+                    $$ BEGIN RAISE 'it will pass' USING ERRCODE = '{code}'; END $$;
+                CREATE OR REPLACE TRIGGER fail BEFORE INSERT ON passing EXECUTE FUNCTION fail()"
+            ))
+            .await;
+        let mut owner = fixture.store.open(&output, &lane(&output, 0, 0)).await.unwrap();
+        assert!(is_unavailable(owner.commit(&[puts(0, &[(1, "a")])], 1).await), "{code}");
+    }
+    fixture.run("DROP TRIGGER fail ON passing").await;
+    let mut owner = fixture.store.open(&output, &lane(&output, 0, 0)).await.unwrap();
+    owner.commit(&[puts(0, &[(1, "a")])], 1).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_unavailable() {
+    let store = open_store("warehouse", "postgres://somebody:secret@127.0.0.1:1/nothing").unwrap();
+    let error = store.prepare(&simple("any")).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable { .. }), "{error}");
+    assert!(!error.to_string().contains("secret"), "{error}");
+}
+
+/// Nothing helps but a person.
+#[tokio::test]
+async fn a_wrong_database_or_user_is_a_definition() {
+    let Some(fixture) = database().await else { return };
+    let wrong = [format!("{}_not", fixture.url), fixture.url.replace("postgres@", "nobody:secret@")];
+    for (url, named) in wrong.iter().zip(["database", "\"nobody\""]) {
+        let store = open_store("warehouse", url).unwrap();
+        let Err(StoreError::Definition(said)) = store.prepare(&simple("any")).await else {
+            panic!("{named} was right")
+        };
+        assert!(said.contains(named) && said.contains("`warehouse`") && !said.contains("secret"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn no_message_and_no_debug_output_holds_the_password() {
+    let store = open_store("warehouse", "postgres://somebody:secret@127.0.0.1:1/nothing").unwrap();
+    assert!(!format!("{store:?}").contains("secret"));
+    for url in ["postgres://somebody:secret@127.0.0.1:notaport/x", "postgres://u:secret@127.0.0.1/x?sslmode=perhaps"] {
+        let error = open_store("warehouse", url).unwrap_err().to_string();
+        assert!(error.contains("`warehouse`") && !error.contains("secret"), "{error}");
+    }
+}
+
+/// The server of the tests speaks no TLS.
+#[tokio::test]
+async fn a_connection_that_must_be_encrypted_is_never_made_without() {
+    let Some(fixture) = database().await else { return };
+    let store = open_store("warehouse", &format!("{}?sslmode=require", fixture.url)).unwrap();
+    let error = store.prepare(&simple("any")).await.unwrap_err().to_string();
+    assert!(error.contains("TLS"), "{error}");
+}

@@ -1,0 +1,140 @@
+//! The formats of topics behind one face: what a lane decodes with, and encodes with.
+
+use std::collections::BTreeSet;
+
+use arrow_array::{ArrayRef, BinaryArray, BooleanArray};
+use azenha_model::Records;
+use azenha_model::plan::{Format, OutputColumn, SchemaKind, StreamColumn, StreamInput, TopicOutput};
+
+use crate::avro::{AvroDecoder, AvroEncoder, AvroSchema, avro_schema};
+use crate::decoded::Decoded;
+use crate::json::{JsonDecoder, JsonEncoder};
+use crate::json_schema::{self, JsonSchemaDecoder, json_schema, with_prefix};
+use crate::wire::RegisteredSchema;
+
+/// Decodes the records of one stream, whatever they are written in. Made once for a lane and used for all its
+/// batches.
+pub struct Decoder(Decoding);
+
+enum Decoding {
+    Json(JsonDecoder),
+    Avro(AvroDecoder),
+    JsonSchema(JsonSchemaDecoder),
+}
+
+impl Decoder {
+    /// A decoder of the columns that the stream's readers need.
+    pub fn new(input: &StreamInput) -> Self {
+        let StreamInput { columns, needed, key, .. } = input;
+        Self(match input.format {
+            Format::Json => Decoding::Json(JsonDecoder::new(columns, needed, key)),
+            Format::Registered { kind: SchemaKind::Avro, .. } => Decoding::Avro(AvroDecoder::new(columns, needed, key)),
+            Format::Registered { kind: SchemaKind::JsonSchema, .. } => {
+                Decoding::JsonSchema(JsonSchemaDecoder::new(columns, needed, key))
+            }
+        })
+    }
+
+    /// The ids of schemas that have to be learned before these records are decoded.
+    pub fn missing(&self, records: &Records) -> BTreeSet<u32> {
+        match &self.0 {
+            Decoding::Json(_) => BTreeSet::new(),
+            Decoding::Avro(decoder) => decoder.missing(records),
+            Decoding::JsonSchema(decoder) => decoder.missing(records),
+        }
+    }
+
+    /// Takes the schema with an id; none: the registry does not know it, and records that have it are refused.
+    pub fn learn(&mut self, id: u32, schema: Option<&RegisteredSchema>) {
+        match &mut self.0 {
+            Decoding::Json(_) => {}
+            Decoding::Avro(decoder) => decoder.learn(id, schema),
+            Decoding::JsonSchema(decoder) => decoder.learn(id, schema),
+        }
+    }
+
+    /// Decodes records. Each gives a row or is refused.
+    pub fn decode(&mut self, records: &Records) -> Decoded {
+        match &mut self.0 {
+            Decoding::Json(decoder) => decoder.decode(records),
+            Decoding::Avro(decoder) => decoder.decode(records),
+            Decoding::JsonSchema(decoder) => decoder.decode(records),
+        }
+    }
+}
+
+/// Encodes the rows of one topic, whatever it is written in. Made once for a lane and used for all its batches.
+pub struct Encoder(Encoding);
+
+enum Encoding {
+    Json(JsonEncoder),
+    Avro(AvroEncoder),
+    JsonSchema(JsonEncoder, u32),
+}
+
+impl Encoder {
+    /// An encoder for a topic. `schema` is the id that the registry gave its [`registered_schema`]; JSON has none.
+    pub fn new(output: &TopicOutput, schema: u32) -> Self {
+        let TopicOutput { columns, key, .. } = output;
+        Self(match output.format {
+            Format::Json => Encoding::Json(JsonEncoder::new(columns, key)),
+            Format::Registered { kind: SchemaKind::Avro, .. } => Encoding::Avro(AvroEncoder::new(columns, key, schema)),
+            Format::Registered { kind: SchemaKind::JsonSchema, .. } => {
+                Encoding::JsonSchema(JsonEncoder::new(columns, key), schema)
+            }
+        })
+    }
+
+    /// The keys and values of records, one a row. `arrays[i]` holds the output's column i. A key is a JSON object of
+    /// the key's columns, or null if there are none; a row that `deletes` marks has a null for a value.
+    ///
+    /// # Panics
+    /// If an array is not of its column's type or shorter than `rows`, or if the records take 2 GiB.
+    pub fn encode(
+        &mut self,
+        arrays: &[ArrayRef],
+        rows: usize,
+        deletes: Option<&BooleanArray>,
+    ) -> (BinaryArray, BinaryArray) {
+        match &mut self.0 {
+            Encoding::Json(encoder) => encoder.encode(arrays, rows, deletes),
+            Encoding::Avro(encoder) => encoder.encode(arrays, rows, deletes),
+            Encoding::JsonSchema(encoder, schema) => {
+                let (keys, values) = encoder.encode(arrays, rows, deletes);
+                (keys, with_prefix(&values, *schema))
+            }
+        }
+    }
+}
+
+/// The schema of what is written to a topic.
+pub fn registered_schema(kind: SchemaKind, topic: &str, columns: &[OutputColumn]) -> RegisteredSchema {
+    match kind {
+        SchemaKind::Avro => avro_schema(topic, columns),
+        SchemaKind::JsonSchema => json_schema(topic, columns),
+    }
+}
+
+/// The columns as which records of a schema cannot be read, by index, with the reasons. A schema of JSON leaves more
+/// open than this tells.
+///
+/// # Errors
+/// If no record of the schema can be read.
+pub fn unreadable(
+    kind: SchemaKind,
+    schema: &RegisteredSchema,
+    columns: &[StreamColumn],
+) -> Result<Vec<(usize, String)>, String> {
+    if schema.kind != Some(kind) {
+        return Err(format!("it is not of {kind}"));
+    }
+    match kind {
+        SchemaKind::JsonSchema => json_schema::unreadable(schema, columns),
+        SchemaKind::Avro => {
+            let references: Vec<&str> = schema.references.iter().map(|(_, text)| text.as_str()).collect();
+            let schema = AvroSchema::parse(&schema.text, &references).map_err(|error| error.to_string())?;
+            let unreadable = schema.unreadable(columns).into_iter();
+            Ok(unreadable.map(|unreadable| (unreadable.column, unreadable.reason)).collect())
+        }
+    }
+}

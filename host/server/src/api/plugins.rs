@@ -1,0 +1,110 @@
+//! Plugins: uploaded into the log, so that every host of the group runs the same bytes.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, PathRejection};
+use axum::extract::{Path, State};
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
+use utoipa::ToSchema;
+
+use super::error::{ApiError, ErrorBody};
+use super::guard::Caller;
+use crate::control::Definition;
+use crate::host::Host;
+
+/// The largest plugin, in bytes.
+pub const PLUGIN_LIMIT: usize = 16 << 20;
+
+/// A plugin that was uploaded.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct PluginDetail {
+    /// What definitions call it.
+    pub name: String,
+    /// SHA-256 of its bytes, in hex.
+    pub digest: String,
+    /// How many bytes.
+    pub size: u64,
+    /// `transform` or `aggregate`.
+    pub world: String,
+    /// Whether it brings a JSON Schema of its configuration.
+    pub config_schema: bool,
+    /// The pipelines that run these bytes.
+    pub used_by: Vec<String>,
+    /// The pipelines that run what the name meant before; they go on with it until they are defined anew.
+    pub earlier_used_by: Vec<String>,
+}
+
+/// Uploads a plugin, a component or the module that `cargo build` makes, and gives it a name. It is loaded into the
+/// sandbox first. What runs stays as it is: a definition takes a name for what it means when it is put.
+#[utoipa::path(
+    put, path = "/plugins/{name}", tag = "plugins",
+    params(("name" = String, Path, description = "Small letters, digits, - and _")),
+    request_body(content = Vec<u8>, content_type = "application/wasm", description = "WebAssembly, up to 16 MiB"),
+    responses(
+        (status = 200, body = PluginDetail),
+        (status = 401, body = ErrorBody),
+        (status = 403, description = "The token does not have the right `plugins`, or there are none", body = ErrorBody),
+        (status = 413, description = "It has more than 16 MiB", body = ErrorBody),
+        (status = 422, description = "It is no plugin, or cannot be called so", body = ErrorBody),
+        (status = 503, description = "The log failed", body = ErrorBody),
+    )
+)]
+pub async fn put(
+    State(host): State<Arc<Host>>,
+    Extension(Caller(by)): Extension<Caller>,
+    name: Result<Path<String>, PathRejection>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<PluginDetail>, ApiError> {
+    let (Path(name), bytes) = (name?, body?);
+    check_name(&name)?;
+    let (sandbox, called, wasm) = (host.runner().sandbox.clone(), name.clone(), bytes.clone());
+    let loaded = spawn_blocking(move || sandbox.load(&called, &wasm)).await.map_err(anyhow::Error::from)?;
+    let plugin = loaded.map_err(|error| ApiError::unprocessable(error.to_string()))?;
+    host.control().plugins.push(&name, &plugin, &bytes, by).await?;
+    let uploaded = details(&host).into_iter().find(|uploaded| uploaded.name == name);
+    uploaded.map(Json).ok_or_else(|| ApiError::unavailable("the plugin is not in the log; push it again"))
+}
+
+/// Every plugin that was uploaded, and who uses it.
+#[utoipa::path(get, path = "/plugins", tag = "plugins", responses((status = 200, body = Vec<PluginDetail>)))]
+pub async fn list(State(host): State<Arc<Host>>) -> Result<Json<Vec<PluginDetail>>, ApiError> {
+    host.control().plugins.catch_up().await?;
+    Ok(Json(details(&host)))
+}
+
+fn details(host: &Host) -> Vec<PluginDetail> {
+    let mut definitions = host.control().definitions.look(|definitions| definitions.all());
+    definitions.retain(|definition| definition.text.is_some());
+    host.control().plugins.look(|library| {
+        let detail = |(name, digest): (&String, &String)| {
+            let manifest = library.manifest(digest)?;
+            let uses = |definition: &&Arc<Definition>| definition.plugins.contains_key(name);
+            let (now, earlier): (Vec<_>, Vec<_>) =
+                definitions.iter().filter(uses).partition(|definition| definition.plugins.get(name) == Some(digest));
+            let names =
+                |definitions: Vec<&Arc<Definition>>| definitions.iter().map(|used| used.pipeline.clone()).collect();
+            Some(PluginDetail {
+                name: name.clone(),
+                digest: digest.clone(),
+                size: manifest.size,
+                world: manifest.world.clone(),
+                config_schema: manifest.config_schema,
+                used_by: names(now),
+                earlier_used_by: names(earlier),
+            })
+        };
+        library.names().iter().map(|(name, named)| (name, &named.digest)).filter_map(detail).collect()
+    })
+}
+
+fn check_name(name: &str) -> Result<(), ApiError> {
+    let is_allowed = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "_-".contains(letter);
+    if name.is_empty() || !name.chars().all(is_allowed) {
+        return Err(ApiError::unprocessable(format!("a plugin cannot be called `{name}`"))
+            .help("write small letters, digits and any of `_-`"));
+    }
+    Ok(())
+}

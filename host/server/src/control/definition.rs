@@ -1,0 +1,217 @@
+//! What the log says of pipelines, and the rule by which every host agrees on it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use azenha_model::Offset;
+use azenha_model::plan::Generation;
+use serde::{Deserialize, Serialize};
+
+use super::follow::Table;
+
+/// Counts the changes of a pipeline's definition; the first is 1.
+pub type Version = u64;
+
+/// The newest format of changes that this version knows.
+pub const FORMAT: u32 = 1;
+
+/// One change: everything that holds for a pipeline from then on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Definition {
+    /// The format of this record. What name, id and version mean is the same in all of them, so that every host
+    /// accepts the same changes; a host does not run what is newer than [`FORMAT`], and does not change it.
+    pub format: u32,
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// Differs between all changes, so that whoever made one finds it again.
+    pub id: String,
+    /// The version that this one follows: 0 for the first.
+    pub replaces: Version,
+    /// The pipeline file, as it was sent; none if the pipeline was deleted.
+    pub text: Option<String>,
+    /// Nothing runs while this is set.
+    #[serde(default)]
+    pub paused: bool,
+    /// Raised to start everything again.
+    #[serde(default)]
+    pub restarts: u64,
+    /// Raised when positions are set.
+    #[serde(default)]
+    pub generation: Generation,
+    /// The plugins that it names, with the digest of what each name meant when the definition was sent: a later
+    /// upload changes nothing that runs.
+    #[serde(default)]
+    pub plugins: BTreeMap<String, String>,
+    /// The name of the token that was used.
+    #[serde(default)]
+    pub by: Option<String>,
+    /// Microseconds since 1970-01-01T00:00:00Z.
+    pub at: i64,
+}
+
+impl Definition {
+    /// The version that this change makes.
+    pub fn version(&self) -> Version {
+        self.replaces + 1
+    }
+
+    /// The record's key. No two changes share one, because compaction would keep the last of them, which may be one
+    /// that was not accepted; what is out of force is deleted by a tombstone instead.
+    pub fn key(&self) -> String {
+        format!("{}/{}", self.pipeline, self.id)
+    }
+
+    /// Whether both run the same, so that a host which runs one has nothing to do for the other.
+    pub fn runs_like(&self, other: &Self) -> bool {
+        let running = |definition: &Self| (definition.paused, definition.restarts, definition.generation);
+        (&self.text, &self.plugins, running(self)) == (&other.text, &other.plugins, running(other))
+    }
+}
+
+/// What is in force.
+#[derive(Debug, Default)]
+pub struct Definitions(BTreeMap<String, History>);
+
+#[derive(Debug)]
+struct History {
+    in_force: Arc<Definition>,
+    /// The ids of all versions that were accepted.
+    accepted: BTreeMap<Version, String>,
+}
+
+impl Definitions {
+    /// Takes the next change of the log, if it follows the version in force. A change that follows a later version
+    /// than is known follows one whose record is deleted already: nobody can have written it before that was accepted.
+    pub fn take(&mut self, definition: Definition) {
+        let (version, id) = (definition.version(), definition.id.clone());
+        match self.0.get_mut(&definition.pipeline) {
+            Some(history) if definition.replaces >= history.in_force.version() => {
+                history.in_force = Arc::new(definition);
+                history.accepted.insert(version, id);
+            }
+            Some(_) => {}
+            None => {
+                let accepted = BTreeMap::from([(version, id)]);
+                self.0.insert(definition.pipeline.clone(), History { in_force: Arc::new(definition), accepted });
+            }
+        }
+    }
+
+    /// What is in force for a pipeline, which may be that it was deleted.
+    pub fn get(&self, pipeline: &str) -> Option<Arc<Definition>> {
+        self.0.get(pipeline).map(|history| Arc::clone(&history.in_force))
+    }
+
+    /// What is in force for every pipeline, those that were deleted included.
+    pub fn all(&self) -> Vec<Arc<Definition>> {
+        self.0.values().map(|history| Arc::clone(&history.in_force)).collect()
+    }
+
+    /// Whether a change that the log holds was accepted.
+    pub fn is_accepted(&self, definition: &Definition) -> bool {
+        let history = self.0.get(&definition.pipeline);
+        history.and_then(|history| history.accepted.get(&definition.version())) == Some(&definition.id)
+    }
+}
+
+impl Table for Definitions {
+    const TOPIC: &'static str = "azenha.definitions";
+
+    fn apply(&mut self, offset: Offset, _: &str, value: Option<&[u8]>) {
+        match value.map(serde_json::from_slice) {
+            Some(Ok(definition)) => self.take(definition),
+            Some(Err(error)) => {
+                tracing::error!(%error, offset, "a record of `{}` is no definition; it is passed over", Self::TOPIC);
+            }
+            // What is out of force needs no record.
+            None => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(id: usize, replaces: Version) -> Definition {
+        Definition {
+            format: FORMAT,
+            pipeline: "shop".to_owned(),
+            id: id.to_string(),
+            replaces,
+            text: Some(format!("text {id}")),
+            paused: false,
+            restarts: 0,
+            generation: 0,
+            plugins: BTreeMap::new(),
+            by: None,
+            at: 0,
+        }
+    }
+
+    fn after(log: &[Definition]) -> Definitions {
+        let mut definitions = Definitions::default();
+        log.iter().cloned().for_each(|definition| definitions.take(definition));
+        definitions
+    }
+
+    /// Several writers, each of which has read a part of the log when it writes.
+    fn written_by_several(random: &mut fastrand::Rng) -> Vec<Definition> {
+        let mut log = Vec::new();
+        let mut read = [0; 4];
+        for id in 0..random.usize(1..30) {
+            let writer = random.usize(..read.len());
+            read[writer] = random.usize(read[writer]..=log.len());
+            let known = after(&log[..read[writer]]);
+            log.push(change(id, known.get("shop").map_or(0, |in_force| in_force.version())));
+        }
+        log
+    }
+
+    #[test]
+    fn of_changes_that_replace_the_same_version_the_first_is_accepted() {
+        let (first, second) = (change(1, 0), change(2, 0));
+        let definitions = after(&[first.clone(), second.clone()]);
+        assert!(definitions.is_accepted(&first) && !definitions.is_accepted(&second));
+        assert_eq!(definitions.get("shop").unwrap().id, "1");
+    }
+
+    #[test]
+    fn a_change_stays_accepted_when_the_next_one_has_replaced_it() {
+        let (first, second) = (change(1, 0), change(2, 1));
+        let definitions = after(&[first.clone(), second]);
+        assert!(definitions.is_accepted(&first));
+    }
+
+    #[test]
+    fn every_version_is_accepted_once_whatever_the_order_of_writers() {
+        for seed in 0..500 {
+            let log = written_by_several(&mut fastrand::Rng::with_seed(seed));
+            let definitions = after(&log);
+            let accepted: Vec<Version> =
+                log.iter().filter(|change| definitions.is_accepted(change)).map(Definition::version).collect();
+            assert_eq!(accepted, (1..=accepted.len() as Version).collect::<Vec<_>>(), "seed {seed}: {log:?}");
+        }
+    }
+
+    #[test]
+    fn a_host_that_no_longer_finds_what_is_out_of_force_agrees_with_one_that_saw_it() {
+        for seed in 0..500 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let log = written_by_several(&mut random);
+            let in_force = after(&log).get("shop").unwrap();
+            // Compaction may have removed any of the others.
+            let left: Vec<Definition> =
+                log.into_iter().filter(|change| change.id == in_force.id || random.bool()).collect();
+            assert_eq!(after(&left).get("shop").unwrap(), in_force, "seed {seed}: {left:?}");
+        }
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_read_changes_nothing() {
+        let mut definitions = after(&[change(1, 0)]);
+        definitions.apply(7, "shop/2", Some(b"{}"));
+        definitions.apply(8, "shop/1", None);
+        assert_eq!(definitions.get("shop").unwrap().id, "1");
+    }
+}

@@ -1,0 +1,48 @@
+//! What a group of hosts runs is kept in its log: definitions of pipelines, and plugins. Every host follows both topics
+//! and so comes to the same conclusions.
+
+mod change;
+mod definition;
+mod follow;
+mod library;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use azenha_engine::log::{Log, LogError};
+use futures::future::join;
+
+pub use change::{Change, ChangeError, Condition};
+pub use definition::{Definition, Definitions, FORMAT, Version};
+pub use follow::Followed;
+pub use library::Library;
+
+/// What the log says.
+#[derive(Debug)]
+pub struct Control {
+    /// Of pipelines.
+    pub definitions: Followed<Definitions>,
+    /// Of plugins.
+    pub plugins: Followed<Library>,
+}
+
+impl Control {
+    /// Reads what the log says up to now.
+    pub async fn open(log: &Arc<dyn Log>) -> Result<Self, LogError> {
+        Ok(Self { definitions: Followed::open(log).await?, plugins: Followed::open(log).await? })
+    }
+
+    /// Reads what comes, and never ends.
+    pub async fn follow(&self) {
+        join(self.definitions.follow(), self.plugins.follow()).await;
+    }
+
+    /// The digests of those of the plugins that were uploaded, as their names are understood now.
+    pub async fn pin(&self, plugins: impl Iterator<Item = String>) -> Result<BTreeMap<String, String>, LogError> {
+        self.plugins.catch_up().await?;
+        Ok(self.plugins.look(|library| {
+            let digest = |name: String| library.names().get(&name).map(|named| (name, named.digest.clone()));
+            plugins.filter_map(digest).collect()
+        }))
+    }
+}

@@ -1,0 +1,229 @@
+//! A running host: its log, its stores, and the pipelines in it.
+
+mod deployment;
+mod offsets;
+mod runner;
+mod settings;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use arrow_array::BinaryArray;
+use azenha_engine::log::{Append, Log};
+use azenha_model::config::HostConfig;
+use futures::future::join_all;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::control::{Control, Definition};
+use crate::ingest::{Router, SourceTopic};
+use crate::program::pipeline_file;
+pub use deployment::{Deployment, Origin, State};
+pub use offsets::{LaneOffset, NewOffset, OffsetError, lanes, set};
+pub use runner::{Runner, Running};
+pub use settings::{configuration, open_log_beside, sandbox};
+
+/// How long pipelines may take to finish their commits when the host stops.
+const STOP_TIME: Duration = Duration::from_secs(8);
+
+/// A log, an engine, and the pipelines that run on them.
+pub struct Host {
+    runner: Arc<Runner>,
+    deployments: Arc<Deployments>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    /// Requests that wrote records: those without keys go to the next partition each.
+    requests: AtomicU64,
+}
+
+/// Every pipeline of this host, by name.
+type Deployments = RwLock<BTreeMap<String, Arc<Deployment>>>;
+
+impl Host {
+    /// Opens the log, starts the pipelines of the files, and whatever else the log defines. An error of a file is one
+    /// of the host; a definition of the log that does not start is only shown.
+    pub async fn start(config: HostConfig, files: &[PathBuf]) -> Result<Self> {
+        let runner = Arc::new(Runner::start(config).await?);
+        let loaded = runner.load_files(files).await?;
+        let mut deployments = BTreeMap::new();
+        for (path, loaded) in files.iter().zip(&loaded) {
+            let name = loaded.plan.pipeline.clone();
+            let file = pipeline_file(path);
+            check_name_is_free(&name, &file, &deployments, &runner.control)?;
+            let running =
+                runner.run(Some(file.clone()), loaded, 0).await.with_context(|| format!("pipeline `{name}`"))?;
+            deployments.insert(name, Arc::new(Deployment::of_file(file, running)));
+        }
+        let host = Self {
+            runner,
+            deployments: Arc::new(RwLock::new(deployments)),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            requests: AtomicU64::new(0),
+        };
+        host.follow_log();
+        Ok(host)
+    }
+
+    /// Deploys what the log defines now, and from then on whatever comes.
+    fn follow_log(&self) {
+        let deployer = Deployer {
+            runner: Arc::clone(&self.runner),
+            deployments: Arc::clone(&self.deployments),
+            tasks: self.tasks.clone(),
+            stop: self.stop.clone(),
+        };
+        let mut changes = self.runner.control.definitions.changes();
+        deployer.deploy_all();
+        let (runner, stop) = (Arc::clone(&self.runner), self.stop.clone());
+        self.tasks.spawn(async move {
+            let deploying = async {
+                while changes.changed().await.is_ok() {
+                    deployer.deploy_all();
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = runner.control.follow() => {}
+                () = deploying => {}
+            }
+        });
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &HostConfig {
+        &self.runner.config
+    }
+
+    /// The log.
+    pub fn log(&self) -> &Arc<dyn Log> {
+        &self.runner.log
+    }
+
+    /// What loads and starts pipelines.
+    pub fn runner(&self) -> &Runner {
+        &self.runner
+    }
+
+    /// What the log says of definitions and plugins.
+    pub fn control(&self) -> &Control {
+        &self.runner.control
+    }
+
+    /// Every pipeline, by name.
+    pub fn deployments(&self) -> Vec<Arc<Deployment>> {
+        let deployments = self.deployments.read().unwrap_or_else(PoisonError::into_inner);
+        deployments.values().filter(|deployment| !matches!(deployment.state(), State::Deleted)).cloned().collect()
+    }
+
+    /// The pipeline of that name.
+    pub fn deployment(&self, name: &str) -> Option<Arc<Deployment>> {
+        self.deployments().into_iter().find(|deployment| deployment.name == name)
+    }
+
+    /// The pipelines that run, by name.
+    pub fn running(&self) -> Vec<Arc<Running>> {
+        self.deployments().iter().filter_map(|deployment| deployment.running()).collect()
+    }
+
+    /// Waits until every pipeline runs, is paused or has failed.
+    pub async fn settled(&self) {
+        for deployment in self.deployments() {
+            deployment.settled().await;
+        }
+    }
+
+    /// The topics that records can be written to: one for each topic, even if several pipelines read it.
+    pub fn sources(&self) -> BTreeMap<String, SourceTopic> {
+        let mut sources: Vec<SourceTopic> =
+            self.deployments().iter().flat_map(|deployment| deployment.sources()).collect();
+        // If one pipeline says how the topic is partitioned and another does not, the one that says so is right.
+        sources.sort_by_key(|source| source.partitioned_by.len());
+        sources.into_iter().map(|source| (source.topic.clone(), source)).collect()
+    }
+
+    /// The appends for the records of one request to a topic of [`Host::sources`].
+    pub fn route(&self, source: &SourceTopic, values: &BinaryArray) -> Vec<Append> {
+        Router::new(source).route(values, self.requests.fetch_add(1, Relaxed) * Router::BATCH)
+    }
+
+    /// Lets every pipeline finish its commit, ends them, and closes the log.
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        let of_files: Vec<_> =
+            self.deployments().into_iter().filter(|deployment| deployment.definition().is_none()).collect();
+        let stopped = async {
+            tokio::join!(join_all(of_files.iter().map(|deployment| deployment.halt())), self.tasks.wait());
+        };
+        match timeout(STOP_TIME, stopped).await {
+            Ok(()) => tracing::info!("stopped; everything processed is committed"),
+            Err(_) => tracing::warn!("some commits did not end in time; the next run begins before them"),
+        }
+        if let Err(error) = self.log().close().await {
+            tracing::warn!(%error, "the log was not closed; nothing that was committed is lost");
+        }
+    }
+}
+
+fn check_name_is_free(
+    name: &str,
+    file: &std::path::Path,
+    deployments: &BTreeMap<String, Arc<Deployment>>,
+    control: &Control,
+) -> Result<()> {
+    if let Some(Origin::File(first)) = deployments.get(name).map(|deployment| &deployment.origin) {
+        let (first, second) = (first.display(), file.display());
+        bail!("{first} and {second} both define a pipeline `{name}`; give one another name");
+    }
+    if control.definitions.look(|definitions| definitions.get(name)).is_some_and(|found| found.text.is_some()) {
+        let file = file.display();
+        bail!(
+            "{file} defines a pipeline `{name}`, and so does the log: leave the file out, and while the host runs change \
+             the log's with `azenha pipeline apply {file}` or delete it with `azenha pipeline delete {name}`; or give the \
+             file's another name"
+        );
+    }
+    Ok(())
+}
+
+/// Starts a deployment for each pipeline that the log defines, and tells it what is in force.
+struct Deployer {
+    runner: Arc<Runner>,
+    deployments: Arc<Deployments>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Deployer {
+    fn deploy_all(&self) {
+        for definition in self.runner.control.definitions.look(|definitions| definitions.all()) {
+            self.deploy(definition);
+        }
+    }
+
+    fn deploy(&self, definition: Arc<Definition>) {
+        let mut deployments = self.deployments.write().unwrap_or_else(PoisonError::into_inner);
+        match deployments.get(&definition.pipeline).map(|deployment| &deployment.origin) {
+            Some(Origin::Log(wanted)) => {
+                wanted.send_if_modified(|wanted| std::mem::replace(wanted, Arc::clone(&definition)) != definition);
+            }
+            Some(Origin::File(file)) if definition.text.is_some() => {
+                let (pipeline, file) = (&definition.pipeline, file.display());
+                tracing::error!(%pipeline, %file, "this host goes on with the file; other hosts run what the log defines");
+            }
+            None if definition.text.is_some() => {
+                let deployment = Arc::new(Deployment::of_log(definition));
+                deployments.insert(deployment.name.clone(), Arc::clone(&deployment));
+                let (runner, stop) = (Arc::clone(&self.runner), self.stop.clone());
+                self.tasks.spawn(async move { deployment.tend(&runner, &stop).await });
+            }
+            Some(Origin::File(_)) | None => {}
+        }
+    }
+}

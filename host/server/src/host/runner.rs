@@ -1,0 +1,158 @@
+//! Loads pipelines and starts them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread::available_parallelism;
+
+use anyhow::Result;
+use azenha_connect::registry::Registries;
+use azenha_engine::clock::SystemClock;
+use azenha_engine::log::Log;
+use azenha_engine::{Engine, EngineOptions, Pipeline, Program};
+use azenha_model::Diagnostics;
+use azenha_model::config::HostConfig;
+use azenha_model::pipeline::{PipelineFile, PluginError};
+use azenha_model::plan::Generation;
+use azenha_sandbox::{Plugin, Sandbox};
+use tokio::task::{block_in_place, spawn_blocking};
+
+use super::settings::{open_log, open_stores, sandbox};
+use crate::control::Control;
+use crate::ingest::SourceTopic;
+use crate::program::{Loaded, Loader, Plugins};
+
+/// A pipeline that runs.
+pub struct Running {
+    /// The file that defines it; none if the log does.
+    pub file: Option<PathBuf>,
+    /// What runs.
+    pub pipeline: Pipeline,
+    /// Where records come in.
+    pub sources: Vec<SourceTopic>,
+}
+
+impl Running {
+    /// The pipeline's name.
+    pub fn name(&self) -> &str {
+        &self.pipeline.plan().pipeline
+    }
+
+    /// Dead letters written since the host started.
+    pub fn dead_letters(&self) -> u64 {
+        let lanes = self.pipeline.tasks().iter().flat_map(|task| &task.lanes);
+        lanes.map(|lane| lane.counters.dead_letters.load(Relaxed)).sum()
+    }
+}
+
+/// What pipelines run on: a log, an engine, a sandbox, and what the log says of definitions and plugins.
+pub struct Runner {
+    /// The host's configuration.
+    pub config: Arc<HostConfig>,
+    /// The log.
+    pub log: Arc<dyn Log>,
+    /// Definitions and plugins.
+    pub control: Control,
+    /// Checks and loads plugins.
+    pub sandbox: Sandbox,
+    engine: Engine,
+}
+
+impl Runner {
+    /// Opens the log and reads what it says; nothing runs yet.
+    pub async fn start(config: HostConfig) -> Result<Self> {
+        let log = open_log(&config).await?;
+        let control = Control::open(&log).await?;
+        let sandbox = sandbox(&config, Some(&config.data.join("compiled")))?;
+        let options = EngineOptions {
+            workers: available_parallelism().map_or(1, usize::from),
+            commit_interval: config.commit_interval,
+            batch_rows: config.limits.batch_rows as usize,
+            state_limit: config.limits.state as usize,
+        };
+        let engine = Engine::start(Arc::clone(&log), Arc::new(SystemClock::start()), options)?;
+        Ok(Self { config: Arc::new(config), log, control, sandbox, engine })
+    }
+
+    /// The partitions of the topics that exist.
+    async fn topics(&self) -> Result<BTreeMap<String, u32>> {
+        let topics = self.log.topics().await?;
+        Ok(topics.into_iter().map(|topic| (topic.spec.name, topic.spec.partitions)).collect())
+    }
+
+    /// Loads pipelines of this machine's files.
+    pub async fn load_files(&self, files: &[PathBuf]) -> Result<Vec<Loaded>> {
+        let topics = self.topics().await?;
+        block_in_place(|| {
+            let mut loader = Loader::new(&self.config, &self.sandbox, topics);
+            files.iter().map(|file| loader.load(file)).collect()
+        })
+    }
+
+    /// Checks a definition that somebody sends, with the plugins as their names are understood now; gives their digests.
+    /// Everything that is wrong with it is one error, [`Diagnostics`](azenha_model::Diagnostics).
+    pub async fn check(&self, pipeline: &str, text: &str) -> Result<BTreeMap<String, String>> {
+        let file = parse(pipeline, text)?;
+        let plugins = self.control.pin(file.plugins().map(|reference| reference.plugin.value)).await?;
+        self.load_pinned(file, &plugins).await?;
+        Ok(plugins)
+    }
+
+    /// Loads a definition of the log, with the plugins that it pins.
+    pub async fn load(&self, pipeline: &str, text: &str, plugins: &BTreeMap<String, String>) -> Result<Loaded> {
+        // What the definition pins was written before it.
+        self.control.plugins.catch_up().await?;
+        self.load_pinned(parse(pipeline, text)?, plugins).await
+    }
+
+    async fn load_pinned(&self, file: PipelineFile, digests: &BTreeMap<String, String>) -> Result<Loaded> {
+        let names: BTreeSet<String> = file.plugins().map(|reference| reference.plugin.value).collect();
+        let mut plugins = Plugins::new();
+        for name in names {
+            let plugin = self.plugin(&name, digests.get(&name)).await;
+            plugins.insert(name, plugin);
+        }
+        let (config, topics) = (Arc::clone(&self.config), self.topics().await?);
+        Ok(spawn_blocking(move || Loaded::new(&file, plugins, &topics, &config)).await??)
+    }
+
+    async fn plugin(&self, name: &str, digest: Option<&String>) -> Result<Plugin, PluginError> {
+        let Some(digest) = digest else {
+            return Err(PluginError::Broken(format!(
+                "hosts run what was uploaded; push it first: `azenha plugin push {} FILE`",
+                if name.ends_with(".wasm") { "NAME" } else { name }
+            )));
+        };
+        let broken = |error: String| PluginError::Broken(error);
+        let bytes = self.control.plugins.bytes(digest).await.map_err(|error| broken(error.to_string()))?;
+        let (sandbox, name) = (self.sandbox.clone(), name.to_owned());
+        let loaded =
+            spawn_blocking(move || sandbox.load(&name, &bytes)).await.map_err(|error| broken(error.to_string()))?;
+        let plugin = loaded.map_err(|error| broken(error.reason.to_string()))?;
+        if plugin.digest() != digest {
+            return Err(broken(format!("the log holds other bytes than were uploaded with digest {digest}")));
+        }
+        Ok(plugin)
+    }
+
+    /// Starts a pipeline.
+    pub async fn run(&self, file: Option<PathBuf>, loaded: &Loaded, generation: Generation) -> Result<Running> {
+        let program = Program {
+            plan: loaded.plan.clone(),
+            plugins: loaded.plugins.clone(),
+            stores: open_stores(&self.config, &loaded.plan)?,
+            registries: Registries::new(self.config.registry.clone()).of_plan(&loaded.plan)?,
+            generation,
+        };
+        Ok(Running { file, pipeline: self.engine.run(program).await?, sources: loaded.sources.clone() })
+    }
+}
+
+/// Reads a definition of the log. Variables of the host's environment do not reach it: whoever may write definitions
+/// need not know the host's secrets, and all hosts must understand one definition in the same way.
+fn parse(pipeline: &str, text: &str) -> Result<PipelineFile, Diagnostics> {
+    let file = PipelineFile::parse(pipeline, text, &|_| None)?;
+    file.must_be_called(pipeline)?;
+    Ok(file)
+}

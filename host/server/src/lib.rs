@@ -1,0 +1,17 @@
+//! The host: command line and HTTP API. The binary is a few lines around this; benchmarks load pipelines with it.
+
+mod api;
+mod browse;
+pub mod cli;
+mod client;
+mod control;
+mod dead_letters;
+mod feed;
+mod host;
+mod ingest;
+mod load;
+mod plugins;
+pub mod program;
+mod results;
+pub mod telemetry;
+pub mod usage;
