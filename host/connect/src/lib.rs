@@ -1,5 +1,5 @@
-//! The concrete logs and stores behind the engine's traits: the embedded log, and SQL tables. What a database
-//! is like is known here and nowhere else.
+//! What stands behind the engine's traits: the embedded log and Kafka, SQL tables, schema registries. What a broker
+//! or a database is like is known here and nowhere else.
 
 #![warn(missing_docs)]
 

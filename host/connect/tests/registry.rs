@@ -108,8 +108,10 @@ async fn a_change_that_breaks_readers_is_refused_and_one_that_does_not_is_taken(
         }
 
         let wider = [id(), Field::new("new", DataType::Text, true)];
-        assert_eq!(registries.check_writable(&output(&topic, format, &wider)).await, Ok(()));
+        assert_eq!(registries.check_writable(&output(&topic, format.clone(), &wider)).await, Ok(()));
         registry.register(&subject, &schema(kind, &topic, &wider)).await.unwrap();
+        let earlier = registries.check_writable(&output(&topic, format, &[id()])).await;
+        assert_eq!(earlier, Ok(()), "what is registered may be written, whatever came after it");
     }
 }
 

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use azenha_model::plan::End;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
+use crate::error::EngineError;
 use crate::failpoint;
 use crate::lane::{self, Command};
-use crate::log::{Change, LogError, Membership};
+use crate::log::{Change, Membership};
 use crate::status::{LaneState, LaneStatus};
 use crate::task::TaskContext;
 use crate::worker::Workers;
@@ -98,8 +100,12 @@ impl Member {
     }
 
     /// Joins the group and starts and stops lanes as it says.
-    async fn follow(&self, pause: &mut Duration) -> Result<(), LogError> {
+    async fn follow(&self, pause: &mut Duration) -> Result<(), EngineError> {
         let context = &self.context;
+        if let End::Store(output) = &context.task().end {
+            // Done already, unless the store could not be reached when the pipeline started.
+            context.program.store(&output.connection)?.prepare(output).await?;
+        }
         let group = format!("{}.{}", context.program.plan.pipeline, context.task().name);
         let membership = context.log.join(&group, context.task().input.topic()).await?;
         loop {

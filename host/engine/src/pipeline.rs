@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use azenha_model::plan::{Emit, End as EndPlan, Input, Plan, Task, Window};
+use azenha_model::plan::{Emit, End as EndPlan, Input, Plan, StoreOutput, Task, Window};
 use tokio::runtime::Handle;
 use tokio::sync::{broadcast, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -51,7 +51,7 @@ impl Engine {
         let topic_ids = Arc::new(topic_ids);
         for task in &program.plan.tasks {
             if let EndPlan::Store(output) = &task.end {
-                program.store(&output.connection)?.prepare(output).await?;
+                prepare(&program, output).await?;
             }
         }
         let schema_ids = Arc::new(register_outputs(&program).await?);
@@ -81,6 +81,17 @@ impl Engine {
         }
         let members = Mutex::new(members);
         Ok(Pipeline(Arc::new(Shared { program, log: Arc::clone(&self.log), taps, tasks, lanes, members, stop })))
+    }
+}
+
+/// Makes or checks a sink's table. A store that cannot be reached now is tried again by the task itself.
+async fn prepare(program: &Program, output: &StoreOutput) -> Result<(), EngineError> {
+    match program.store(&output.connection)?.prepare(output).await.map_err(EngineError::from) {
+        Err(error) if error.is_passing() => {
+            tracing::warn!(sink = output.sink, %error, "the sink begins when its store can be reached");
+            Ok(())
+        }
+        prepared => prepared,
     }
 }
 

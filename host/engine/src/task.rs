@@ -115,6 +115,12 @@ impl TaskContext {
         self.program.plan.topics.iter().any(|topic| topic.name == input && topic.kind == TopicKind::Internal)
     }
 
+    /// Whether others write the input.
+    pub fn reads_source(&self) -> bool {
+        let input = self.task().input.topic();
+        self.program.plan.topics.iter().any(|topic| topic.name == input && topic.kind == TopicKind::Source)
+    }
+
     /// The lanes of all tasks that read a partition of the input: their names, and their positions if they are here.
     pub fn readers(&self, partition: u32) -> Vec<(LaneId, Option<Offset>)> {
         let input = self.task().input.topic();

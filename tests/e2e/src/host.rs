@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -203,7 +204,7 @@ fn wait(child: &mut Child, patience: Duration) -> Result<ExitStatus> {
 /// A host that runs until it is stopped, killed or dropped.
 pub struct Running {
     child: Child,
-    log: Receiver<String>,
+    log: Mutex<Receiver<String>>,
     /// Where its API listens.
     pub address: String,
 }
@@ -221,7 +222,7 @@ impl Running {
                 }
             });
         }
-        Ok(Self { child, log, address })
+        Ok(Self { child, log: Mutex::new(log), address })
     }
 
     /// Whether its API says that it is ready.
@@ -236,7 +237,8 @@ impl Running {
 
     /// What it logged since this was last asked.
     pub fn log(&self) -> String {
-        self.log.try_iter().collect::<Vec<_>>().join("\n")
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.try_iter().collect::<Vec<_>>().join("\n")
     }
 
     /// SIGKILL: the host gets no chance to do anything.

@@ -151,6 +151,7 @@ impl Group {
                 host.was_ready = host.was_ready || host.running.as_ref().is_some_and(Running::is_ready);
                 continue;
             };
+            println!("{} could not start ({status}) and is started again", host.name);
             ensure!(!host.was_ready, "{} ended by itself with {status}: {}", host.name, tail(&host.log));
             self.start(index, &[])?;
         }

@@ -39,13 +39,19 @@ impl Trial {
         );
         let group = Group::new(&[&copying, &counting], &config);
         let mut trial = Self { group, kafka, postgres, _directory: directory };
+        let started = trial.share().await;
+        trial.group.judge("start", started)?;
+        Ok(trial)
+    }
+
+    async fn share(&mut self) -> Result<()> {
         for _ in 0..HOSTS {
-            trial.group.add()?;
+            self.group.add()?;
         }
         for pipeline in PIPELINES {
-            trial.group.wait_until_shared(pipeline).await?;
+            self.group.wait_until_shared(pipeline).await?;
         }
-        Ok(trial)
+        Ok(())
     }
 
     /// Rows in the table of copies.

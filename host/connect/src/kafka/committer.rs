@@ -72,15 +72,16 @@ pub(super) struct Committer {
 
 impl Committer {
     /// Starts the thread. The producer is made when something is to be written.
-    pub fn start(options: &KafkaOptions, transactional_id: String, reaper: &Reaper) -> Result<Self, LogError> {
+    pub fn start(
+        options: &KafkaOptions,
+        transactional_id: String,
+        lives: Lives,
+        reaper: &Reaper,
+    ) -> Result<Self, LogError> {
         let (requests, receiver) = mpsc::channel();
-        let worker = Worker {
-            options: options.clone(),
-            transactional_id,
-            reaper: reaper.clone(),
-            producer: None,
-            requests: receiver,
-        };
+        let (options, reaper) = (options.clone(), reaper.clone());
+        let worker =
+            Worker { options, transactional_id, lives, reaper, producer: None, is_spent: false, requests: receiver };
         let thread = std::thread::Builder::new().name("kafka-commit".to_owned());
         thread.spawn(move || worker.run()).map_err(|error| storage("starting a thread", error))?;
         Ok(Self { requests })
@@ -114,12 +115,25 @@ impl Committer {
     }
 }
 
+/// What follows when a producer failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lives {
+    /// Another one takes its place: lanes are fenced by their groups.
+    Many,
+    /// Nothing is committed any more: the producer was the right to commit, and another one would take it from
+    /// whoever has it by now.
+    One,
+}
+
 struct Worker {
     options: KafkaOptions,
     transactional_id: String,
+    lives: Lives,
     reaper: Reaper,
     /// None before it is needed, and after it failed.
     producer: Option<Reaped<Producer>>,
+    /// Whether there was a producer, and there will be no other.
+    is_spent: bool,
     requests: mpsc::Receiver<Request>,
 }
 
@@ -240,6 +254,9 @@ impl Worker {
 
     fn producer(&mut self) -> Result<&Producer, Failure> {
         if self.producer.is_none() {
+            if self.is_spent {
+                return Err(Failure::new(RDKafkaErrorCode::Fenced, "the producer has failed before"));
+            }
             let config = self.options.producer(&self.transactional_id);
             let producer: Producer = config.create_with_context(Context::default())?;
             let producer = Reaped::new(producer, &self.reaper);
@@ -249,6 +266,7 @@ impl Worker {
                 return Err(said.unwrap_or_else(|| error.into()));
             }
             self.producer = Some(producer);
+            self.is_spent = self.lives == Lives::One;
         }
         let gone = || Failure::new(RDKafkaErrorCode::State, "there is no producer");
         self.producer.as_deref().ok_or_else(gone)

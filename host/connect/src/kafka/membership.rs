@@ -24,7 +24,8 @@ use super::stream::{Slot, Stopped, Stream};
 /// How long the consumer's thread waits for an event before it looks whether it is still needed.
 const POLL: Duration = Duration::from_millis(100);
 /// How long a partition that was just assigned may take until it can be read.
-const SEEK_WITHIN: Duration = Duration::from_secs(10);
+const SEEK_WITHIN: Duration = Duration::from_secs(2);
+const SEEK_EACH: Duration = Duration::from_millis(10);
 
 /// A consumer that is a member of a group.
 pub(super) struct Member {
@@ -66,14 +67,27 @@ impl Member {
         }
     }
 
-    /// Makes the consumer read the partition from an offset on. Refused while the assignment is on its way.
+    /// Makes the consumer read the partition from an offset on. Refused while the assignment is on its way, and
+    /// after an offset that was out of range.
     fn seek(&self, partition: u32, from: Offset) -> Result<(), Failure> {
         let list = one(&self.partitions.topic, partition, from)?;
         // Paused first, so that nothing is read from where the last reader stood.
         self.consumer.pause(&list)?;
         let sought = self.consumer.seek_partitions(list, SEEK_WITHIN)?;
         sought.elements().iter().try_for_each(|element| element.error())?;
-        self.consumer.resume(&sought)?;
+        self.resume(partition, &sought)
+    }
+
+    /// Makes the consumer read the partition as if it had just been assigned.
+    fn restart(&self, partition: u32, from: Offset) -> Result<(), Failure> {
+        let list = one(&self.partitions.topic, partition, from)?;
+        self.consumer.incremental_unassign(&list)?;
+        self.consumer.incremental_assign(&list)?;
+        self.resume(partition, &list)
+    }
+
+    fn resume(&self, partition: u32, list: &TopicPartitionList) -> Result<(), Failure> {
+        self.consumer.resume(list)?;
         // The library does not tell the thread that fetches, which would notice up to a second later: any request
         // wakes it.
         let _ = self.consumer.fetch_watermarks(&self.partitions.topic, partition as i32, SEEK_WITHIN);
@@ -114,6 +128,11 @@ impl KafkaMembership {
 
     fn partitions(&self) -> &Partitions {
         &self.member.partitions
+    }
+
+    async fn seek(&self, partition: u32, from: Offset) -> Result<Result<(), Failure>, LogError> {
+        let member = Arc::clone(&self.member);
+        self.shared.runtime.blocking(move || member.seek(partition, from)).await
     }
 
     fn fenced(&self, partition: u32) -> LogError {
@@ -192,24 +211,24 @@ impl Membership for KafkaMembership {
 
     async fn reader(&self, partition: u32, from: Offset) -> Result<Box<dyn Reader>, LogError> {
         let what = || format!("reading {}/{partition}", self.partitions().topic);
-        let begun = Instant::now();
-        loop {
-            if !self.partitions().is_owned(partition) {
-                return Err(self.fenced(partition));
-            }
-            let slot = self.slot(partition).ok_or_else(|| storage(&what(), "the client has no such partition"))?;
-            let member = Arc::clone(&self.member);
-            match self.shared.runtime.blocking(move || member.seek(partition, from)).await? {
-                Ok(()) => {
-                    let stream = Stream::new(slot, from, self.shared.runtime.clone());
-                    let (shared, partitions) = (Arc::clone(&self.shared), Arc::clone(&self.member.partitions));
-                    return Ok(Box::new(MemberReader { shared, partitions, partition, stream }));
-                }
-                Err(failure) if begun.elapsed() > SEEK_WITHIN => return Err(failure.into_log(what())),
-                Err(failure) => tracing::debug!(%failure, partition, "the assignment is on its way"),
-            }
-            self.shared.runtime.sleep(Duration::from_millis(20)).await;
+        if !self.partitions().is_owned(partition) {
+            return Err(self.fenced(partition));
         }
+        let slot = self.slot(partition).ok_or_else(|| storage(&what(), "the client has no such partition"))?;
+        let begun = Instant::now();
+        while let Err(failure) = self.seek(partition, from).await? {
+            if begun.elapsed() > SEEK_WITHIN {
+                let member = Arc::clone(&self.member);
+                let restarted = self.shared.runtime.blocking(move || member.restart(partition, from)).await?;
+                restarted.map_err(|failure| failure.into_log(what()))?;
+                break;
+            }
+            tracing::debug!(%failure, partition, "the assignment is on its way");
+            self.shared.runtime.sleep(SEEK_EACH).await;
+        }
+        let stream = Stream::new(slot, from, self.shared.runtime.clone());
+        let (shared, partitions) = (Arc::clone(&self.shared), Arc::clone(&self.member.partitions));
+        Ok(Box::new(MemberReader { shared, partitions, partition, stream }))
     }
 }
 

@@ -15,7 +15,7 @@ use azenha_model::{Fetched, Offset};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use self::client::{Context, Reaped, Reaper};
-use self::committer::{Committer, Write};
+use self::committer::{Committer, Lives, Write};
 use self::error::Failure;
 use self::lane::{Authority, Claim, Claims, KafkaLane};
 use self::membership::KafkaMembership;
@@ -132,7 +132,10 @@ impl KafkaLog {
             runtime: runtime.clone(),
             settle_within,
         });
-        let start = |number| Committer::start(&options, format!("azenha-{}-{number}", options.instance), &reaper);
+        let start = |number| {
+            let id = format!("azenha-{}-{number}", options.instance);
+            Committer::start(&options, id, Lives::Many, &reaper)
+        };
         let committers = (0..options.committers.max(1)).map(start).collect::<Result<_, _>>()?;
         let tails = Tails::new(&options, &reaper, runtime.clone(), Arc::clone(&offsets));
         let claims = Arc::default();
@@ -205,7 +208,7 @@ impl Log for KafkaLog {
         let epoch = claims.raise(lane);
         // The brokers let one producer of an id live: taking the lane fences whoever had it, on every host.
         let id = format!("azenha-lane-{input}-{partition}-{group}");
-        let committer = Committer::start(&self.shared.options, id, &self.shared.reaper)?;
+        let committer = Committer::start(&self.shared.options, id, Lives::One, &self.shared.reaper)?;
         committer.open().await?;
         let position = self.shared.offsets.position(lane).await?;
         let claim = Claim { lane: lane.clone(), epoch, claims, authority: Authority::Group };

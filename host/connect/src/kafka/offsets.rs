@@ -70,8 +70,9 @@ impl Offsets {
     pub async fn settled_end(&self, topic: &str, partition: u32) -> Result<Offset, LogError> {
         self.topics.check_partition(topic, partition).await?;
         let end = self.watermarks(&self.uncommitted, topic, partition).await?.end;
-        if self.settled(topic, partition, end, self.settle_within).await?.end >= end {
-            return Ok(end);
+        let seen = self.settled(topic, partition, end, self.settle_within).await?.end;
+        if seen >= end {
+            return Ok(seen);
         }
         let what = format!("waiting for the transactions of {topic}/{partition}");
         Err(storage(&what, format!("one is still open after {} s", self.settle_within.as_secs())))
@@ -140,16 +141,28 @@ impl Offsets {
     }
 
     async fn watermarks(&self, queries: &Queries, topic: &str, partition: u32) -> Result<Bounds, LogError> {
-        let (queries, asked) = (Arc::clone(queries), topic.to_owned());
-        let found = self.runtime.blocking(move || {
-            let found = queries.fetch_watermarks(&asked, partition as i32, TIMEOUT);
-            // Log lines and errors that stand for themselves.
-            queries.poll(Duration::ZERO);
-            found
-        });
-        match found.await? {
-            Ok((start, end)) => Ok(Bounds { start: start.max(0) as Offset, end: end.max(0) as Offset }),
-            Err(error) => Err(self.failed(error.into(), topic, partition)),
+        let begun = Instant::now();
+        loop {
+            let (queries, asked) = (Arc::clone(queries), topic.to_owned());
+            let found = self.runtime.blocking(move || {
+                let found = queries.fetch_watermarks(&asked, partition as i32, TIMEOUT);
+                // Log lines and errors that stand for themselves.
+                queries.poll(Duration::ZERO);
+                found
+            });
+            let failure = match found.await? {
+                Ok((start, end)) => return Ok(Bounds { start: start.max(0) as Offset, end: end.max(0) as Offset }),
+                Err(error) => Failure::from(error),
+            };
+            if failure.is_unknown() {
+                // Not every broker knows a topic at the moment when it is made.
+                self.topics.forget();
+                self.topics.check_partition(topic, partition).await?;
+            }
+            if !(failure.is_unknown() || is_passing(&failure)) || begun.elapsed() > TIMEOUT {
+                return Err(self.failed(failure, topic, partition));
+            }
+            self.runtime.sleep(ASK_EACH).await;
         }
     }
 }
@@ -157,5 +170,14 @@ impl Offsets {
 /// Whether the brokers will answer in a moment.
 fn is_passing(failure: &Failure) -> bool {
     use RDKafkaErrorCode::*;
-    matches!(failure.code, UnstableOffsetCommit | CoordinatorLoadInProgress | NotCoordinator | CoordinatorNotAvailable)
+    matches!(
+        failure.code,
+        UnstableOffsetCommit
+            | CoordinatorLoadInProgress
+            | CoordinatorNotAvailable
+            | NotCoordinator
+            | LeaderNotAvailable
+            | NotLeaderForPartition
+            | OffsetNotAvailable
+    )
 }

@@ -48,7 +48,7 @@ pub const CLIENT_PROPERTIES: &[&str] = &[
 ];
 
 /// Properties that only producers know.
-const PRODUCER_ONLY: &[&str] = &["compression.level", "compression.type", "linger.ms", TRANSACTION_TIMEOUT];
+const PRODUCER_ONLY: &[&str] = &["compression.level", "compression.type", LINGER, TRANSACTION_TIMEOUT];
 
 /// Properties that only consumers know. A producer's socket timeout follows from its transaction timeout.
 const CONSUMER_ONLY: &[&str] = &[
@@ -60,6 +60,8 @@ const CONSUMER_ONLY: &[&str] = &[
     "session.timeout.ms",
     "socket.timeout.ms",
 ];
+
+const LINGER: &str = "linger.ms";
 
 const TRANSACTION_TIMEOUT: &str = "transaction.timeout.ms";
 
@@ -119,6 +121,10 @@ impl KafkaOptions {
             .set("delivery.report.only.error", "true")
             // After a commit the coordinator refuses the next transaction until its markers are written.
             .set("retry.backoff.ms", "10");
+        if config.get(LINGER).is_none() {
+            // Small requests cost the brokers time, and what is written waits for the flush at its end anyway.
+            config.set(LINGER, "100");
+        }
         config
     }
 
@@ -170,8 +176,8 @@ impl KafkaOptions {
         for (name, default) in [
             // A waiting fetch delays the start of another partition.
             ("fetch.wait.max.ms", "100"),
-            // Counts for each partition.
-            ("queued.max.messages.kbytes", "8192"),
+            // Counts for each partition, and small records take three times as much memory.
+            ("queued.max.messages.kbytes", "4096"),
         ] {
             if config.get(name).is_none() {
                 config.set(name, default);

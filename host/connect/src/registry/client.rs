@@ -78,7 +78,7 @@ impl Registry {
         }
     }
 
-    /// Why a subject would not take a schema as its next version; none if it would.
+    /// Why a subject would not take a schema as its next version; none if it would, or has it already.
     ///
     /// # Errors
     /// `Unavailable` if asking again may help.
@@ -87,8 +87,13 @@ impl Registry {
         subject: &str,
         schema: &RegisteredSchema,
     ) -> Result<Option<Vec<String>>, SchemasError> {
+        let body = body(schema);
+        let known: Option<Registered> = self.api.call(Method::POST, &["subjects", subject], Some(&body)).await?;
+        if known.is_some() {
+            return Ok(None);
+        }
         let path = ["compatibility", "subjects", subject, "versions", "latest"];
-        let answer: Option<Compatibility> = self.api.call(Method::POST, &path, Some(&body(schema))).await?;
+        let answer: Option<Compatibility> = self.api.call(Method::POST, &path, Some(&body)).await?;
         Ok(answer.filter(|answer| !answer.is_compatible).map(|answer| answer.messages))
     }
 

@@ -40,6 +40,9 @@ const READ_BYTES: usize = 8 << 20;
 /// So many bytes that wait are committed before the interval is over.
 const PENDING_BYTES: usize = 16 << 20;
 
+/// How many times in an interval a lane may commit what tasks of ours wrote: hosts do not agree on their ticks.
+const HURRY: u32 = 4;
+
 /// First pause before a lane is started again; doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
@@ -350,16 +353,30 @@ impl Lane {
         self.intake.end().pending_bytes() + self.dead.bytes()
     }
 
-    /// How long until the next commit may begin. The interval counts from commit to commit, not from the first row
-    /// that waits: what comes after a pause, or in bursts from a task that commits as often, need not wait at all.
+    /// How long until the next commit may begin; what comes after a pause need not wait at all.
     fn due_in(&self) -> Duration {
-        let due = self.last_commit.map_or(Duration::ZERO, |last| last + self.context.options.commit_interval);
+        let Some(last) = self.last_commit else { return Duration::ZERO };
+        let interval = self.context.options.commit_interval;
+        let due = if self.context.reads_source() {
+            // All lanes commit at the same ticks: they share transactions, and what they send on arrives together.
+            next_tick(last, interval)
+        } else {
+            // What a task of ours wrote has waited for a tick already.
+            last + interval / HURRY
+        };
         due.saturating_sub(self.context.clock.elapsed())
     }
 
     fn is_due(&mut self) -> bool {
         self.waiting && (self.due_in().is_zero() || self.pending_bytes() >= PENDING_BYTES)
     }
+}
+
+/// The first multiple of the interval after a time.
+fn next_tick(last: Duration, interval: Duration) -> Duration {
+    let interval = interval.as_nanos().max(1);
+    let ticks = last.as_nanos() / interval + 1;
+    Duration::from_nanos_u128(ticks * interval)
 }
 
 fn read(context: &Arc<TaskContext>, mut reader: Box<dyn Reader>, wait: Duration) -> Reading {

@@ -81,7 +81,7 @@ pub async fn put(
         definition.text = Some(text);
         definition.plugins = plugins;
     };
-    let definition = host.control().definitions.change(&change, edit).await?;
+    let definition = host.change(&change, edit).await?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, answer(&definition, None)).into_response())
 }
@@ -167,9 +167,8 @@ async fn change(
     let Path(pipeline) = name?;
     check_is_of_log(host, &pipeline)?;
     let condition = condition(headers)?;
-    let definitions = &host.control().definitions;
-    definitions.in_force(&pipeline).await?;
-    let definition = definitions.change(&Change { pipeline, condition, by }, edit).await?;
+    host.control().definitions.in_force(&pipeline).await?;
+    let definition = host.change(&Change { pipeline, condition, by }, edit).await?;
     Ok(answer(&definition, note).into_response())
 }
 

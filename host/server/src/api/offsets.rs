@@ -71,7 +71,6 @@ pub async fn patch(
     let generation = in_force.generation + 1;
     host::set(host.runner(), &loaded.plan, generation, &wanted).await?;
     let change = Change { condition: Condition::Version(in_force.version()), ..change };
-    let definition =
-        host.control().definitions.change(&change, |definition| definition.generation = generation).await?;
+    let definition = host.change(&change, |definition| definition.generation = generation).await?;
     Ok(answer(&definition, None).into_response())
 }

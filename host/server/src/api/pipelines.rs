@@ -95,14 +95,14 @@ pub struct LaneDetail {
     /// What failed, if something did.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
-    /// The next offset to read, as committed; none while state is read back.
+    /// The next offset to read, as committed; none while state is read back, or if another host reads the partition.
     position: Option<u64>,
     /// The first offset that the partition holds.
     start: u64,
     /// The offset of the partition's next record.
     end: u64,
-    /// Records between position and end.
-    lag: u64,
+    /// Records that are not committed yet; none if the position is not known here.
+    lag: Option<u64>,
     /// Records read since the host started.
     records: u64,
     /// Dead letters written since the host started.
@@ -215,7 +215,7 @@ impl LaneDetail {
             position,
             start: bounds.start,
             end: bounds.end,
-            lag: bounds.end.saturating_sub(position.unwrap_or(bounds.start)),
+            lag: lane.passed().map(|passed| bounds.end.saturating_sub(passed)),
             records: lane.counters.records.load(Relaxed),
             dead_letters: lane.counters.dead_letters.load(Relaxed),
             error: match state {

@@ -143,3 +143,56 @@ impl Followed<Library> {
 pub(super) fn json(record: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(record).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest(pieces: u32) -> Vec<u8> {
+        json(&Manifest { size: 1, pieces, world: "transform".to_owned(), config_schema: false })
+    }
+
+    fn named(digest: &str) -> Vec<u8> {
+        json(&Named { digest: digest.to_owned(), by: None, at: 0 })
+    }
+
+    fn after(records: &[(&str, &[u8])]) -> Library {
+        let mut library = Library::default();
+        for (offset, (key, value)) in (0..).zip(records) {
+            library.apply(offset, key, Some(value));
+        }
+        library
+    }
+
+    #[test]
+    fn a_plugin_is_there_when_all_its_pieces_are_in_whatever_order() {
+        let whole = manifest(2);
+        let records: [(&str, &[u8]); 3] = [("plugin/d", &whole), ("piece/d/1", b"b"), ("piece/d/0", b"a")];
+        for missing in 0..records.len() {
+            let mut some = records.to_vec();
+            some.remove(missing);
+            assert_eq!(after(&some).manifest("d"), None, "without {}", records[missing].0);
+        }
+        let library = after(&records);
+        let found = library.manifest("d").unwrap();
+        assert_eq!(library.offsets("d", found), Some(vec![2, 1]));
+    }
+
+    #[test]
+    fn a_piece_that_was_written_again_is_read_where_it_stands_last() {
+        let library = after(&[("piece/d/0", b"a"), ("plugin/d", &manifest(1)), ("piece/d/0", b"a")]);
+        assert_eq!(library.offsets("d", library.manifest("d").unwrap()), Some(vec![2]));
+    }
+
+    #[test]
+    fn a_name_means_what_was_pushed_last() {
+        let library = after(&[("name/count", &named("old")), ("name/count", &named("new"))]);
+        assert_eq!(library.names()["count"].digest, "new");
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_read_is_passed_over() {
+        let library = after(&[("name/count", b"{"), ("piece/d/x", b"a"), ("other", b"a"), ("plugin/d", b"[]")]);
+        assert!(library.names().is_empty() && library.manifest("d").is_none());
+    }
+}

@@ -74,6 +74,11 @@ impl Deployment {
         }
     }
 
+    /// Whether the log says that it is no more; it may be ending yet.
+    pub fn is_deleted(&self) -> bool {
+        self.definition().is_some_and(|definition| definition.text.is_none())
+    }
+
     /// How it does now.
     pub fn state(&self) -> State {
         self.state.borrow().clone()
@@ -151,6 +156,7 @@ impl Deployment {
         let loaded = runner.load(&self.name, text, &definition.plugins).await?;
         self.halt().await;
         if definition.paused {
+            runner.make_topics(&loaded).await?;
             tracing::info!(pipeline = self.name, version, "paused");
             return Ok(State::Paused(Arc::new(loaded)));
         }

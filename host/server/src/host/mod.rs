@@ -14,13 +14,15 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use arrow_array::BinaryArray;
 use azenha_engine::log::{Append, Log};
+use azenha_model::Offset;
 use azenha_model::config::HostConfig;
 use futures::future::join_all;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::control::{Control, Definition};
+use crate::control::{Change, ChangeError, Control, Definition};
 use crate::ingest::{Router, SourceTopic};
 use crate::program::pipeline_file;
 pub use deployment::{Deployment, Origin, State};
@@ -33,22 +35,16 @@ const STOP_TIME: Duration = Duration::from_secs(8);
 
 /// A log, an engine, and the pipelines that run on them.
 pub struct Host {
-    runner: Arc<Runner>,
-    deployments: Arc<Deployments>,
-    tasks: TaskTracker,
-    stop: CancellationToken,
+    deployer: Arc<Deployer>,
     /// Requests that wrote records: those without keys go to the next partition each.
     requests: AtomicU64,
 }
-
-/// Every pipeline of this host, by name.
-type Deployments = RwLock<BTreeMap<String, Arc<Deployment>>>;
 
 impl Host {
     /// Opens the log, starts the pipelines of the files, and whatever else the log defines. An error of a file is one
     /// of the host; a definition of the log that does not start is only shown.
     pub async fn start(config: HostConfig, files: &[PathBuf]) -> Result<Self> {
-        let runner = Arc::new(Runner::start(config).await?);
+        let runner = Runner::start(config).await?;
         let loaded = runner.load_files(files).await?;
         let mut deployments = BTreeMap::new();
         for (path, loaded) in files.iter().zip(&loaded) {
@@ -59,66 +55,49 @@ impl Host {
                 runner.run(Some(file.clone()), loaded, 0).await.with_context(|| format!("pipeline `{name}`"))?;
             deployments.insert(name, Arc::new(Deployment::of_file(file, running)));
         }
-        let host = Self {
-            runner,
-            deployments: Arc::new(RwLock::new(deployments)),
-            tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
-            requests: AtomicU64::new(0),
-        };
-        host.follow_log();
-        Ok(host)
-    }
-
-    /// Deploys what the log defines now, and from then on whatever comes.
-    fn follow_log(&self) {
-        let deployer = Deployer {
-            runner: Arc::clone(&self.runner),
-            deployments: Arc::clone(&self.deployments),
-            tasks: self.tasks.clone(),
-            stop: self.stop.clone(),
-        };
-        let mut changes = self.runner.control.definitions.changes();
+        let deployer = Arc::new(Deployer::new(runner, deployments));
+        let changes = deployer.runner.control.definitions.changes();
         deployer.deploy_all();
-        let (runner, stop) = (Arc::clone(&self.runner), self.stop.clone());
-        self.tasks.spawn(async move {
-            let deploying = async {
-                while changes.changed().await.is_ok() {
-                    deployer.deploy_all();
-                }
-            };
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = runner.control.follow() => {}
-                () = deploying => {}
-            }
-        });
+        deployer.tasks.spawn(Arc::clone(&deployer).follow(changes));
+        Ok(Self { deployer, requests: AtomicU64::new(0) })
     }
 
     /// The configuration.
     pub fn config(&self) -> &HostConfig {
-        &self.runner.config
+        &self.runner().config
     }
 
     /// The log.
     pub fn log(&self) -> &Arc<dyn Log> {
-        &self.runner.log
+        &self.runner().log
     }
 
     /// What loads and starts pipelines.
     pub fn runner(&self) -> &Runner {
-        &self.runner
+        &self.deployer.runner
     }
 
     /// What the log says of definitions and plugins.
     pub fn control(&self) -> &Control {
-        &self.runner.control
+        &self.runner().control
+    }
+
+    /// Changes a definition of the log, as [`Followed::change`](crate::control::Followed::change) does, for this host
+    /// at once.
+    pub async fn change(
+        &self,
+        change: &Change,
+        edit: impl FnOnce(&mut Definition),
+    ) -> Result<Arc<Definition>, ChangeError> {
+        let definition = self.control().definitions.change(change, edit).await?;
+        self.deployer.deploy_all();
+        Ok(definition)
     }
 
     /// Every pipeline, by name.
     pub fn deployments(&self) -> Vec<Arc<Deployment>> {
-        let deployments = self.deployments.read().unwrap_or_else(PoisonError::into_inner);
-        deployments.values().filter(|deployment| !matches!(deployment.state(), State::Deleted)).cloned().collect()
+        let deployments = self.deployer.deployments.read().unwrap_or_else(PoisonError::into_inner);
+        deployments.values().filter(|deployment| !deployment.is_deleted()).cloned().collect()
     }
 
     /// The pipeline of that name.
@@ -154,12 +133,12 @@ impl Host {
 
     /// Lets every pipeline finish its commit, ends them, and closes the log.
     pub async fn stop(&self) {
-        self.stop.cancel();
-        self.tasks.close();
+        self.deployer.stop.cancel();
+        self.deployer.tasks.close();
         let of_files: Vec<_> =
             self.deployments().into_iter().filter(|deployment| deployment.definition().is_none()).collect();
         let stopped = async {
-            tokio::join!(join_all(of_files.iter().map(|deployment| deployment.halt())), self.tasks.wait());
+            tokio::join!(join_all(of_files.iter().map(|deployment| deployment.halt())), self.deployer.tasks.wait());
         };
         match timeout(STOP_TIME, stopped).await {
             Ok(()) => tracing::info!("stopped; everything processed is committed"),
@@ -195,20 +174,41 @@ fn check_name_is_free(
 /// Starts a deployment for each pipeline that the log defines, and tells it what is in force.
 struct Deployer {
     runner: Arc<Runner>,
-    deployments: Arc<Deployments>,
+    /// Every pipeline of this host, by name.
+    deployments: RwLock<BTreeMap<String, Arc<Deployment>>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
 impl Deployer {
-    fn deploy_all(&self) {
-        for definition in self.runner.control.definitions.look(|definitions| definitions.all()) {
-            self.deploy(definition);
+    fn new(runner: Runner, of_files: BTreeMap<String, Arc<Deployment>>) -> Self {
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        Self { runner: Arc::new(runner), deployments: RwLock::new(of_files), tasks, stop }
+    }
+
+    /// Follows the log, and deploys what it defines, until the host stops.
+    async fn follow(self: Arc<Self>, mut changes: watch::Receiver<Offset>) {
+        let deploying = async {
+            while changes.changed().await.is_ok() {
+                self.deploy_all();
+            }
+        };
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            () = self.runner.control.follow() => {}
+            () = deploying => {}
         }
     }
 
-    fn deploy(&self, definition: Arc<Definition>) {
+    fn deploy_all(&self) {
+        // What is looked at under the lock is never older than what was deployed before.
         let mut deployments = self.deployments.write().unwrap_or_else(PoisonError::into_inner);
+        for definition in self.runner.control.definitions.look(|definitions| definitions.all()) {
+            self.deploy(&mut deployments, definition);
+        }
+    }
+
+    fn deploy(&self, deployments: &mut BTreeMap<String, Arc<Deployment>>, definition: Arc<Definition>) {
         match deployments.get(&definition.pipeline).map(|deployment| &deployment.origin) {
             Some(Origin::Log(wanted)) => {
                 wanted.send_if_modified(|wanted| std::mem::replace(wanted, Arc::clone(&definition)) != definition);

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use azenha_engine::log::{Bounds, LaneId, Log, LogError};
-use azenha_engine::status::TaskStatus;
 use azenha_engine::store::{Store, StoreError, StoreLaneId};
 use azenha_model::Offset;
 use azenha_model::plan::{End, Generation, Plan, Task};
@@ -24,13 +23,13 @@ pub struct LaneOffset {
     pub topic: String,
     /// The partition of the topic.
     pub partition: u32,
-    /// The next offset to read, as committed; none before the first commit, or while another host reads into a table.
+    /// The next offset to read, as committed by whichever host; none before the first commit.
     pub position: Option<Offset>,
     /// The first offset that the partition holds.
     pub start: Offset,
     /// The offset of the partition's next record.
     pub end: Offset,
-    /// Records between position and end.
+    /// Records that are not committed yet.
     pub lag: u64,
 }
 
@@ -152,6 +151,20 @@ impl<'a> Places<'a> {
         Ok(positions)
     }
 
+    /// Where a lane stands; every record before `passed` is committed.
+    async fn offset(
+        &self,
+        task: &Task,
+        partition: u32,
+        position: Option<Offset>,
+        passed: Option<Offset>,
+    ) -> Result<LaneOffset, OffsetError> {
+        let topic = task.input.topic().to_owned();
+        let Bounds { start, end } = self.log.bounds(&topic, partition).await?;
+        let lag = end.saturating_sub(passed.unwrap_or(start));
+        Ok(LaneOffset { task: task.name.clone(), topic, partition, position, start, end, lag })
+    }
+
     /// Sets those positions of a task that are wanted. All lanes in a store get the new generation: one that was left
     /// out would start over.
     async fn set(&self, task: &Task, wanted: &[&NewOffset]) -> Result<(), OffsetError> {
@@ -206,33 +219,21 @@ pub async fn lanes(runner: &Runner, pipeline: &str, state: &State) -> Result<Vec
         State::Deleted => return Err(not_loaded("deleted")),
     };
     let places = Places::new(runner, plan, 0)?;
-    let mut lanes = Vec::new();
+    let mut offsets = Vec::new();
     for (index, task) in plan.tasks.iter().enumerate() {
-        let positions = match statuses.and_then(|statuses| statuses.get(index)) {
-            Some(status) => running_positions(status),
-            None => places.positions(task).await?,
-        };
-        for (partition, position) in (0..).zip(positions) {
-            lanes.push(lane_offset(&*runner.log, task, partition, position).await?);
+        let lanes = statuses.and_then(|statuses| statuses.get(index)).map_or(&[][..], |status| &status.lanes);
+        let known = |partition: usize| lanes.get(partition).and_then(|lane| Some((lane.committed()?, lane.passed()?)));
+        let partitions = places.partitions(task) as usize;
+        // Another host may read a partition; what it committed stands where this one would have found it.
+        let is_elsewhere = (0..partitions).any(|partition| known(partition).is_none());
+        let stored = if is_elsewhere { places.positions(task).await? } else { Vec::new() };
+        for partition in 0..partitions {
+            let stored = stored.get(partition).copied().flatten();
+            let (position, passed) = known(partition).map_or((stored, stored), |(at, passed)| (Some(at), Some(passed)));
+            offsets.push(places.offset(task, partition as u32, position, passed).await?);
         }
     }
-    Ok(lanes)
-}
-
-fn running_positions(status: &TaskStatus) -> Vec<Option<Offset>> {
-    status.lanes.iter().map(|lane| lane.committed()).collect()
-}
-
-async fn lane_offset(
-    log: &dyn Log,
-    task: &Task,
-    partition: u32,
-    position: Option<Offset>,
-) -> Result<LaneOffset, OffsetError> {
-    let topic = task.input.topic().to_owned();
-    let Bounds { start, end } = log.bounds(&topic, partition).await?;
-    let lag = end.saturating_sub(position.unwrap_or(start));
-    Ok(LaneOffset { task: task.name.clone(), topic, partition, position, start, end, lag })
+    Ok(offsets)
 }
 
 /// Sets positions of a paused pipeline, for what runs with `generation` from then on: one more than it had. May be

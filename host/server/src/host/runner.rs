@@ -136,6 +136,14 @@ impl Runner {
         Ok(plugin)
     }
 
+    /// Makes the topics of a pipeline that does not run: its sources take records, and its lanes have offsets.
+    pub async fn make_topics(&self, loaded: &Loaded) -> Result<()> {
+        for topic in &loaded.plan.topics {
+            self.log.ensure_topic(topic).await?;
+        }
+        Ok(())
+    }
+
     /// Starts a pipeline.
     pub async fn run(&self, file: Option<PathBuf>, loaded: &Loaded, generation: Generation) -> Result<Running> {
         let program = Program {
