@@ -241,9 +241,11 @@ async fn members_on_two_hosts_hand_partitions_over_without_loss() {
     topic(&first, "handed", 4).await;
     topic(&first, "handed-copy", 4).await;
     let stage = async |from: usize| {
-        for number in from..from + 200 {
-            let partition = (number % 4) as u32;
-            first.append(vec![to("handed", partition, values(&[number.to_string()]))]).await.unwrap();
+        let number = |partition: usize, row: usize| (from + row * 4 + partition).to_string();
+        for rows in [0..20, 20..30, 30..31, 31..50] {
+            let texts = |partition| rows.clone().map(|row| number(partition, row)).collect::<Vec<_>>();
+            let appends = (0..4).map(|partition| to("handed", partition as u32, values(&texts(partition)))).collect();
+            first.append(appends).await.unwrap();
         }
     };
     let copied = async |wanted: usize| {

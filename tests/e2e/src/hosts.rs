@@ -13,6 +13,8 @@ use crate::{Azenha, Running, get};
 
 /// How long the group may take for anything.
 const PATIENCE: Duration = Duration::from_secs(180);
+/// Starts of a host that may fail in a row, because a service is away.
+const FAILED_STARTS: usize = 20;
 /// Lines of a host's log that are shown when a test fails.
 const SHOWN: usize = 60;
 
@@ -22,6 +24,8 @@ pub struct Host {
     azenha: Azenha,
     running: Option<Running>,
     was_ready: bool,
+    /// Starts that failed since it was ready.
+    failed: usize,
     log: String,
 }
 
@@ -123,7 +127,7 @@ impl Group {
         azenha.write("host.yaml", &self.config)?;
         self.made += 1;
         let name = format!("host-{}", self.made);
-        self.hosts.push(Host { name, azenha, running: None, was_ready: false, log: String::new() });
+        self.hosts.push(Host { name, azenha, running: None, was_ready: false, failed: 0, log: String::new() });
         self.start(self.hosts.len() - 1, environment)
     }
 
@@ -148,11 +152,13 @@ impl Group {
         for index in 0..self.hosts.len() {
             let host = &mut self.hosts[index];
             let Some(status) = host.ended()? else {
-                host.was_ready = host.was_ready || host.running.as_ref().is_some_and(Running::is_ready);
+                if host.running.as_ref().is_some_and(Running::is_ready) {
+                    (host.was_ready, host.failed) = (true, 0);
+                }
                 continue;
             };
-            println!("{} could not start ({status}) and is started again", host.name);
-            ensure!(!host.was_ready, "{} ended by itself with {status}: {}", host.name, tail(&host.log));
+            host.failed = if host.was_ready { FAILED_STARTS } else { host.failed + 1 };
+            ensure!(host.failed < FAILED_STARTS, "{} ended by itself with {status}: {}", host.name, tail(&host.log));
             self.start(index, &[])?;
         }
         Ok(())

@@ -29,7 +29,7 @@ impl Trial {
     pub async fn start(brokers: &str, postgres: Postgres, warehouse: &str) -> Result<Self> {
         let kafka = Kafka::at(brokers);
         kafka.create_topic(NUMBERED, PARTITIONS).await?;
-        let directory = Azenha::empty()?;
+        let directory = Azenha::new()?;
         let copying = directory.write("copying/pipeline.yaml", COPY_PIPELINE)?;
         let counting = directory.write("counting/pipeline.yaml", COUNT_PIPELINE)?;
         let config = format!(

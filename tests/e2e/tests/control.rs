@@ -488,7 +488,6 @@ fn beyond_this_machine_the_host_listens_only_with_tokens() -> Result<()> {
         assert_eq!(get(&host.address, path)?.status, status, "{path}");
     }
     host.terminate()?;
-    // The last --listen would win; clap takes one only, so this address is the test's own.
     let port = host.address.rsplit(':').next().context("no port")?.to_owned();
     let mut host =
         azenha.spawn(["run", "--data", &data, "--config", &config, "--listen", &format!("0.0.0.0:{port}")])?;

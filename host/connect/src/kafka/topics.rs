@@ -28,6 +28,8 @@ const FRAME: usize = 128;
 
 /// How long a topic that was just made may take until it can be written.
 const LED_WITHIN: Duration = Duration::from_secs(30);
+/// How long a topic that was just made may be unknown to some brokers.
+const KNOWN_WITHIN: Duration = Duration::from_secs(5);
 const ASK_EACH: Duration = Duration::from_millis(20);
 
 /// Settings of a topic: name, value, and what would go wrong with another one.
@@ -56,8 +58,8 @@ pub(super) struct Topics {
     queries: Arc<Reaped<BaseConsumer<Context>>>,
     replication: Option<i16>,
     layouts: Mutex<HashMap<String, Layout>>,
-    /// What topics are to the pipelines here. The cluster does not know it.
-    kinds: Mutex<HashMap<String, TopicKind>>,
+    /// What topics are to the pipelines here, which the cluster does not know, and when they were last ensured.
+    ensured: Mutex<HashMap<String, (TopicKind, Instant)>>,
     runtime: Runtime,
 }
 
@@ -69,8 +71,8 @@ impl Topics {
         reaper: &Reaper,
     ) -> Result<Self, Failure> {
         let admin = Reaped::new(options.admin().create_with_context(Context::default())?, reaper);
-        let (layouts, kinds) = (Mutex::default(), Mutex::default());
-        Ok(Self { admin, queries, replication: options.replication, layouts, kinds, runtime })
+        let (layouts, ensured) = (Mutex::default(), Mutex::default());
+        Ok(Self { admin, queries, replication: options.replication, layouts, ensured, runtime })
     }
 
     pub async fn ensure(&self, spec: &TopicSpec) -> Result<Topic, LogError> {
@@ -88,7 +90,8 @@ impl Topics {
                 wanted: spec.partitions,
             });
         }
-        self.kinds.lock().unwrap_or_else(PoisonError::into_inner).insert(spec.name.clone(), spec.kind);
+        let ensured = (spec.kind, Instant::now());
+        self.ensured.lock().unwrap_or_else(PoisonError::into_inner).insert(spec.name.clone(), ensured);
         Ok(Topic { spec: spec.clone(), id: found.id })
     }
 
@@ -146,10 +149,22 @@ impl Topics {
     }
 
     async fn describe(&self, name: &str) -> Result<Option<Description>, LogError> {
-        let (queries, asked) = (Arc::clone(&self.queries), name.to_owned());
-        let described = self.runtime.blocking(move || admin::describe_topics(&queries, &[&asked])).await?;
-        let described = described.map_err(|failure| failure.into_log(format!("looking up topic `{name}`")))?;
-        Ok(described.into_iter().next())
+        loop {
+            let (queries, asked) = (Arc::clone(&self.queries), name.to_owned());
+            let described = self.runtime.blocking(move || admin::describe_topics(&queries, &[&asked])).await?;
+            let described = described.map_err(|failure| failure.into_log(format!("looking up topic `{name}`")))?;
+            let found = described.into_iter().next();
+            if found.is_some() || !self.is_new(name) {
+                return Ok(found);
+            }
+            self.runtime.sleep(ASK_EACH).await;
+        }
+    }
+
+    /// Whether some brokers may not know the topic yet.
+    fn is_new(&self, name: &str) -> bool {
+        let ensured = self.ensured.lock().unwrap_or_else(PoisonError::into_inner);
+        ensured.get(name).is_some_and(|(_, when)| when.elapsed() < KNOWN_WITHIN)
     }
 
     async fn create(&self, spec: &TopicSpec) -> Result<Description, LogError> {
@@ -240,8 +255,8 @@ impl Topics {
     }
 
     fn topic(&self, found: Description) -> Topic {
-        let known = self.kinds.lock().unwrap_or_else(PoisonError::into_inner).get(&found.name).copied();
-        let kind = known.unwrap_or_else(|| kind_by_name(&found.name));
+        let known = self.ensured.lock().unwrap_or_else(PoisonError::into_inner).get(&found.name).copied();
+        let kind = known.map_or_else(|| kind_by_name(&found.name), |(kind, _)| kind);
         Topic { spec: TopicSpec { name: found.name, partitions: found.partitions, kind }, id: found.id }
     }
 }

@@ -38,7 +38,7 @@ const READ_RECORDS: usize = 8_192;
 const READ_BYTES: usize = 8 << 20;
 
 /// So many bytes that wait are committed before the interval is over.
-const PENDING_BYTES: usize = 16 << 20;
+const PENDING_BYTES: usize = 4 << 20;
 
 /// How many times in an interval a lane may commit what tasks of ours wrote: hosts do not agree on their ticks.
 const HURRY: u32 = 4;

@@ -29,7 +29,8 @@ pub struct LaneOffset {
     pub start: Offset,
     /// The offset of the partition's next record.
     pub end: Offset,
-    /// Records that are not committed yet.
+    /// Records that are not committed yet. Where this host does not read, an offset behind the last record that Kafka
+    /// keeps for the end of a transaction counts as one.
     pub lag: u64,
 }
 
