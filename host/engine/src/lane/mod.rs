@@ -386,3 +386,16 @@ fn read(context: &Arc<TaskContext>, mut reader: Box<dyn Reader>, wait: Duration)
         (reader, fetched)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commits_of_all_lanes_fall_on_the_same_ticks() {
+        let ms = Duration::from_millis;
+        for (last, due) in [(0, 100), (1, 100), (99, 100), (100, 200), (250, 300)] {
+            assert_eq!(next_tick(ms(last), ms(100)), ms(due), "after {last} ms");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Who may ask what, and uploaded plugins.
+
+use anyhow::{Context, Result};
+use azenha_e2e::{Azenha, Running, get, post, send};
+use serde_json::json;
+
+use crate::helpers::{
+    ADMIN, COPY, COUNTED, READER, TOKENS, WRITER, await_number, await_state, call, click, component, longer, put, show,
+    start, upload,
+};
+
+#[test]
+fn a_plugin_is_uploaded_only_by_who_may_and_only_if_it_is_one() -> Result<()> {
+    let azenha = Azenha::new()?;
+    let plugin = component(&azenha, "filter")?;
+    let host = start(&azenha)?;
+    for (token, name, bytes, status) in [
+        (WRITER, "filter", &plugin[..], 403),
+        ("nobody-0123456789", "filter", &plugin, 401),
+        (ADMIN, "Filter", &plugin, 422),
+        (ADMIN, "filter", b"no plugin", 422),
+        (ADMIN, "filter", &plugin[..plugin.len() / 2], 422),
+        (ADMIN, "filter", &longer(&plugin, 17 << 20), 413),
+    ] {
+        let answer = upload(&host, token, name, bytes)?;
+        assert_eq!(answer.status, status, "{token} {name} {}: {answer:?}", bytes.len());
+        assert!(!answer.body.contains("0123456789"), "a token is repeated: {answer:?}");
+    }
+    assert_eq!(show(&host, "/plugins")?, json!([]));
+    let uploaded = upload(&host, ADMIN, "filter", &plugin)?;
+    assert_eq!(uploaded.status, 200, "{uploaded:?}");
+    let detail = uploaded.json()?;
+    assert_eq!((&detail["size"], &detail["world"]), (&json!(plugin.len()), &json!("transform")));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_runs_goes_on_with_the_bytes_that_it_was_defined_with() -> Result<()> {
+    let azenha = Azenha::new()?;
+    let (filter, count) = (component(&azenha, "filter")?, component(&azenha, "click-count")?);
+    let mut host = start(&azenha)?;
+    // More than fits into one record of the log.
+    let long = longer(&filter, 3 << 20);
+    let first = upload(&host, ADMIN, "filter", &long)?.json()?["digest"].clone();
+    upload(&host, ADMIN, "click-count", &count)?;
+    let pieces = azenha.topic("azenha.plugins")?.len();
+    upload(&host, ADMIN, "filter", &long)?;
+    assert_eq!(azenha.topic("azenha.plugins")?.len(), pieces + 1, "the same bytes are written once");
+    assert_eq!(put(&host, "counted", COUNTED, &[])?.status, 201);
+    await_state(&mut host, "counted", "running")?;
+
+    let second = upload(&host, ADMIN, "filter", &filter)?.json()?;
+    assert_eq!((&second["used_by"], &second["earlier_used_by"]), (&json!([]), &json!(["counted"])));
+    host.kill()?;
+    let mut host = start(&azenha)?;
+    await_state(&mut host, "counted", "running")?;
+    let plugins = |host: &Running| {
+        Ok::<_, anyhow::Error>(show(host, "/pipelines/counted")?["definition"]["plugins"]["filter"].clone())
+    };
+    assert_eq!(plugins(&host)?, first);
+    click(&host, "clicks_in", &["spring"])?;
+    await_number(&azenha, "SELECT click_count FROM counts WHERE campaignId = 'spring'", 1).await?;
+    let anew = put(&host, "counted", COUNTED, &[])?;
+    assert_eq!((anew.status, anew.etag.as_deref()), (200, Some("\"2\"")));
+    assert_eq!(plugins(&host)?, second["digest"]);
+    Ok(())
+}
+
+#[test]
+fn without_tokens_nobody_uploads_and_no_other_site_may_ask() -> Result<()> {
+    let azenha = Azenha::empty()?;
+    let host = azenha.start(&[], &[])?;
+    let refused = send(&host.address, "PUT", "/plugins/filter", &[], b"\0asm")?;
+    assert!(refused.status == 403 && refused.body.contains("tokens"), "{refused:?}");
+    let yaml = ("Content-Type", "application/yaml");
+    let from_a_page =
+        send(&host.address, "PUT", "/pipelines/copy", &[yaml, ("Origin", "https://shop.example")], COPY.as_bytes())?;
+    assert_eq!(from_a_page.status, 403);
+    assert_eq!(send(&host.address, "PUT", "/pipelines/copy", &[yaml], COPY.as_bytes())?.status, 201);
+    for topic in ["azenha.definitions", "azenha.plugins", "copy_output"] {
+        let answer = post(&host.address, &format!("/topics/{topic}/records"), "application/json", "[{}]")?;
+        assert_eq!(answer.status, 404, "{topic}");
+    }
+    Ok(())
+}
+
+#[test]
+fn beyond_this_machine_the_host_listens_only_with_tokens() -> Result<()> {
+    let azenha = Azenha::empty()?;
+    let data = azenha.data().display().to_string();
+    let refused = azenha.run(["run", "--data", &data, "--listen", "0.0.0.0:0"])?;
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    assert!(refused.stderr.contains("tokens"), "{refused:?}");
+
+    let config = azenha.write("host.yaml", TOKENS)?.display().to_string();
+    let mut host = azenha.start(&[], &["--config", &config])?;
+    for (path, status) in [("/livez", 200), ("/readyz", 200), ("/docs", 200), ("/metrics", 401), ("/pipelines", 401)] {
+        assert_eq!(get(&host.address, path)?.status, status, "{path}");
+    }
+    host.terminate()?;
+    let port = host.address.rsplit(':').next().context("no port")?.to_owned();
+    let mut host =
+        azenha.spawn(["run", "--data", &data, "--config", &config, "--listen", &format!("0.0.0.0:{port}")])?;
+    host.address = format!("127.0.0.1:{port}");
+    host.wait_until("the host is ready", |host| {
+        Ok(get(&host.address, "/readyz").is_ok_and(|answer| answer.status == 200))
+    })?;
+    assert_eq!(call(&host, READER, "GET", "/pipelines", &[], "")?.status, 200);
+    Ok(())
+}
