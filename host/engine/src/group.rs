@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use crate::error::EngineError;
 use crate::failpoint;
-use crate::lane::{self, Command};
+use crate::lane::{self, CloseWindows, Orders, told};
 use crate::log::{Change, Membership};
 use crate::status::{LaneState, LaneStatus};
 use crate::task::TaskContext;
@@ -23,15 +23,41 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// Longest pause before a group is joined again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// Where a lane takes commands.
-pub type Commands = mpsc::UnboundedSender<Command>;
+/// Where a lane takes orders.
+#[derive(Debug, Clone)]
+pub struct Commands {
+    stop: watch::Sender<bool>,
+    windows: mpsc::UnboundedSender<CloseWindows>,
+}
+
+impl Commands {
+    fn new() -> (Self, Orders) {
+        let (stop, told) = watch::channel(false);
+        let (windows, asked) = mpsc::unbounded_channel();
+        (Self { stop, windows }, Orders { stop: told, windows: asked })
+    }
+
+    /// Asks for windows to be closed. A lane that has ended drops the answer.
+    pub fn close_windows(&self, windows: CloseWindows) {
+        let _ = self.windows.send(windows);
+    }
+
+    /// Asks for a last commit; the lane ends with it, whether it succeeds or not.
+    fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    async fn ended(&self) {
+        self.windows.closed().await;
+    }
+}
 
 /// The lanes of one task that run on this host, by partition.
 #[derive(Debug, Default)]
 pub struct Lanes(Mutex<BTreeMap<u32, Commands>>);
 
 impl Lanes {
-    /// Where the lanes take commands.
+    /// Where the lanes take orders.
     pub fn commands(&self) -> Vec<(u32, Commands)> {
         self.map().iter().map(|(partition, commands)| (*partition, commands.clone())).collect()
     }
@@ -40,12 +66,9 @@ impl Lanes {
     async fn stop(&self, partitions: &[u32]) {
         let all = self.commands().into_iter();
         let stopping: Vec<(u32, Commands)> = all.filter(|(partition, _)| partitions.contains(partition)).collect();
-        for (_, commands) in &stopping {
-            // A lane that has ended already is what is wanted.
-            let _ = commands.send(Command::Stop);
-        }
+        stopping.iter().for_each(|(_, commands)| commands.stop());
         for (partition, commands) in stopping {
-            commands.closed().await;
+            commands.ended().await;
             self.map().remove(&partition);
         }
     }
@@ -131,13 +154,13 @@ impl Member {
             let task = &self.context.task().name;
             return tracing::error!(%task, partition, "a partition that its topic did not have when the task started");
         };
-        let (commands, receiver) = mpsc::unbounded_channel();
+        let (commands, orders) = Commands::new();
         if self.lanes.map().insert(partition, commands).is_some() {
             tracing::warn!(partition, "a partition was assigned twice; its first lane ends");
         }
         status.set_state(LaneState::Restoring);
         let (context, membership, status) = (Arc::clone(&self.context), Arc::clone(membership), Arc::clone(status));
-        self.workers.spawn(move || lane::run(context, membership, status, receiver));
+        self.workers.spawn(move || lane::run(context, membership, status, orders));
     }
 
     fn status(&self) -> &[Arc<LaneStatus>] {
@@ -154,9 +177,4 @@ impl Member {
     fn tell_all(&self, state: &LaneState) {
         self.status().iter().for_each(|lane| lane.set_state(state.clone()));
     }
-}
-
-/// Waits for the word to stop, or until nobody is left to say it.
-async fn told(stop: &mut watch::Receiver<bool>) {
-    let _ = stop.wait_for(|stop| *stop).await;
 }

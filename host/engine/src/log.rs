@@ -247,6 +247,9 @@ pub trait Membership: Send + Sync + std::fmt::Debug {
     /// Lets revoked partitions go, once nothing is done for them any more.
     async fn release(&self, partitions: &[u32]);
 
+    /// Whether a partition is this member's, as far as it knows.
+    fn owns(&self, partition: u32) -> bool;
+
     /// Takes the right to commit for a partition that is this member's: commits of an earlier owner, here or
     /// elsewhere, fail with `Fenced` from now on.
     async fn take(&self, partition: u32) -> Result<Box<dyn LaneLog>, LogError>;

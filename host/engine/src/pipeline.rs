@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use crate::clock::Clock;
 use crate::error::EngineError;
 use crate::group::{Commands, Lanes, Member};
-use crate::lane::Command;
+use crate::lane::CloseWindows;
 use crate::log::{Bounds, Log};
 use crate::schemas::register_outputs;
 use crate::status::{LaneState, LaneStatus, NO_TIME, TaskStatus};
@@ -186,8 +186,7 @@ impl Pipeline {
         let until = highest.saturating_add(window.reach());
         let ask = |(partition, commands): (u32, Commands)| {
             let (answer, answered) = oneshot::channel();
-            // A lane that has ended drops the answer.
-            let _ = commands.send(Command::CloseWindows(until, answer));
+            commands.close_windows(CloseWindows { until, answer });
             (partition, answered)
         };
         let asked: Vec<_> = self.0.lanes[index].commands().into_iter().map(ask).collect();

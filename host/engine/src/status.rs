@@ -98,17 +98,8 @@ pub struct LaneStatus {
     pub event_time: AtomicI64,
     /// The watermark in microseconds, or [`NO_TIME`].
     pub watermark: AtomicI64,
-    progress: watch::Sender<Progress>,
+    committed: watch::Sender<Option<Offset>>,
     state: Mutex<LaneState>,
-}
-
-/// How far a lane has come.
-#[derive(Debug, Clone, Copy, Default)]
-struct Progress {
-    /// The position of the last commit.
-    committed: Option<Offset>,
-    /// Every record before it is committed: the position, or beyond it where the log has something that is no record.
-    passed: Option<Offset>,
 }
 
 impl LaneStatus {
@@ -118,7 +109,7 @@ impl LaneStatus {
             counters: Counters::default(),
             event_time: AtomicI64::new(NO_TIME),
             watermark: AtomicI64::new(NO_TIME),
-            progress: watch::Sender::default(),
+            committed: watch::Sender::default(),
             state: Mutex::new(LaneState::Joining),
         }
     }
@@ -128,44 +119,32 @@ impl LaneStatus {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The next offset to read according to the last commit; none before the lane is restored.
+    /// The next offset to read according to the last commit; none before the lane is restored, or if it is elsewhere.
     pub fn committed(&self) -> Option<Offset> {
-        self.progress.borrow().committed
-    }
-
-    /// The offset before which every record is committed; none before the lane is restored.
-    pub fn passed(&self) -> Option<Offset> {
-        self.progress.borrow().passed
+        *self.committed.borrow()
     }
 
     pub(crate) fn set_state(&self, state: LaneState) {
         let gone = matches!(state, LaneState::Elsewhere);
-        self.counters.retries.fetch_add(u64::from(matches!(state, LaneState::Retrying { .. })), Relaxed);
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
         // Whoever waits for a position must also learn that it will not come.
-        self.progress.send_modify(|progress| {
+        self.committed.send_modify(|committed| {
             if gone {
-                *progress = Progress::default();
+                *committed = None;
             }
         });
     }
 
     pub(crate) fn set_committed(&self, position: Offset) {
-        self.progress.send_replace(Progress { committed: Some(position), passed: Some(position) });
-    }
-
-    /// Notes that there is no record between the committed position and `next`.
-    pub(crate) fn set_passed(&self, next: Offset) {
-        let advance = |progress: &mut Progress| progress.passed.replace(next) != Some(next);
-        self.progress.send_if_modified(advance);
+        self.committed.send_replace(Some(position));
     }
 
     /// Waits until every record before `target` is committed; an error if the lane failed or was stopped, or fails
     /// again and again. What another host reads is not waited for.
     pub async fn reach(&self, target: Offset) -> Result<(), String> {
-        let mut progress = self.progress.subscribe();
+        let mut committed = self.committed.subscribe();
         loop {
-            let reached = progress.borrow_and_update().passed.is_some_and(|passed| passed >= target);
+            let reached = committed.borrow_and_update().is_some_and(|position| position >= target);
             match self.state() {
                 LaneState::Failed { error } => return Err(error),
                 LaneState::Retrying { error, failures } if failures >= PATIENCE => return Err(error),
@@ -174,7 +153,7 @@ impl LaneStatus {
                 LaneState::Stopped => return Err("it was stopped".to_owned()),
                 _ => {}
             }
-            if progress.changed().await.is_err() {
+            if committed.changed().await.is_err() {
                 return Err("it has ended".to_owned());
             }
         }

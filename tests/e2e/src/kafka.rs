@@ -149,7 +149,8 @@ impl Kafka {
 
 fn is_passing(error: &KafkaError) -> bool {
     use RDKafkaErrorCode::*;
-    let passing = [BrokerTransportFailure, AllBrokersDown, OperationTimedOut, NotLeaderForPartition, LeaderNotAvailable];
+    let passing =
+        [BrokerTransportFailure, AllBrokersDown, OperationTimedOut, NotLeaderForPartition, LeaderNotAvailable];
     error.rdkafka_error_code().is_some_and(|code| passing.contains(&code))
 }
 

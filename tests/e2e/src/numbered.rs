@@ -131,7 +131,8 @@ impl Produced {
             *copies.entry(pair).or_default() += 1;
         }
         let doubled: Vec<_> = copies.iter().filter(|(_, copies)| **copies > 1).collect();
-        let all = self.sequences.iter().flat_map(|(device, end)| (0..*end as i64).map(|number| (device.clone(), number)));
+        let all =
+            self.sequences.iter().flat_map(|(device, end)| (0..*end as i64).map(|number| (device.clone(), number)));
         let lost: Vec<_> = all.filter(|pair| !copies.contains_key(pair)).collect();
         let strange = copies.len() + lost.len() - self.total() as usize;
         println!("{place}: {} different records, {} lost, {} doubled", copies.len(), lost.len(), doubled.len());

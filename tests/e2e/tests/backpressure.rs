@@ -70,7 +70,8 @@ impl Scene {
         let url = format!("{base}/{database}");
         let azenha = Azenha::new()?;
         let quick = azenha.path("quick.db").display().to_string();
-        let connections = format!("connections: {{ slow: {{ url: \"{url}\" }}, quick: {{ url: \"sqlite:{quick}\" }} }}\n");
+        let connections =
+            format!("connections: {{ slow: {{ url: \"{url}\" }}, quick: {{ url: \"sqlite:{quick}\" }} }}\n");
         azenha.write("host.yaml", &connections)?;
         let files = [
             azenha.write("slow.yaml", &pipeline("slow", "slow"))?,

@@ -58,7 +58,8 @@ impl Scene {
                      FROM click_counts";
         let table: Counts = self.postgres.rows(named).await?.into_iter().collect();
         ensure!(table == expected, "the table has {} windows, not {}, or others", table.len(), expected.len());
-        let numbered = "SELECT campaign_id, (extract(epoch FROM start_time) * 1000)::bigint, click_count FROM click_counts";
+        let numbered =
+            "SELECT campaign_id, (extract(epoch FROM start_time) * 1000)::bigint, click_count FROM click_counts";
         let records = self.client.read(OUTPUT)?;
         ensure!(last_values(&records)? == self.postgres.rows(numbered).await?.into_iter().collect());
         Ok(records.len())

@@ -51,8 +51,19 @@ enum Event {
 const DECK: [Event; 13] = {
     use Event::*;
     [
-        Kill, Kill, Kill, KillForGood, Stop, Remove, Add, Add, CrashBroker, CrashDatabase, CutConnections,
-        CutBehindCommit, CutBeforeCommit,
+        Kill,
+        Kill,
+        Kill,
+        KillForGood,
+        Stop,
+        Remove,
+        Add,
+        Add,
+        CrashBroker,
+        CrashDatabase,
+        CutConnections,
+        CutBehindCommit,
+        CutBeforeCommit,
     ]
 };
 

@@ -40,6 +40,10 @@ impl Membership for OnlyMember {
 
     async fn release(&self, _partitions: &[u32]) {}
 
+    fn owns(&self, partition: u32) -> bool {
+        partition < self.partitions
+    }
+
     async fn take(&self, partition: u32) -> Result<Box<dyn LaneLog>, LogError> {
         let (group, input) = (self.group.clone(), self.topic.to_string());
         self.log.take_lane(&LaneId { group, input, partition }).await

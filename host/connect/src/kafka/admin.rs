@@ -1,6 +1,6 @@
-//! Questions to the brokers that rdkafka has no call for: what a topic is, and the offsets of groups.
+//! What topics are, as the brokers describe them: rdkafka has no call for it.
 
-#![allow(unsafe_code, reason = "rdkafka wraps none of these three requests")]
+#![allow(unsafe_code, reason = "rdkafka does not wrap this request, and a topic's id is told by no other")]
 
 use std::ffi::{CStr, CString};
 use std::ptr::NonNull;
@@ -9,11 +9,9 @@ use std::time::Duration;
 use rdkafka::bindings::*;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::client::Context;
 use super::error::Failure;
-use super::transaction::failure_of;
 
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -72,94 +70,6 @@ fn description(topic: *const rd_kafka_TopicDescription_t) -> Result<Option<Descr
         let is_led = partitions.iter().all(|partition| !rd_kafka_TopicPartitionInfo_leader(*partition).is_null());
         let id = id.to_string_lossy().into_owned();
         Ok(Some(Description { name, id, partitions: partitions.len() as u32, is_led }))
-    }
-}
-
-/// The committed offset of a group. `UnstableOffsetCommit` while a transaction is about to change it.
-pub(super) fn group_offset(
-    client: &BaseConsumer<Context>,
-    group: &str,
-    topic: &str,
-    partition: u32,
-) -> Result<Option<u64>, Failure> {
-    let mut list = TopicPartitionList::new();
-    list.add_partition(topic, partition as i32);
-    let group = CString::new(group).map_err(|_| RDKafkaErrorCode::InvalidGroupId)?;
-    let event = ask(client, rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, |options, queue| {
-        // SAFETY: the request copies the group's name and the list, and is destroyed once, after its use.
-        unsafe {
-            let _ = failure_of(rd_kafka_AdminOptions_set_require_stable_offsets(options, 1));
-            let mut request = rd_kafka_ListConsumerGroupOffsets_new(group.as_ptr(), list.ptr());
-            let client = client.client().native_ptr();
-            rd_kafka_ListConsumerGroupOffsets(client, &mut request, 1, options, queue);
-            rd_kafka_ListConsumerGroupOffsets_destroy(request);
-        }
-    })?;
-    let mut count = 0;
-    // SAFETY: the event is the answer to this request; what is in it lives as long as it does.
-    let groups = unsafe {
-        let result = rd_kafka_event_ListConsumerGroupOffsets_result(event.0.as_ptr());
-        slice(rd_kafka_ListConsumerGroupOffsets_result_groups(result, &mut count), count)
-    };
-    match offset_of(groups) {
-        Err(failure) if failure.code == RDKafkaErrorCode::GroupIdNotFound => Ok(None),
-        other => other,
-    }
-}
-
-/// Sets the committed offset of a group without members; refused if it has some.
-pub(super) fn set_group_offset(
-    client: &BaseConsumer<Context>,
-    group: &str,
-    topic: &str,
-    partition: u32,
-    offset: u64,
-) -> Result<(), Failure> {
-    let mut list = TopicPartitionList::new();
-    list.add_partition_offset(topic, partition as i32, KafkaOffset::Offset(offset as i64))?;
-    let group = CString::new(group).map_err(|_| RDKafkaErrorCode::InvalidGroupId)?;
-    let event = ask(client, rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_ALTERCONSUMERGROUPOFFSETS, |options, queue| {
-        // SAFETY: the request copies the group's name and the list, and is destroyed once, after its use.
-        unsafe {
-            let mut request = rd_kafka_AlterConsumerGroupOffsets_new(group.as_ptr(), list.ptr());
-            let client = client.client().native_ptr();
-            rd_kafka_AlterConsumerGroupOffsets(client, &mut request, 1, options, queue);
-            rd_kafka_AlterConsumerGroupOffsets_destroy(request);
-        }
-    })?;
-    let mut count = 0;
-    // SAFETY: the event is the answer to this request; what is in it lives as long as it does.
-    let groups = unsafe {
-        let result = rd_kafka_event_AlterConsumerGroupOffsets_result(event.0.as_ptr());
-        slice(rd_kafka_AlterConsumerGroupOffsets_result_groups(result, &mut count), count)
-    };
-    offset_of(groups).map(drop)
-}
-
-/// The offset of the one partition that was asked for. `groups` are out of an event that is alive.
-fn offset_of(groups: &[*const rd_kafka_group_result_t]) -> Result<Option<u64>, Failure> {
-    let nothing = || Failure::new(RDKafkaErrorCode::Fail, "the answer holds no partition");
-    let group = *groups.first().ok_or_else(nothing)?;
-    // SAFETY: the event that holds the group is alive.
-    let (code, partitions) = unsafe {
-        let error = rd_kafka_group_result_error(group);
-        (RDKafkaErrorCode::from(rd_kafka_error_code(error)), rd_kafka_group_result_partitions(group))
-    };
-    if code != RDKafkaErrorCode::NoError {
-        return Err(code.into());
-    }
-    let partitions = NonNull::new(partitions.cast_mut()).ok_or_else(nothing)?;
-    // SAFETY: as above; the list holds as many partitions as it says.
-    let found = unsafe {
-        let list = partitions.as_ref();
-        if list.cnt < 1 {
-            return Err(nothing());
-        }
-        &*list.elems
-    };
-    match RDKafkaErrorCode::from(found.err) {
-        RDKafkaErrorCode::NoError => Ok(u64::try_from(found.offset).ok()),
-        code => Err(code.into()),
     }
 }
 

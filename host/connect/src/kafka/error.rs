@@ -44,6 +44,21 @@ impl Failure {
         )
     }
 
+    /// Whether the brokers will answer in a moment.
+    pub fn is_passing(&self) -> bool {
+        use RDKafkaErrorCode::*;
+        matches!(
+            self.code,
+            UnstableOffsetCommit
+                | CoordinatorLoadInProgress
+                | CoordinatorNotAvailable
+                | NotCoordinator
+                | LeaderNotAvailable
+                | NotLeaderForPartition
+                | OffsetNotAvailable
+        )
+    }
+
     /// Whether it says that a topic or a partition does not exist.
     pub fn is_unknown(&self) -> bool {
         use RDKafkaErrorCode::*;

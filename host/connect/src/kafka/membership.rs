@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use azenha_engine::log::{Change, LaneLog, LogError, Membership, ReadLimit, Reader};
 use azenha_model::{Fetched, Offset};
+use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::sync::{Mutex, mpsc};
 
 use super::Shared;
@@ -18,6 +18,7 @@ use super::client::Reaped;
 use super::consume::{Ends, PartitionQueue};
 use super::error::{Failure, storage};
 use super::lane::{Authority, Claim, KafkaLane};
+use super::positions::one;
 use super::rebalance::{MemberContext, Partitions};
 use super::stream::{Slot, Stopped, Stream};
 
@@ -182,13 +183,17 @@ impl Membership for KafkaMembership {
         self.partitions().release(partitions);
     }
 
+    fn owns(&self, partition: u32) -> bool {
+        self.partitions().is_owned(partition)
+    }
+
     async fn take(&self, partition: u32) -> Result<Box<dyn LaneLog>, LogError> {
         let lane = self.partitions().lane(partition);
         let epoch = self.partitions().claim(partition).ok_or_else(|| self.fenced(partition))?;
         let committer = self.shared.committer(partition);
         // What the last owner here had under way happens before the position is read.
         committer.rest().await?;
-        let position = self.shared.offsets.position(&lane).await?;
+        let position = self.shared.positions.position_as(Arc::clone(&self.member), &lane).await?;
         let claims = Arc::clone(&self.shared.claims);
         let authority = Authority::Member(Arc::clone(&self.member));
         let claim = Claim { lane, epoch, claims, authority };
@@ -230,13 +235,6 @@ impl Membership for KafkaMembership {
         let (shared, partitions) = (Arc::clone(&self.shared), Arc::clone(&self.member.partitions));
         Ok(Box::new(MemberReader { shared, partitions, partition, stream }))
     }
-}
-
-/// A list of one offset.
-fn one(topic: &str, partition: u32, offset: Offset) -> KafkaResult<TopicPartitionList> {
-    let mut list = TopicPartitionList::new();
-    list.add_partition_offset(topic, partition as i32, KafkaOffset::Offset(offset as i64))?;
-    Ok(list)
 }
 
 /// Reads a partition of a member.

@@ -21,6 +21,7 @@ use self::lane::{Authority, Claim, Claims, KafkaLane};
 use self::membership::KafkaMembership;
 use self::offsets::Offsets;
 pub use self::options::{CLIENT_PROPERTIES, KafkaOptions};
+use self::positions::Positions;
 use self::runtime::Runtime;
 use self::tail::Tails;
 use self::topics::Topics;
@@ -34,6 +35,7 @@ mod lane;
 mod membership;
 mod offsets;
 mod options;
+mod positions;
 mod produce;
 mod rebalance;
 mod runtime;
@@ -59,6 +61,7 @@ struct Shared {
     reaper: Reaper,
     topics: Arc<Topics>,
     offsets: Arc<Offsets>,
+    positions: Positions,
     claims: Arc<Claims>,
     committers: Vec<Committer>,
 }
@@ -138,8 +141,9 @@ impl KafkaLog {
         };
         let committers = (0..options.committers.max(1)).map(start).collect::<Result<_, _>>()?;
         let tails = Tails::new(&options, &reaper, runtime.clone(), Arc::clone(&offsets));
+        let positions = Positions::new(&options, &reaper, runtime.clone(), settle_within);
         let claims = Arc::default();
-        let shared = Arc::new(Shared { options, runtime, reaper, topics, offsets, claims, committers });
+        let shared = Arc::new(Shared { options, runtime, reaper, topics, offsets, positions, claims, committers });
         Ok(Self { shared, tails, turn: AtomicUsize::new(0) })
     }
 }
@@ -210,17 +214,17 @@ impl Log for KafkaLog {
         let id = format!("azenha-lane-{input}-{partition}-{group}");
         let committer = Committer::start(&self.shared.options, id, Lives::One, &self.shared.reaper)?;
         committer.open().await?;
-        let position = self.shared.offsets.position(lane).await?;
+        let position = self.shared.positions.position(lane).await?;
         let claim = Claim { lane: lane.clone(), epoch, claims, authority: Authority::Group };
         Ok(Box::new(KafkaLane { claim, position, committer, shared: Arc::clone(&self.shared) }))
     }
 
     async fn position(&self, lane: &LaneId) -> Result<Option<Offset>, LogError> {
-        self.shared.offsets.position(lane).await
+        self.shared.positions.position(lane).await
     }
 
     async fn set_position(&self, lane: &LaneId, position: Offset) -> Result<(), LogError> {
-        self.shared.offsets.set_position(lane, position).await
+        self.shared.positions.set(lane, position).await
     }
 
     /// Waits also until memberships that were dropped have left their groups. A log that is dropped without this
@@ -230,6 +234,7 @@ impl Log for KafkaLog {
             committer.close().await?;
         }
         self.tails.close();
+        self.shared.positions.close();
         let reaper = self.shared.reaper.clone();
         self.shared.runtime.blocking(move || reaper.join()).await
     }

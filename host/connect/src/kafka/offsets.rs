@@ -1,18 +1,15 @@
-//! Where partitions begin and end, and where groups stand.
+//! Where partitions begin and end.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use azenha_engine::log::{Bounds, LaneId, LogError};
+use azenha_engine::log::{Bounds, LogError};
 use azenha_model::Offset;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::RDKafkaErrorCode;
 
-use super::admin;
 use super::client::{Context, Reaped};
 use super::error::{Failure, storage};
-use super::group_id;
 use super::runtime::Runtime;
 use super::topics::Topics;
 
@@ -102,35 +99,6 @@ impl Offsets {
         deleted.map_err(|failure| failure.into_log(format!("purging {topic}/{partition}")))
     }
 
-    /// The committed position, once no transaction is about to change it.
-    pub async fn position(&self, lane: &LaneId) -> Result<Option<Offset>, LogError> {
-        let begun = Instant::now();
-        loop {
-            let (queries, asked) = (Arc::clone(&self.committed), lane.clone());
-            let ask = move || admin::group_offset(&queries, &group_id(&asked.group), &asked.input, asked.partition);
-            match self.runtime.blocking(ask).await? {
-                Err(failure) if is_passing(&failure) && begun.elapsed() < self.settle_within => {
-                    self.runtime.sleep(ASK_EACH).await;
-                }
-                found => return found.map_err(|failure| failure.into_log(format!("reading the position of {lane}"))),
-            }
-        }
-    }
-
-    pub async fn set_position(&self, lane: &LaneId, position: Offset) -> Result<(), LogError> {
-        let (queries, asked) = (Arc::clone(&self.committed), lane.clone());
-        let set = self.runtime.blocking(move || {
-            admin::set_group_offset(&queries, &group_id(&asked.group), &asked.input, asked.partition, position)
-        });
-        set.await?.map_err(|failure| match failure.code {
-            RDKafkaErrorCode::UnknownMemberId
-            | RDKafkaErrorCode::IllegalGeneration
-            | RDKafkaErrorCode::NonEmptyGroup
-            | RDKafkaErrorCode::RebalanceInProgress => LogError::InUse(lane.clone()),
-            _ => failure.into_log(format!("setting the position of {lane}")),
-        })
-    }
-
     /// What a failure to read a partition is.
     pub fn failed(&self, failure: Failure, topic: &str, partition: u32) -> LogError {
         if failure.is_unknown() {
@@ -159,25 +127,10 @@ impl Offsets {
                 self.topics.forget();
                 self.topics.check_partition(topic, partition).await?;
             }
-            if !(failure.is_unknown() || is_passing(&failure)) || begun.elapsed() > TIMEOUT {
+            if !(failure.is_unknown() || failure.is_passing()) || begun.elapsed() > TIMEOUT {
                 return Err(self.failed(failure, topic, partition));
             }
             self.runtime.sleep(ASK_EACH).await;
         }
     }
-}
-
-/// Whether the brokers will answer in a moment.
-fn is_passing(failure: &Failure) -> bool {
-    use RDKafkaErrorCode::*;
-    matches!(
-        failure.code,
-        UnstableOffsetCommit
-            | CoordinatorLoadInProgress
-            | CoordinatorNotAvailable
-            | NotCoordinator
-            | LeaderNotAvailable
-            | NotLeaderForPartition
-            | OffsetNotAvailable
-    )
 }

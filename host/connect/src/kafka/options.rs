@@ -160,6 +160,13 @@ impl KafkaOptions {
         config
     }
 
+    /// A consumer that asks for the offsets of a group, and never joins it.
+    pub(super) fn asker(&self, group: &str) -> ClientConfig {
+        let mut config = self.reader();
+        config.set("group.id", group);
+        config
+    }
+
     /// A client that makes topics and deletes records.
     pub(super) fn admin(&self) -> ClientConfig {
         let mut config = self.base(CONSUMER_ONLY);
@@ -200,6 +207,9 @@ impl KafkaOptions {
             config.set(name, value);
         }
         config.set("bootstrap.servers", &self.brokers);
+        // When a broker dies, the library would start over with the first brokers, destroy the handles of those that it
+        // knew, and fail what is under way with them, or crash.
+        config.set("metadata.recovery.strategy", "none");
         config.set_log_level(RDKafkaLogLevel::Info);
         config
     }

@@ -230,9 +230,21 @@ impl Topics {
     }
 
     async fn settings(&self, name: &str) -> Result<ConfigResource, Failure> {
-        let described = self.admin.describe_configs([&ResourceSpecifier::Topic(name)], &AdminOptions::new()).await?;
-        let nothing = || Failure::new(RDKafkaErrorCode::Fail, "the answer holds no topic");
-        Ok(described.into_iter().next().ok_or_else(nothing)??)
+        let begun = Instant::now();
+        loop {
+            let asked = [&ResourceSpecifier::Topic(name)];
+            let described = self.admin.describe_configs(asked, &AdminOptions::new()).await?;
+            // A broker that does not know the topic yet answers with an error, or with nothing.
+            let failure = match described.into_iter().next() {
+                Some(Ok(settings)) if !settings.entries.is_empty() => return Ok(settings),
+                Some(Err(code)) => Failure::from(code),
+                _ => Failure::from(RDKafkaErrorCode::UnknownTopicOrPartition),
+            };
+            if !failure.is_unknown() || begun.elapsed() > KNOWN_WITHIN {
+                return Err(failure);
+            }
+            self.runtime.sleep(ASK_EACH).await;
+        }
     }
 
     async fn partition(&self, topic: &str, partition: u32) -> Result<Layout, LogError> {

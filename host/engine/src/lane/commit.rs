@@ -120,7 +120,6 @@ impl Lane {
         self.status.watermark.store(closes.max(moment.watermark), Relaxed);
         self.status.set_committed(commit.position);
         self.note_position(commit.position);
-        self.notice_passed();
         self.purge(&commit);
         for answer in commit.answers {
             // Whoever asked may have gone.
@@ -154,7 +153,7 @@ impl Lane {
         while self.behind.try_join_next().is_some() {}
     }
 
-    /// Commits what was processed.
+    /// Commits what was processed. Purges under way are left alone: a new owner copes with them.
     pub async fn finish(&mut self) -> Result<(), EngineError> {
         if self.in_flight.is_some() {
             let outcome = landed(&mut self.in_flight).await;
@@ -165,7 +164,6 @@ impl Lane {
             let outcome = landed(&mut self.in_flight).await;
             self.settle(outcome)?;
         }
-        while self.behind.join_next().await.is_some() {}
         Ok(())
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use azenha_model::plan::Input;
 use azenha_model::{Fetched, Offset};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::sleep;
 
@@ -49,61 +49,85 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// Longest pause before a lane is started again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// What a lane can be asked.
+/// Asks a lane to close the windows that end by a time, in microseconds; answered once that is committed.
 #[derive(Debug)]
-pub enum Command {
-    /// Commit what was processed, and end.
-    Stop,
-    /// Close the windows that end by a time, in microseconds, and answer once that is committed.
-    CloseWindows(i64, oneshot::Sender<()>),
+pub struct CloseWindows {
+    /// The time.
+    pub until: i64,
+    /// Dropped if the lane ends before.
+    pub answer: oneshot::Sender<()>,
 }
 
-/// Runs a lane until it is asked to stop.
+/// What a lane is told.
+#[derive(Debug)]
+pub struct Orders {
+    /// To commit what was processed, and to end.
+    pub stop: watch::Receiver<bool>,
+    /// To close windows.
+    pub windows: mpsc::UnboundedReceiver<CloseWindows>,
+}
+
+/// Waits for the word to stop, or until nobody is left to say it.
+pub async fn told(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Runs a lane until it is told to stop, or cannot go on.
 pub async fn run(
     context: Arc<TaskContext>,
     membership: Arc<dyn Membership>,
     status: Arc<LaneStatus>,
-    mut commands: mpsc::UnboundedReceiver<Command>,
+    mut orders: Orders,
 ) {
     let _watched = PanicWatch(Arc::clone(&status));
+    let lane = context.lane_id(status.partition);
     let (mut pause, mut failures) = (FIRST_PAUSE, 0);
     loop {
         status.set_state(LaneState::Restoring);
         let commits = status.counters.commits.load(Relaxed);
-        let outcome = match Lane::open(&context, &membership, &status).await {
-            Ok(mut lane) => {
-                status.set_state(LaneState::Running);
-                lane.run(&mut commands).await
-            }
-            Err(error) => Err(error),
-        };
-        let Err(error) = outcome else {
+        let Err(error) = attempt(&context, &membership, &status, &mut orders).await else {
             return status.set_state(LaneState::Stopped);
         };
+        if !error.is_passing() {
+            tracing::error!(%lane, %error, "the lane cannot go on");
+            return status.set_state(LaneState::Failed { error: error.to_string() });
+        }
+        if *orders.stop.borrow() {
+            tracing::warn!(%lane, %error, "the last rows were not committed; whoever reads on begins before them");
+            return status.set_state(LaneState::Stopped);
+        }
         if status.counters.commits.load(Relaxed) > commits {
             (pause, failures) = (FIRST_PAUSE, 0);
         }
         failures += 1;
-        let lane = context.lane_id(status.partition);
-        if error.is_passing() {
-            tracing::warn!(%lane, %error, "the lane starts again from its last commit in {pause:?}");
-            status.set_state(LaneState::Retrying { error: error.to_string(), failures });
-        } else {
-            tracing::error!(%lane, %error, "the lane cannot go on");
-            status.set_state(LaneState::Failed { error: error.to_string() });
-            pause = Duration::MAX;
-        }
+        tracing::warn!(%lane, %error, "the lane starts again from its last commit in {pause:?}");
+        status.counters.retries.fetch_add(1, Relaxed);
+        status.set_state(LaneState::Retrying { error: error.to_string(), failures });
         tokio::select! {
             () = sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
-            () = stopped(&mut commands) => {
-                // A lane that failed goes on saying so.
-                if error.is_passing() {
-                    status.set_state(LaneState::Stopped);
-                }
-                return;
-            }
+            () = told(&mut orders.stop) => return status.set_state(LaneState::Stopped),
         }
     }
+}
+
+/// Takes the lane over and runs it, until it is told to stop or something fails.
+async fn attempt(
+    context: &Arc<TaskContext>,
+    membership: &Arc<dyn Membership>,
+    status: &Arc<LaneStatus>,
+    orders: &mut Orders,
+) -> Result<(), EngineError> {
+    let opened = tokio::select! {
+        biased;
+        // What it has done so far is to read.
+        () = told(&mut orders.stop) => return Ok(()),
+        opened = Lane::open(context, membership, status) => opened,
+    };
+    let mut lane = opened?;
+    status.set_state(LaneState::Running);
+    let outcome = lane.work(orders).await;
+    lane.reading.abort();
+    outcome
 }
 
 /// Says that a lane has failed if it panics: nobody waits for its task.
@@ -118,18 +142,10 @@ impl Drop for PanicWatch {
     }
 }
 
-/// Waits for the command to stop. Whoever waits for windows to close learns that they will not.
-async fn stopped(commands: &mut mpsc::UnboundedReceiver<Command>) {
-    while let Some(command) = commands.recv().await {
-        if matches!(command, Command::Stop) {
-            return;
-        }
-    }
-}
-
 /// What a lane woke up for.
 enum Event {
-    Command(Option<Command>),
+    Stop,
+    Windows(CloseWindows),
     Committed(CommitOutcome),
     Due,
     Read(ReadOutcome),
@@ -149,10 +165,9 @@ struct Lane {
     topic: Arc<str>,
     intake: Intake,
     dead: DeadLetters,
-    /// The next offset to read.
+    /// The next offset to read: behind the last record that was processed, and behind what the log has there that is
+    /// no record.
     position: Offset,
-    /// Where reading goes on: behind the position if the log has something there that is no record.
-    read_up_to: Offset,
     /// The first offset that is not in a commit yet.
     uncommitted: Offset,
     /// Whether something waits for a commit.
@@ -202,7 +217,6 @@ impl Lane {
             topic,
             intake,
             position,
-            read_up_to: position,
             uncommitted: position,
             waiting: false,
             last_commit: None,
@@ -218,17 +232,11 @@ impl Lane {
     }
 
     /// Reads, processes and commits until it is told to stop.
-    async fn run(&mut self, commands: &mut mpsc::UnboundedReceiver<Command>) -> Result<(), EngineError> {
-        let outcome = self.work(commands).await;
-        self.reading.abort();
-        outcome
-    }
-
-    async fn work(&mut self, commands: &mut mpsc::UnboundedReceiver<Command>) -> Result<(), EngineError> {
+    async fn work(&mut self, orders: &mut Orders) -> Result<(), EngineError> {
         loop {
-            match self.next_event(commands).await {
-                Event::Command(None | Some(Command::Stop)) => return self.finish().await,
-                Event::Command(Some(Command::CloseWindows(until, answer))) => self.close_windows(until, answer),
+            match self.next_event(orders).await {
+                Event::Stop => return self.finish().await,
+                Event::Windows(CloseWindows { until, answer }) => self.close_windows(until, answer),
                 Event::Committed(outcome) => self.settle(outcome)?,
                 Event::Due => {}
                 Event::Read(read) => self.take(read).await?,
@@ -239,14 +247,15 @@ impl Lane {
         }
     }
 
-    async fn next_event(&mut self, commands: &mut mpsc::UnboundedReceiver<Command>) -> Event {
+    async fn next_event(&mut self, orders: &mut Orders) -> Event {
         let due_in = self.waiting.then(|| self.due_in());
         let idle = self.in_flight.is_none();
         // While a commit is on its way, so much more may be prepared and no more.
         let has_room = idle || self.pending_bytes() < PENDING_BYTES;
         tokio::select! {
             biased;
-            command = commands.recv() => Event::Command(command),
+            () = told(&mut orders.stop) => Event::Stop,
+            Some(windows) = orders.windows.recv() => Event::Windows(windows),
             outcome = landed(&mut self.in_flight) => Event::Committed(outcome),
             () = sleep(due_in.unwrap_or_default()), if idle && due_in.is_some() => Event::Due,
             read = &mut self.reading, if has_room => Event::Read(read),
@@ -259,11 +268,10 @@ impl Lane {
         let (reader, fetched) = read.map_err(ended)?;
         let fetched = fetched?;
         self.reading = self::read(&self.context, reader, READ_WAIT);
-        self.read_up_to = fetched.next;
+        let next = fetched.next;
         if fetched.offsets.is_empty() {
-            self.notice_passed();
-            self.notice_idleness();
-            return Ok(());
+            self.position = self.position.max(next);
+            return self.notice_quiet().await;
         }
         self.last_record = self.context.clock.elapsed();
         self.idle = false;
@@ -276,11 +284,12 @@ impl Lane {
         for from in (0..fetched.offsets.len()).step_by(rows) {
             let length = rows.min(fetched.offsets.len() - from);
             let offsets = fetched.offsets[from..from + length].to_vec();
-            let next = offsets.last().map_or(self.position, |last| last + 1);
-            self.process(Fetched { offsets, records: fetched.records.slice(from, length), next })?;
+            let behind = offsets.last().map_or(self.position, |last| last + 1);
+            self.process(Fetched { offsets, records: fetched.records.slice(from, length), next: behind })?;
             // Other lanes share the thread.
             tokio::task::yield_now().await;
         }
+        self.position = next;
         Ok(())
     }
 
@@ -320,23 +329,34 @@ impl Lane {
         self.waiting = true;
     }
 
-    /// When all that was read is committed, so is what came after it and is no record.
-    fn notice_passed(&self) {
-        if !self.waiting && self.in_flight.is_none() {
-            self.status.set_passed(self.read_up_to);
+    /// Nothing came for a moment.
+    async fn notice_quiet(&mut self) -> Result<(), EngineError> {
+        let quiet = self.context.clock.elapsed().saturating_sub(self.last_record);
+        if quiet >= READ_WAIT && self.position > self.uncommitted {
+            // Behind the last record the log has something that is none: were it never passed, the position would be
+            // gone one day although nothing was lost.
+            self.wait_for_commit();
         }
+        if !self.idle && self.may_be_idle(quiet) && self.is_at_end().await? {
+            self.idle = true;
+            self.wait_for_commit();
+        }
+        Ok(())
     }
 
     /// A partition at its end without records for a while holds no window open. That goes for one that never
     /// had a record too: its first may be on the way, and must not find its windows closed.
-    fn notice_idleness(&mut self) {
-        let Input::Stream(stream) = &self.context.task().input else { return };
-        let (Some(event_time), Some(_)) = (stream.event_time, self.intake.watermark()) else { return };
-        let quiet = self.context.clock.elapsed().saturating_sub(self.last_record);
-        if !self.idle && quiet.as_micros() as i64 >= event_time.idle_after {
-            self.idle = true;
-            self.wait_for_commit();
-        }
+    fn may_be_idle(&mut self, quiet: Duration) -> bool {
+        let Input::Stream(stream) = &self.context.task().input else { return false };
+        let (Some(event_time), Some(_)) = (stream.event_time, self.intake.watermark()) else { return false };
+        quiet.as_micros() as i64 >= event_time.idle_after
+    }
+
+    /// Whether nothing came because nothing is there, and not because the log cannot be reached.
+    async fn is_at_end(&self) -> Result<bool, EngineError> {
+        let (log, topic, partition) = (Arc::clone(&self.context.log), Arc::clone(&self.topic), self.partition);
+        let bounds = self.context.io(async move { log.bounds(&topic, partition).await }).await?;
+        Ok(bounds.is_ok_and(|bounds| self.position >= bounds.end))
     }
 
     fn close_windows(&mut self, until: i64, answer: oneshot::Sender<()>) {

@@ -13,12 +13,15 @@ use crate::aggregation::{Aggregator, definition};
 use crate::end::{AggregateEnd, ExchangeEnd, RowEnd, StoreEnd, TopicWriter, TopicsEnd};
 use crate::error::EngineError;
 use crate::failpoint;
-use crate::log::{Bounds, LogError, Membership, ReadLimit, Reader};
+use crate::log::{Bounds, Log, LogError, Membership, ReadLimit, Reader};
 use crate::plugin::FusedStage;
 use crate::state::{GroupTable, Restored, StateHeader, restore};
 use crate::status::NO_TIME;
 use crate::task::TaskContext;
 use crate::watermark::SourceWatermark;
+
+/// A state is read so often, at most, if it is purged meanwhile.
+const RECOVERIES: u32 = 5;
 
 /// A lane that was taken over.
 pub struct Opened {
@@ -40,13 +43,14 @@ pub async fn open(
     membership: &Arc<dyn Membership>,
     partition: u32,
 ) -> Result<Opened, EngineError> {
-    let (delivery, committed) = take(context, membership, partition).await?;
+    let (delivery, mut committed) = take(context, membership, partition).await?;
     failpoint::reach("lane.taken");
-    let position = start(context, partition, committed).await?;
     let mut recovered = Restored::default();
     if context.task().is_stateful() {
         recovered = recover(context, partition).await?;
         let reached = recovered.header.as_ref().map(|header| header.position);
+        // Brokers forget the offsets of a group that was away for a week; the state has its own.
+        committed = committed.or(reached);
         if reached != committed {
             let said = |offset: Option<Offset>| offset.map_or("nowhere".to_owned(), |offset| offset.to_string());
             return Err(EngineError::State(format!(
@@ -58,6 +62,7 @@ pub async fn open(
             )));
         }
     }
+    let position = start(context, partition, committed).await?;
     if let (Some(aggregation), Some(header)) = (context.task().end.aggregation(), &recovered.header) {
         check_fits(aggregation, header)?;
     }
@@ -97,6 +102,10 @@ async fn take(
     partition: u32,
 ) -> Result<(Delivery, Option<Offset>), EngineError> {
     if let EndPlan::Store(output) = &context.task().end {
+        if !membership.owns(partition) {
+            // To open the store would end the right of whoever does.
+            return Err(LogError::Fenced(context.lane_id(partition)).into());
+        }
         let (store, output) = (Arc::clone(context.program.store(&output.connection)?), output.clone());
         let id = context.store_lane_id(&output.sink, partition);
         let lane = context.io(async move { store.open(&output, &id).await }).await??;
@@ -109,29 +118,43 @@ async fn take(
     Ok((Delivery::Log(lane), position))
 }
 
+/// Reads the state back.
 async fn recover(context: &Arc<TaskContext>, partition: u32) -> Result<Restored, EngineError> {
     let topic = changelog_topic(&context.program.plan.pipeline, &context.task().name);
     let log = Arc::clone(&context.log);
-    let limit = ReadLimit { records: 100, bytes: 16 << 20, wait: Duration::ZERO };
-    context
-        .io(async move {
-            // The last owner's last commit may be on its way still.
-            let end = log.settled_end(&topic, partition).await?;
-            let mut restored = Restored::default();
-            let mut next = log.bounds(&topic, partition).await?.start;
-            while next < end {
-                let fetched = log.read(&topic, partition, next, limit).await?;
-                if fetched.next == next {
-                    break;
-                }
-                next = fetched.next;
-                let blocks = fetched.records.values.iter().flatten();
-                restore(&mut restored, blocks)
-                    .map_err(|source| EngineError::Malformed { what: format!("topic `{topic}`"), source })?;
+    let recovering = async move {
+        for _ in 1..RECOVERIES {
+            match blocks(log.as_ref(), &topic, partition).await {
+                // A purge that the last owner had begun. What was read so far may lack what a deleted block said:
+                // the rest alone is whole.
+                Err(EngineError::Log(LogError::OutOfRange { .. })) => {}
+                recovered => return recovered,
             }
-            Ok::<_, EngineError>(restored)
-        })
-        .await?
+        }
+        blocks(log.as_ref(), &topic, partition).await
+    };
+    context.io(recovering).await?
+}
+
+/// All blocks of a changelog, applied in the log's order.
+async fn blocks(log: &dyn Log, topic: &str, partition: u32) -> Result<Restored, EngineError> {
+    // The last owner's last commit may be on its way still.
+    let end = log.settled_end(topic, partition).await?;
+    let mut restored = Restored::default();
+    let mut next = log.bounds(topic, partition).await?.start;
+    while next < end {
+        let limit = ReadLimit { records: 100, bytes: 16 << 20, wait: Duration::ZERO };
+        let fetched = log.read(topic, partition, next, limit).await?;
+        if fetched.next == next {
+            let what = format!("reading {topic}/{partition} from offset {next} to its end, {end}");
+            return Err(LogError::Storage { what, source: "nothing came".into() }.into());
+        }
+        next = fetched.next;
+        let blocks = fetched.records.values.iter().flatten();
+        restore(&mut restored, blocks)
+            .map_err(|source| EngineError::Malformed { what: format!("topic `{topic}`"), source })?;
+    }
+    Ok(restored)
 }
 
 fn open_stream(

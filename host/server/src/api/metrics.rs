@@ -97,8 +97,8 @@ impl Lane {
         if state == LaneState::Elsewhere {
             return Ok(None);
         }
-        let lag = match status.passed() {
-            Some(passed) => Some(log.bounds(topic, status.partition).await?.end.saturating_sub(passed)),
+        let lag = match status.committed() {
+            Some(position) => Some(log.bounds(topic, status.partition).await?.end.saturating_sub(position)),
             None => None,
         };
         let watermark_delay = (watermark != NO_TIME).then(|| now() - watermark);

@@ -215,7 +215,7 @@ impl LaneDetail {
             position,
             start: bounds.start,
             end: bounds.end,
-            lag: lane.passed().map(|passed| bounds.end.saturating_sub(passed)),
+            lag: lane.committed().map(|position| bounds.end.saturating_sub(position)),
             records: lane.counters.records.load(Relaxed),
             dead_letters: lane.counters.dead_letters.load(Relaxed),
             error: match state {

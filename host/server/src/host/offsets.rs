@@ -152,17 +152,11 @@ impl<'a> Places<'a> {
         Ok(positions)
     }
 
-    /// Where a lane stands; every record before `passed` is committed.
-    async fn offset(
-        &self,
-        task: &Task,
-        partition: u32,
-        position: Option<Offset>,
-        passed: Option<Offset>,
-    ) -> Result<LaneOffset, OffsetError> {
+    /// Where a lane stands.
+    async fn offset(&self, task: &Task, partition: u32, position: Option<Offset>) -> Result<LaneOffset, OffsetError> {
         let topic = task.input.topic().to_owned();
         let Bounds { start, end } = self.log.bounds(&topic, partition).await?;
-        let lag = end.saturating_sub(passed.unwrap_or(start));
+        let lag = end.saturating_sub(position.unwrap_or(start));
         Ok(LaneOffset { task: task.name.clone(), topic, partition, position, start, end, lag })
     }
 
@@ -223,15 +217,14 @@ pub async fn lanes(runner: &Runner, pipeline: &str, state: &State) -> Result<Vec
     let mut offsets = Vec::new();
     for (index, task) in plan.tasks.iter().enumerate() {
         let lanes = statuses.and_then(|statuses| statuses.get(index)).map_or(&[][..], |status| &status.lanes);
-        let known = |partition: usize| lanes.get(partition).and_then(|lane| Some((lane.committed()?, lane.passed()?)));
+        let known = |partition: usize| lanes.get(partition).and_then(|lane| lane.committed());
         let partitions = places.partitions(task) as usize;
         // Another host may read a partition; what it committed stands where this one would have found it.
         let is_elsewhere = (0..partitions).any(|partition| known(partition).is_none());
         let stored = if is_elsewhere { places.positions(task).await? } else { Vec::new() };
         for partition in 0..partitions {
-            let stored = stored.get(partition).copied().flatten();
-            let (position, passed) = known(partition).map_or((stored, stored), |(at, passed)| (Some(at), Some(passed)));
-            offsets.push(places.offset(task, partition as u32, position, passed).await?);
+            let position = known(partition).or(stored.get(partition).copied().flatten());
+            offsets.push(places.offset(task, partition as u32, position).await?);
         }
     }
     Ok(offsets)
