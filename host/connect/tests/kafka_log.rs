@@ -147,6 +147,9 @@ async fn a_reader_of_purged_records_is_out_of_range() {
     let limit = ReadLimit { wait: Duration::from_secs(10), ..ALL };
     let error = member.reader(0, 0).await.unwrap().read(limit).await.unwrap_err();
     assert!(matches!(error, LogError::OutOfRange { offset: 0, start, .. } if start == last), "{error}");
+    drop(member);
+    let member = log.join("purged.task", &spec.name).await.unwrap();
+    assigned(member.as_ref()).await;
     let read = member.reader(0, last).await.unwrap().read(limit).await.unwrap();
     assert_eq!(read.offsets, [last]);
 }

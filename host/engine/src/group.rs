@@ -98,7 +98,7 @@ pub struct Member {
 impl Member {
     /// Runs the lanes that fall to this host until it is told to stop.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
-        let mut pause = FIRST_PAUSE;
+        let (mut pause, mut failures) = (FIRST_PAUSE, 0);
         loop {
             let outcome = tokio::select! {
                 outcome = self.follow(&mut pause) => outcome,
@@ -109,7 +109,8 @@ impl Member {
             let task = &self.context.task().name;
             if error.is_passing() {
                 tracing::warn!(%task, %error, "the group is joined again in {pause:?}");
-                self.tell_all(&LaneState::Retrying { error: error.to_string(), failures: 1 });
+                failures = if pause == FIRST_PAUSE { 1 } else { failures + 1 };
+                self.tell_all(&LaneState::Retrying { error: error.to_string(), failures });
             } else {
                 tracing::error!(%task, %error, "the task cannot go on");
                 self.tell_all(&LaneState::Failed { error: error.to_string() });

@@ -83,6 +83,12 @@ pub enum LogError {
     /// A topic that was never made, or was deleted.
     #[error("there is no topic `{0}`")]
     NoSuchTopic(String),
+    /// A topic of the same name as the one that was read before.
+    #[error(
+        "topic `{0}` was deleted and made anew: the positions in it mean nothing any more; give the step or sink \
+         another name, with which it starts over"
+    )]
+    Replaced(String),
     /// A topic that exists is not as a pipeline says.
     #[error(
         "topic `{topic}` has {found} partitions, but the pipeline says {wanted}; \

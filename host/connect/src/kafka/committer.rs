@@ -59,8 +59,6 @@ enum Request {
     Write(Write, Reply),
     /// Makes the producer, which fences others of its transactional id.
     Open(Reply),
-    /// Answered once nothing is under way.
-    Rest(Reply),
     Close(Reply),
 }
 
@@ -92,14 +90,10 @@ impl Committer {
         self.ask(|reply| Request::Write(write, reply)).await
     }
 
-    /// Waits until others of this transactional id are fenced, and what they had under way has ended.
+    /// Waits until others of this transactional id are fenced, and what they had under way has ended; and what was
+    /// asked for here before.
     pub async fn open(&self) -> Result<(), LogError> {
         self.ask(Request::Open).await
-    }
-
-    /// Waits until what was asked for before has happened or failed.
-    pub async fn rest(&self) -> Result<(), LogError> {
-        self.ask(Request::Rest).await
     }
 
     /// Finishes what is under way; later calls fail.
@@ -160,10 +154,6 @@ impl Worker {
                     let _ = reply.send(opened.map_err(|failure| failure.into_log(self.doing("starting"))));
                     None
                 }
-                Request::Rest(reply) => {
-                    let _ = reply.send(Ok(()));
-                    None
-                }
                 Request::Close(reply) => {
                     drop(self.producer.take());
                     let _ = reply.send(Ok(()));
@@ -199,6 +189,9 @@ impl Worker {
         if bundle.len() == 1 {
             return bundle.into_iter().for_each(|(write, reply)| self.commit_alone(write, reply));
         }
+        if let Err(failure) = self.producer().map(drop) {
+            return self.refuse(bundle, &failure);
+        }
         let writes: Vec<&Write> = bundle.iter().map(|(write, _)| write).collect();
         match self.transact(&writes) {
             Ok(()) => bundle.into_iter().for_each(|(_, reply)| drop(reply.send(Ok(())))),
@@ -206,11 +199,13 @@ impl Worker {
                 tracing::debug!(%failure, "a bundle of commits was undone; each is tried alone");
                 bundle.into_iter().for_each(|(write, reply)| self.commit_alone(write, reply));
             }
-            Err(Ended::Unknown(failure)) => {
-                for (write, reply) in bundle {
-                    let _ = reply.send(Err(self.error(&write, failure.clone())));
-                }
-            }
+            Err(Ended::Unknown(failure)) => self.refuse(bundle, &failure),
+        }
+    }
+
+    fn refuse(&self, bundle: Vec<(Write, Reply)>, failure: &Failure) {
+        for (write, reply) in bundle {
+            let _ = reply.send(Err(self.error(&write, failure.clone())));
         }
     }
 
@@ -246,6 +241,11 @@ impl Worker {
             failure = producer.client().context().take_error().unwrap_or(failure);
         }
         if undone_by_abort && producer.abort_transaction(timeout).is_ok() {
+            if !failure.is_answer() {
+                // What was asked for may still arrive at a broker, and would count for the next transaction of this
+                // producer; another one has another epoch.
+                self.producer = None;
+            }
             return Err(Ended::Undone(failure));
         }
         self.producer = None;
@@ -310,6 +310,10 @@ impl Groups {
     /// Fails if an owner lost its lane.
     fn of(writes: &[&Write]) -> Result<Self, Failure> {
         let lost = || Failure::new(RDKafkaErrorCode::UnknownMemberId, "the lane has another owner");
+        // A consumer that is closing might never answer.
+        if writes.iter().any(|write| write.is_fenced()) {
+            return Err(lost());
+        }
         let mut groups = HashMap::new();
         for (claim, _) in writes.iter().filter_map(|write| write.position.as_ref()) {
             if let Entry::Vacant(group) = groups.entry(claim.key()) {
@@ -323,6 +327,9 @@ impl Groups {
             let Some((_, offsets)) = groups.get_mut(&claim.key()) else { continue };
             let partition = claim.lane.partition as i32;
             offsets.add_partition_offset(&claim.lane.input, partition, KafkaOffset::Offset(*position as i64))?;
+            if let Some(mut offset) = offsets.find_partition(&claim.lane.input, partition) {
+                offset.set_metadata(&claim.topic_id);
+            }
         }
         Ok(Self(groups.into_values().collect()))
     }
@@ -345,7 +352,8 @@ fn attempt(
         send_offsets(producer, offsets, metadata, timeout)?;
     }
     failpoint::reach("kafka.offsets_sent");
-    produce::flush(producer, timeout).map_err(undone)?;
+    // Sooner than the coordinator gives the transaction up: there must be time to abort it.
+    produce::flush(producer, timeout * 2 / 3).map_err(undone)?;
     failpoint::reach("kafka.flushed");
     producer.commit_transaction(timeout).map_err(failed)?;
     failpoint::reach("kafka.committed");

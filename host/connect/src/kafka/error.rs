@@ -21,6 +21,11 @@ impl Failure {
         Self::new(RDKafkaErrorCode::OperationTimedOut, reason)
     }
 
+    /// Whether a broker said so: after what the client says by itself, a request may still be on its way.
+    pub fn is_answer(&self) -> bool {
+        self.code as i32 > 0 && self.code != RDKafkaErrorCode::RequestTimedOut
+    }
+
     /// Whether the cluster answered that it does not let this host do what it asked for.
     pub fn is_denied(&self) -> bool {
         use RDKafkaErrorCode::*;
@@ -41,6 +46,8 @@ impl Failure {
                 | InvalidTransactionTimeout
                 | InvalidSessionTimeout
                 | InvalidTopic
+                | InvalidRecord
+                | InvalidTimestamp
         )
     }
 

@@ -45,6 +45,8 @@ pub(super) enum Authority {
 #[derive(Clone)]
 pub(super) struct Claim {
     pub lane: LaneId,
+    /// Of the lane's input: stands beside its offsets, and tells them from those of another topic of that name.
+    pub topic_id: Arc<str>,
     pub epoch: u64,
     pub claims: Arc<Claims>,
     pub authority: Authority,

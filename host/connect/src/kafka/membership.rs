@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use azenha_engine::log::{Change, LaneLog, LogError, Membership, ReadLimit, Reader};
+use azenha_engine::log::{Change, LaneLog, LogError, Membership, ReadLimit, Reader, Topic};
 use azenha_model::{Fetched, Offset};
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
@@ -25,7 +25,7 @@ use super::stream::{Slot, Stopped, Stream};
 /// How long the consumer's thread waits for an event before it looks whether it is still needed.
 const POLL: Duration = Duration::from_millis(100);
 /// How long a partition that was just assigned may take until it can be read.
-const SEEK_WITHIN: Duration = Duration::from_secs(2);
+const SEEK_WITHIN: Duration = Duration::from_secs(10);
 const SEEK_EACH: Duration = Duration::from_millis(10);
 
 /// A consumer that is a member of a group.
@@ -54,15 +54,14 @@ impl Member {
         }
     }
 
-    /// Tells what waiting will not mend; the rest is tried again by the library.
+    /// Tells what this consumer cannot get over; the rest is tried again by the library. None of it is for ever: a
+    /// broker that has just started may know neither a topic nor a user.
     fn report(&self, error: KafkaError) {
         let is_fatal = matches!(error, KafkaError::MessageConsumptionFatal(_));
         let failure = Failure::from(error);
         let topic = &self.partitions.topic;
-        if failure.is_unknown() {
-            self.partitions.tell(Err(LogError::NoSuchTopic(topic.clone())));
-        } else if is_fatal || failure.is_denied() {
-            self.partitions.tell(Err(failure.into_log(format!("reading topic `{topic}`"))));
+        if is_fatal || failure.is_unknown() || failure.is_denied() {
+            self.partitions.tell(Err(storage(&format!("reading topic `{topic}`"), failure)));
         } else {
             tracing::debug!(%failure, topic, "Kafka consumer");
         }
@@ -77,14 +76,6 @@ impl Member {
         let sought = self.consumer.seek_partitions(list, SEEK_WITHIN)?;
         sought.elements().iter().try_for_each(|element| element.error())?;
         self.resume(partition, &sought)
-    }
-
-    /// Makes the consumer read the partition as if it had just been assigned.
-    fn restart(&self, partition: u32, from: Offset) -> Result<(), Failure> {
-        let list = one(&self.partitions.topic, partition, from)?;
-        self.consumer.incremental_unassign(&list)?;
-        self.consumer.incremental_assign(&list)?;
-        self.resume(partition, &list)
     }
 
     fn resume(&self, partition: u32, list: &TopicPartitionList) -> Result<(), Failure> {
@@ -108,14 +99,15 @@ pub(super) struct KafkaMembership {
 }
 
 impl KafkaMembership {
-    pub fn join(shared: &Arc<Shared>, group: &str, topic: &str) -> Result<Self, LogError> {
-        let what = || format!("joining the readers of topic `{topic}`");
+    pub fn join(shared: &Arc<Shared>, group: &str, topic: &Topic) -> Result<Self, LogError> {
+        let name = &topic.spec.name;
+        let what = || format!("joining the readers of topic `{name}`");
         let (tell, changes) = mpsc::unbounded_channel();
         let partitions = Arc::new(Partitions::new(group, topic, Arc::clone(&shared.claims), tell));
         let config = shared.options.member(&super::group_id(group));
         let context = MemberContext(Arc::clone(&partitions));
         let subscribed = config.create_with_context(context).and_then(|consumer: BaseConsumer<MemberContext>| {
-            consumer.subscribe(&[topic])?;
+            consumer.subscribe(&[name])?;
             Ok(consumer)
         });
         let consumer = subscribed.map_err(|error| Failure::from(error).into_log(what()))?;
@@ -191,12 +183,14 @@ impl Membership for KafkaMembership {
         let lane = self.partitions().lane(partition);
         let epoch = self.partitions().claim(partition).ok_or_else(|| self.fenced(partition))?;
         let committer = self.shared.committer(partition);
-        // What the last owner here had under way happens before the position is read.
-        committer.rest().await?;
-        let position = self.shared.positions.position_as(Arc::clone(&self.member), &lane).await?;
+        // What the last owner here had under way happens before the position is read; and what this host left open
+        // when it was killed is aborted, which the position would have to wait for.
+        committer.open().await?;
+        let topic_id = Arc::clone(&self.partitions().topic_id);
+        let position = self.shared.positions.position_as(Arc::clone(&self.member), &lane, &topic_id).await?;
         let claims = Arc::clone(&self.shared.claims);
         let authority = Authority::Member(Arc::clone(&self.member));
-        let claim = Claim { lane, epoch, claims, authority };
+        let claim = Claim { lane, topic_id, epoch, claims, authority };
         if !claim.is_current() {
             return Err(claim.fenced());
         }
@@ -223,10 +217,11 @@ impl Membership for KafkaMembership {
         let begun = Instant::now();
         while let Err(failure) = self.seek(partition, from).await? {
             if begun.elapsed() > SEEK_WITHIN {
-                let member = Arc::clone(&self.member);
-                let restarted = self.shared.runtime.blocking(move || member.restart(partition, from)).await?;
-                restarted.map_err(|failure| failure.into_log(what()))?;
-                break;
+                // The library stopped reading it, for instance after an offset that was out of range, and does not
+                // begin again. To assign it anew could answer a rebalance that is under way: this member leaves the
+                // group and joins it again.
+                self.partitions().tell(Err(storage(&what(), failure.clone())));
+                return Err(failure.into_log(what()));
             }
             tracing::debug!(%failure, partition, "the assignment is on its way");
             self.shared.runtime.sleep(SEEK_EACH).await;

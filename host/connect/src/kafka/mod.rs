@@ -72,6 +72,10 @@ impl Shared {
         self.committers[partition as usize % self.committers.len()].clone()
     }
 
+    async fn existing(&self, topic: &str) -> Result<Topic, LogError> {
+        self.topics.find(topic).await?.ok_or_else(|| LogError::NoSuchTopic(topic.to_owned()))
+    }
+
     /// Writes what the brokers will not refuse.
     async fn write(&self, committer: &Committer, write: Write) -> Result<(), LogError> {
         self.topics.check(&write.appends).await?;
@@ -202,12 +206,13 @@ impl Log for KafkaLog {
     }
 
     async fn join(&self, group: &str, topic: &str) -> Result<Arc<dyn Membership>, LogError> {
-        self.shared.topics.check_partition(topic, 0).await?;
-        Ok(Arc::new(KafkaMembership::join(&self.shared, group, topic)?))
+        let topic = self.shared.existing(topic).await?;
+        Ok(Arc::new(KafkaMembership::join(&self.shared, group, &topic)?))
     }
 
     async fn take_lane(&self, lane: &LaneId) -> Result<Box<dyn LaneLog>, LogError> {
         let LaneId { group, input, partition } = lane;
+        let topic_id = self.shared.existing(input).await?.id.as_str().into();
         let claims = Arc::clone(&self.shared.claims);
         let epoch = claims.raise(lane);
         // The brokers let one producer of an id live: taking the lane fences whoever had it, on every host.
@@ -215,7 +220,7 @@ impl Log for KafkaLog {
         let committer = Committer::start(&self.shared.options, id, Lives::One, &self.shared.reaper)?;
         committer.open().await?;
         let position = self.shared.positions.position(lane).await?;
-        let claim = Claim { lane: lane.clone(), epoch, claims, authority: Authority::Group };
+        let claim = Claim { lane: lane.clone(), topic_id, epoch, claims, authority: Authority::Group };
         Ok(Box::new(KafkaLane { claim, position, committer, shared: Arc::clone(&self.shared) }))
     }
 

@@ -101,11 +101,14 @@ impl Offsets {
 
     /// What a failure to read a partition is.
     pub fn failed(&self, failure: Failure, topic: &str, partition: u32) -> LogError {
+        let what = format!("reading {topic}/{partition}");
         if failure.is_unknown() {
+            // A broker that has just become the leader may not know the topic. Whoever tries again asks first whether
+            // there is one.
             self.topics.forget();
-            return LogError::NoSuchTopic(topic.to_owned());
+            return storage(&what, failure);
         }
-        failure.into_log(format!("reading {topic}/{partition}"))
+        failure.into_log(what)
     }
 
     async fn watermarks(&self, queries: &Queries, topic: &str, partition: u32) -> Result<Bounds, LogError> {

@@ -47,17 +47,28 @@ impl Positions {
     /// The committed position, once no transaction is about to change it.
     pub async fn position(&self, lane: &LaneId) -> Result<Option<Offset>, LogError> {
         let asker = self.asker(&lane.group).map_err(|failure| failure.into_log(reading(lane)))?;
-        self.settled(lane, move |lane| {
+        let found = self.settled(lane, move |lane| {
             let found = committed(&asker, lane);
             serve(&asker);
             found
-        })
-        .await
+        });
+        Ok(found.await?.map(|committed| committed.position))
     }
 
-    /// As `position`, for a lane of a member.
-    pub async fn position_as(&self, member: Arc<Member>, lane: &LaneId) -> Result<Option<Offset>, LogError> {
-        self.settled(lane, move |lane| committed(member.consumer(), lane)).await
+    /// As `position`, for a lane of a member; an error if it is a position in another topic of that name.
+    pub async fn position_as(
+        &self,
+        member: Arc<Member>,
+        lane: &LaneId,
+        topic_id: &str,
+    ) -> Result<Option<Offset>, LogError> {
+        match self.settled(lane, move |lane| committed(member.consumer(), lane)).await? {
+            // Offsets that were set by tools say nothing of the topic.
+            Some(found) if !found.topic_id.is_empty() && found.topic_id != topic_id => {
+                Err(LogError::Replaced(lane.input.clone()))
+            }
+            found => Ok(found.map(|committed| committed.position)),
+        }
     }
 
     /// Sets the position of a group without members.
@@ -87,8 +98,8 @@ impl Positions {
     async fn settled(
         &self,
         lane: &LaneId,
-        ask: impl Fn(&LaneId) -> Result<Option<Offset>, Failure> + Send + Sync + 'static,
-    ) -> Result<Option<Offset>, LogError> {
+        ask: impl Fn(&LaneId) -> Result<Option<Committed>, Failure> + Send + Sync + 'static,
+    ) -> Result<Option<Committed>, LogError> {
         let begun = Instant::now();
         let ask = Arc::new(ask);
         loop {
@@ -124,7 +135,14 @@ fn reading(lane: &LaneId) -> String {
     format!("reading the position of {lane}")
 }
 
-fn committed<C: ConsumerContext>(consumer: &BaseConsumer<C>, lane: &LaneId) -> Result<Option<Offset>, Failure> {
+/// What a group has committed for a partition.
+struct Committed {
+    position: Offset,
+    /// The topic's identity when it was committed; empty if the commit was not a lane's.
+    topic_id: String,
+}
+
+fn committed<C: ConsumerContext>(consumer: &BaseConsumer<C>, lane: &LaneId) -> Result<Option<Committed>, Failure> {
     let mut list = TopicPartitionList::new();
     list.add_partition(&lane.input, lane.partition as i32);
     let found = consumer.committed_offsets(list, TIMEOUT)?;
@@ -133,7 +151,9 @@ fn committed<C: ConsumerContext>(consumer: &BaseConsumer<C>, lane: &LaneId) -> R
     let element = elements.first().ok_or_else(nothing)?;
     element.error()?;
     Ok(match element.offset() {
-        KafkaOffset::Offset(offset) => Some(offset as Offset),
+        KafkaOffset::Offset(offset) => {
+            Some(Committed { position: offset as Offset, topic_id: element.metadata().to_owned() })
+        }
         _ => None,
     })
 }

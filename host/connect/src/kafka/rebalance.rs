@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use azenha_engine::log::{Change, LaneId, LogError};
+use azenha_engine::log::{Change, LaneId, LogError, Topic};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
@@ -25,6 +25,7 @@ const RELEASE_WITHIN: Duration = MAX_POLL_INTERVAL.saturating_sub(Duration::from
 pub(super) struct Partitions {
     pub group: String,
     pub topic: String,
+    pub topic_id: Arc<str>,
     claims: Arc<Claims>,
     changes: mpsc::UnboundedSender<Result<Change, LogError>>,
     held: Mutex<Held>,
@@ -44,12 +45,12 @@ struct Held {
 impl Partitions {
     pub fn new(
         group: &str,
-        topic: &str,
+        topic: &Topic,
         claims: Arc<Claims>,
         changes: mpsc::UnboundedSender<Result<Change, LogError>>,
     ) -> Self {
-        let (group, topic) = (group.to_owned(), topic.to_owned());
-        Self { group, topic, claims, changes, held: Mutex::default(), released: Condvar::new() }
+        let (group, topic_id, topic) = (group.to_owned(), topic.id.as_str().into(), topic.spec.name.clone());
+        Self { group, topic, topic_id, claims, changes, held: Mutex::default(), released: Condvar::new() }
     }
 
     pub fn lane(&self, partition: u32) -> LaneId {
