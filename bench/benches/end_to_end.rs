@@ -95,7 +95,7 @@ impl Case {
 
     fn stores(&self, directory: &Path) -> Result<HashMap<String, Arc<dyn Store>>> {
         let url = HostConfig::default_for(directory).connection("warehouse").context("no URL for the table")?;
-        Ok(HashMap::from([("warehouse".to_owned(), open_store("warehouse", &url)?)]))
+        Ok(HashMap::from([("warehouse".to_owned(), open_store("warehouse", url.reveal())?)]))
     }
 
     /// Fills the source's topic, a batch to each partition in turn. Making the records is not timed.

@@ -106,13 +106,13 @@ impl Member {
             };
             self.lanes.stop_all().await;
             let Err(error) = outcome else { continue };
-            let task = &self.context.task().name;
+            let (pipeline, task) = (&self.context.program.plan.pipeline, &self.context.task().name);
             if error.is_passing() {
-                tracing::warn!(%task, %error, "the group is joined again in {pause:?}");
+                tracing::warn!(%pipeline, %task, %error, "the group is joined again in {pause:?}");
                 failures = if pause == FIRST_PAUSE { 1 } else { failures + 1 };
                 self.tell_all(&LaneState::Retrying { error: error.to_string(), failures });
             } else {
-                tracing::error!(%task, %error, "the task cannot go on");
+                tracing::error!(%pipeline, %task, %error, "the task cannot go on");
                 self.tell_all(&LaneState::Failed { error: error.to_string() });
                 return told(&mut stop).await;
             }

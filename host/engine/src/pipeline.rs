@@ -88,7 +88,8 @@ impl Engine {
 async fn prepare(program: &Program, output: &StoreOutput) -> Result<(), EngineError> {
     match program.store(&output.connection)?.prepare(output).await.map_err(EngineError::from) {
         Err(error) if error.is_passing() => {
-            tracing::warn!(sink = output.sink, %error, "the sink begins when its store can be reached");
+            let (pipeline, sink) = (&program.plan.pipeline, &output.sink);
+            tracing::warn!(%pipeline, %sink, %error, "the sink begins when its store can be reached");
             Ok(())
         }
         prepared => prepared,

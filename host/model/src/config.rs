@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use crate::access::{self, ADDRESS_HELP, AccessToken, TokenDef, unsafe_address};
+use crate::access::{self, ADDRESS_HELP, AccessToken, Secret, TokenDef, unsafe_address};
 use crate::diagnostic::Diagnostics;
 use crate::kafka::KafkaConfig;
 use crate::names::{listed, unknown};
@@ -33,7 +33,7 @@ pub struct HostConfig {
     /// Where schemas are, for topics in formats that have them.
     pub registry: Option<RegistryConfig>,
     /// URLs by name; none if the file declares no connections.
-    connections: Option<BTreeMap<String, String>>,
+    connections: Option<BTreeMap<String, Secret>>,
 }
 
 /// Where topics are.
@@ -97,7 +97,10 @@ impl HostConfig {
     pub fn parse(file_name: &str, text: &str, environment: &Environment<'_>, data: &Path) -> Result<Self, Diagnostics> {
         let mut report = Report::new(file_name);
         let config = yaml::parse(text, environment, &mut report)
-            .and_then(|root| ConfigDef::from_node(&root, &mut report))
+            .and_then(|mut root| {
+                root.hide();
+                ConfigDef::from_node(&root, &mut report)
+            })
             .map(|definition| Self::checked(definition, data, &mut report));
         report.into_result(config)
     }
@@ -129,12 +132,12 @@ impl HostConfig {
     /// The URL of a connection. While the file declares none, every name is a SQLite database beside the
     /// embedded log, whose own database no name reaches; beside Kafka there is none, because each host would have
     /// another one.
-    pub fn connection(&self, name: &str) -> Option<String> {
+    pub fn connection(&self, name: &str) -> Option<Secret> {
         match &self.connections {
             Some(connections) => connections.get(name).cloned(),
             None if matches!(self.log, LogConfig::Kafka(_)) => None,
             None if name.eq_ignore_ascii_case(LOG) => None,
-            None => Some(format!("sqlite:{}", self.data.join(format!("{name}.db")).display())),
+            None => Some(Secret::from(format!("sqlite:{}", self.data.join(format!("{name}.db")).display()))),
         }
     }
 
@@ -160,7 +163,7 @@ fn parse_listen(listen: &Spanned<String>, tokens: &[AccessToken], report: &mut R
     let address: Option<SocketAddr> = listen.value.parse().ok();
     if address.is_none() {
         report
-            .error(listen.place, format!("`{}` is not an address to listen at", listen.value))
+            .error(listen.place, "this is not an address to listen at")
             .suggest("write an IP address and a port: `127.0.0.1:8080`, `[::1]:8080`");
     }
     if let Some(reason) = address.and_then(|address| unsafe_address(address, tokens)) {
@@ -184,7 +187,7 @@ fn check_connections(
     connections: Entries<ConnectionDef>,
     log: &LogConfig,
     report: &mut Report,
-) -> BTreeMap<String, String> {
+) -> BTreeMap<String, Secret> {
     let Entries(connections) = connections;
     for Named { name, value: ConnectionDef { url } } in &connections {
         check_connection(name, report);
@@ -195,11 +198,11 @@ fn check_connections(
         if !scheme.is_some_and(|scheme| SCHEMES.contains(&scheme)) {
             // The URL itself may hold a password, so the message does not repeat it.
             report
-                .error(url.place, format!("a store cannot be reached by `{}:`", scheme.unwrap_or_default()))
+                .error(url.place, "this is no URL of a store")
                 .suggest(format!("write a URL that begins with one of {}", listed(SCHEMES)));
         }
     }
-    connections.into_iter().map(|connection| (connection.name.value, connection.value.url.value)).collect()
+    connections.into_iter().map(|Named { name, value }| (name.value, Secret::from(value.url.value))).collect()
 }
 
 struct ConfigDef {
@@ -287,6 +290,32 @@ mod tests {
             .unwrap_or_else(|errors| panic!("{errors}"))
     }
 
+    fn url(config: &HostConfig, name: &str) -> Option<String> {
+        config.connection(name).map(|url| url.reveal().to_owned())
+    }
+
+    #[test]
+    fn no_error_repeats_a_text() {
+        for text in [
+            "commit_interval: hidden",
+            "commit_interval: \"${HIDDEN}\"",
+            "connections: { warehouse: hidden }",
+            "connections: { warehouse: { url: 'hidden:x' } }",
+            "http: { listen: hidden, tokens: [hidden] }",
+            "http: { tokens: [{ name: a, token: [hidden], rights: [hidden] }] }",
+            "limits: hidden",
+            "limits: { batch_rows: hidden, state: hidden${ }",
+            "log: { kafka: { brokers: hidden, replication: hidden } }",
+            "log: { kafka: hidden }",
+            "registry: { url: hidden, password: [hidden] }",
+            "registry: 'hidden${hidden+}'",
+        ] {
+            let environment = |_: &str| Some("hidden".to_owned());
+            let errors = HostConfig::parse("host.yaml", text, &environment, Path::new("data")).unwrap_err();
+            assert!(!errors.to_string().contains("hidden"), "{text}: {errors}");
+        }
+    }
+
     #[test]
     fn an_empty_mapping_is_the_default() {
         assert_eq!(parse("{}"), HostConfig::default_for(Path::new("data")));
@@ -303,12 +332,13 @@ mod tests {
         );
         assert_eq!(config.log, LogConfig::Embedded { directory: "./elsewhere".into() });
         assert_eq!(config.commit_interval, Duration::from_millis(50));
-        assert_eq!(config.connection("warehouse").as_deref(), Some("postgres://shop:secret@db/shop"));
+        assert_eq!(url(&config, "warehouse").as_deref(), Some("postgres://shop:secret@db/shop"));
         assert_eq!(config.listen, "0.0.0.0:9000".parse().unwrap());
         let [token] = &config.tokens[..] else { panic!("{:?}", config.tokens) };
         assert_eq!((token.name.as_str(), token.secret.reveal()), ("ci", "secret-0123456789"));
         assert_eq!(token.rights, BTreeSet::from([Right::Write]));
-        assert!(!format!("{config:?}").contains("secret-"), "a token is shown");
+        let shown = format!("{config:?}");
+        assert!(!shown.contains("secret-") && !shown.contains("secret@"), "a secret is shown: {shown}");
         let plugin_time = Duration::from_secs(2);
         assert_eq!(config.limits, Limits { plugin_memory: 1 << 20, plugin_time, state: 2 << 30, batch_rows: 7 });
     }
@@ -330,7 +360,7 @@ mod tests {
     #[test]
     fn without_declared_connections_every_name_is_a_database_beside_the_log() {
         let config = HostConfig::default_for(Path::new("data"));
-        assert_eq!(config.connection("warehouse").as_deref(), Some("sqlite:data/warehouse.db"));
+        assert_eq!(url(&config, "warehouse").as_deref(), Some("sqlite:data/warehouse.db"));
         assert_eq!(config.connection("log"), None);
         assert!(config.connection_help("log").contains("the log's own database"));
     }

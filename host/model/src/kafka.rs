@@ -129,7 +129,7 @@ fn brokers(node: &Node, report: &mut Report) -> Option<String> {
     };
     if !brokers.split(',').all(is_broker) {
         let help = "write `host:port`, several with commas between them";
-        report.error(node.place, format!("`{brokers}` names no brokers")).suggest(help);
+        report.error(node.place, "this names no brokers").suggest(help);
     }
     Some(brokers)
 }

@@ -11,6 +11,7 @@ pub mod plan;
 pub mod plugin;
 mod records;
 pub mod registry;
+pub mod topic;
 pub mod types;
 mod units;
 mod yaml;

@@ -48,7 +48,7 @@ fn read(node: &Node, what: &str, units: &[(&str, u64)], most: i64, help: &str, r
     };
     let measured = measure(&text, units).filter(|measured| *measured <= most);
     if measured.is_none() {
-        report.error(node.place, format!("`{text}` is not {what}")).suggest(help);
+        report.error(node.place, format!("{} is not {what}", node.quoted(&text))).suggest(help);
     }
     measured
 }

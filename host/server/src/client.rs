@@ -4,6 +4,7 @@ use std::env;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use azenha_model::access::Secret;
 use clap::Args;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, StatusCode, Url};
@@ -35,9 +36,22 @@ impl ServerArgs {
         // There may be one already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().timeout(PATIENCE).build()?;
-        let token = env::var(TOKEN).ok().filter(|token| !token.is_empty());
-        Ok(Client { http, url, token })
+        Ok(Client { http, url, token: token()? })
     }
+}
+
+/// The token of the environment, if there is one.
+pub fn token() -> Result<Option<Secret>> {
+    let token = env::var_os(TOKEN).filter(|token| !token.is_empty());
+    Ok(token.map(|token| checked(&token.to_string_lossy())).transpose()?)
+}
+
+/// A text that can go into a header.
+fn checked(token: &str) -> Result<Secret, Usage> {
+    if token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(Secret::from(token.to_owned()));
+    }
+    Err(Usage(format!("the token in {TOKEN} has a blank, a line break or letters beyond ASCII: set it without them")))
 }
 
 /// A client of one host.
@@ -45,7 +59,7 @@ impl ServerArgs {
 pub struct Client {
     http: reqwest::Client,
     url: Url,
-    token: Option<String>,
+    token: Option<Secret>,
 }
 
 /// The host did not do what it was asked.
@@ -76,7 +90,7 @@ impl Client {
         url.path_segments_mut().map_err(no_base)?.pop_if_empty().extend(path);
         let mut request = self.http.request(method, url);
         if let Some(token) = &self.token {
-            request = request.bearer_auth(token);
+            request = request.bearer_auth(token.reveal());
         }
         if let Some((content_type, body)) = body {
             request = request.header(CONTENT_TYPE, content_type).body(body);
@@ -102,5 +116,18 @@ impl Client {
     pub async fn push(&self, name: &str, bytes: Vec<u8>) -> Result<PluginDetail> {
         let pushed = self.call(Method::PUT, &["plugins", name], Some(("application/wasm", bytes))).await;
         pushed.with_context(|| format!("plugin `{name}` was not pushed"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_that_no_header_can_hold_is_refused_and_not_shown() {
+        assert_eq!(checked("writer-0123456789").unwrap().reveal(), "writer-0123456789");
+        for wrong in ["hidden-0123456789\n", "hidden 0123456789", "hidden-\u{fffd}"] {
+            assert!(!checked(wrong).unwrap_err().to_string().contains("hidden"), "{wrong}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use azenha_engine::failpoint;
@@ -26,6 +26,8 @@ const GROUP_BYTES: usize = 16 << 20;
 /// How long a commit is tried again that met a change of its group, or the end of the transaction before it.
 const RETRY_FOR: Duration = Duration::from_secs(2);
 const RETRY_EACH: Duration = Duration::from_millis(20);
+/// So much later than its transaction timed out a call is not waited for any longer.
+const HUNG_AFTER: Duration = Duration::from_secs(5);
 
 /// What is written together: all of it or nothing.
 pub(super) struct Write {
@@ -125,7 +127,7 @@ struct Worker {
     lives: Lives,
     reaper: Reaper,
     /// None before it is needed, and after it failed.
-    producer: Option<Reaped<Producer>>,
+    producer: Option<Arc<Reaped<Producer>>>,
     /// Whether there was a producer, and there will be no other.
     is_spent: bool,
     requests: mpsc::Receiver<Request>,
@@ -135,9 +137,15 @@ struct Worker {
 enum Ended {
     /// Nothing happened.
     Undone(Failure),
+    /// Nothing happened, but what was asked for may still arrive at a broker and would count for the next transaction
+    /// of this producer; another one has another epoch.
+    UndoneAsFarAsKnown(Failure),
     /// It may have happened.
     Unknown(Failure),
 }
+
+/// What is written together, and who waits for it.
+type Bundle = Vec<(Arc<Write>, Reply)>;
 
 impl Worker {
     fn run(mut self) {
@@ -167,14 +175,14 @@ impl Worker {
     }
 
     /// The writes that wait behind the first, up to the first request of another kind.
-    fn gather(&mut self, write: Write, reply: Reply) -> (Vec<(Write, Reply)>, Option<Request>) {
+    fn gather(&mut self, write: Write, reply: Reply) -> (Bundle, Option<Request>) {
         let mut bytes = write.bytes();
-        let mut bundle = vec![(write, reply)];
+        let mut bundle = vec![(Arc::new(write), reply)];
         while bytes < GROUP_BYTES {
             match self.requests.try_recv() {
                 Ok(Request::Write(write, reply)) => {
                     bytes += write.bytes();
-                    bundle.push((write, reply));
+                    bundle.push((Arc::new(write), reply));
                 }
                 Ok(other) => return (bundle, Some(other)),
                 Err(_) => break,
@@ -185,17 +193,16 @@ impl Worker {
 
     /// Commits a bundle in one transaction; if that is undone, each write in one of its own, so that one's fault
     /// is not the others'.
-    fn commit(&mut self, bundle: Vec<(Write, Reply)>) {
+    fn commit(&mut self, bundle: Bundle) {
         if bundle.len() == 1 {
             return bundle.into_iter().for_each(|(write, reply)| self.commit_alone(write, reply));
         }
         if let Err(failure) = self.producer().map(drop) {
             return self.refuse(bundle, &failure);
         }
-        let writes: Vec<&Write> = bundle.iter().map(|(write, _)| write).collect();
-        match self.transact(&writes) {
+        match self.transact(bundle.iter().map(|(write, _)| Arc::clone(write)).collect()) {
             Ok(()) => bundle.into_iter().for_each(|(_, reply)| drop(reply.send(Ok(())))),
-            Err(Ended::Undone(failure)) => {
+            Err(Ended::Undone(failure) | Ended::UndoneAsFarAsKnown(failure)) => {
                 tracing::debug!(%failure, "a bundle of commits was undone; each is tried alone");
                 bundle.into_iter().for_each(|(write, reply)| self.commit_alone(write, reply));
             }
@@ -203,56 +210,50 @@ impl Worker {
         }
     }
 
-    fn refuse(&self, bundle: Vec<(Write, Reply)>, failure: &Failure) {
+    fn refuse(&self, bundle: Bundle, failure: &Failure) {
         for (write, reply) in bundle {
             let _ = reply.send(Err(self.error(&write, failure.clone())));
         }
     }
 
-    fn commit_alone(&mut self, write: Write, reply: Reply) {
+    fn commit_alone(&mut self, write: Arc<Write>, reply: Reply) {
         let begun = Instant::now();
         let done = loop {
-            match self.transact(&[&write]) {
+            match self.transact(vec![Arc::clone(&write)]) {
                 Ok(()) => break Ok(()),
                 Err(Ended::Undone(failure)) if write.is_fenced() => break Err(self.error(&write, failure)),
                 Err(Ended::Undone(failure)) if may_pass(&failure) && begun.elapsed() < RETRY_FOR => {
                     std::thread::sleep(RETRY_EACH);
                 }
-                Err(Ended::Undone(failure) | Ended::Unknown(failure)) => break Err(self.error(&write, failure)),
+                Err(Ended::Undone(failure) | Ended::UndoneAsFarAsKnown(failure) | Ended::Unknown(failure)) => {
+                    break Err(self.error(&write, failure));
+                }
             }
         };
         let _ = reply.send(done);
     }
 
-    /// One transaction with all that is written.
-    fn transact(&mut self, writes: &[&Write]) -> Result<(), Ended> {
-        // The metadata first: a lane that is still ours behind it was ours in that generation of its group.
-        let groups = Groups::of(writes).map_err(Ended::Undone)?;
+    /// One transaction with all that is written, on a thread of its own: calls of the library do not always come
+    /// back, for instance if a group's coordinator dies.
+    fn transact(&mut self, writes: Vec<Arc<Write>>) -> Result<(), Ended> {
         let timeout = self.options.transaction_timeout();
         let producer = self.producer().map_err(Ended::Undone)?;
-        let Err(TransactionFailure { mut failure, undone_by_abort }) = attempt(producer, writes, &groups, timeout)
-        else {
-            return Ok(());
+        let (answer, answered) = mpsc::channel();
+        let work = move || {
+            // Whoever gave up does not listen.
+            let _ = answer.send(commit_or_abort(&producer, &writes, timeout));
         };
-        if let Some((code, reason)) = producer.client().fatal_error() {
-            failure = Failure { code, reason };
-        } else if failure.code == RDKafkaErrorCode::Inconsistent {
-            // All that this says is that records were not delivered; the context knows why.
-            failure = producer.client().context().take_error().unwrap_or(failure);
+        let thread = std::thread::Builder::new().name("kafka-transaction".to_owned()).spawn(work);
+        thread.map_err(|error| Ended::Undone(Failure::new(RDKafkaErrorCode::Fail, error.to_string())))?;
+        let hung = || Err(Ended::Unknown(Failure::timed_out("the client did not come back from a transaction")));
+        let ended = answered.recv_timeout(timeout + HUNG_AFTER).unwrap_or_else(|_| hung());
+        if let Err(Ended::UndoneAsFarAsKnown(_) | Ended::Unknown(_)) = &ended {
+            self.producer = None;
         }
-        if undone_by_abort && producer.abort_transaction(timeout).is_ok() {
-            if !failure.is_answer() {
-                // What was asked for may still arrive at a broker, and would count for the next transaction of this
-                // producer; another one has another epoch.
-                self.producer = None;
-            }
-            return Err(Ended::Undone(failure));
-        }
-        self.producer = None;
-        Err(Ended::Unknown(failure))
+        ended
     }
 
-    fn producer(&mut self) -> Result<&Producer, Failure> {
+    fn producer(&mut self) -> Result<Arc<Reaped<Producer>>, Failure> {
         if self.producer.is_none() {
             if self.is_spent {
                 return Err(Failure::new(RDKafkaErrorCode::Fenced, "the producer has failed before"));
@@ -265,11 +266,11 @@ impl Worker {
                 let said = producer.client().context().take_error().filter(Failure::is_denied);
                 return Err(said.unwrap_or_else(|| error.into()));
             }
-            self.producer = Some(producer);
+            self.producer = Some(Arc::new(producer));
             self.is_spent = self.lives == Lives::One;
         }
         let gone = || Failure::new(RDKafkaErrorCode::State, "there is no producer");
-        self.producer.as_deref().ok_or_else(gone)
+        self.producer.clone().ok_or_else(gone)
     }
 
     /// What a failure is to the owner of a write.
@@ -308,7 +309,7 @@ struct Groups(Vec<(GroupMetadata, TopicPartitionList)>);
 
 impl Groups {
     /// Fails if an owner lost its lane.
-    fn of(writes: &[&Write]) -> Result<Self, Failure> {
+    fn of(writes: &[Arc<Write>]) -> Result<Self, Failure> {
         let lost = || Failure::new(RDKafkaErrorCode::UnknownMemberId, "the lane has another owner");
         // A consumer that is closing might never answer.
         if writes.iter().any(|write| write.is_fenced()) {
@@ -335,9 +336,29 @@ impl Groups {
     }
 }
 
+/// Commits; if that fails and can be undone, undoes it.
+fn commit_or_abort(producer: &Producer, writes: &[Arc<Write>], timeout: Duration) -> Result<(), Ended> {
+    // The metadata first: a lane that is still ours behind it was ours in that generation of its group.
+    let groups = Groups::of(writes).map_err(Ended::Undone)?;
+    let Err(TransactionFailure { mut failure, undone_by_abort }) = attempt(producer, writes, &groups, timeout) else {
+        return Ok(());
+    };
+    if let Some((code, reason)) = producer.client().fatal_error() {
+        failure = Failure { code, reason };
+    } else if failure.code == RDKafkaErrorCode::Inconsistent {
+        // All that this says is that records were not delivered; the context knows why.
+        failure = producer.client().context().take_error().unwrap_or(failure);
+    }
+    Err(match undone_by_abort && producer.abort_transaction(timeout).is_ok() {
+        true if failure.is_answer() => Ended::Undone(failure),
+        true => Ended::UndoneAsFarAsKnown(failure),
+        false => Ended::Unknown(failure),
+    })
+}
+
 fn attempt(
     producer: &Producer,
-    writes: &[&Write],
+    writes: &[Arc<Write>],
     groups: &Groups,
     timeout: Duration,
 ) -> Result<(), TransactionFailure> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use azenha_engine::schemas::SchemasError;
 use azenha_model::registry::{Credentials, RegistryConfig};
+use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Method, RequestBuilder, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -46,7 +47,9 @@ impl Api {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let wrong =
             |reason: String| SchemasError::Configuration(format!("schema registry at {}: {reason}", config.url));
-        let mut builder = Client::builder().timeout(TIMEOUT).user_agent(concat!("azenha/", env!("CARGO_PKG_VERSION")));
+        // What a redirect leads to was not configured, and might be given the credentials.
+        let builder = Client::builder().timeout(TIMEOUT).redirect(Policy::none());
+        let mut builder = builder.user_agent(concat!("azenha/", env!("CARGO_PKG_VERSION")));
         if let Some(path) = &config.ca {
             let file = path.display();
             let pem = std::fs::read(path).map_err(|error| wrong(format!("cannot read {file}: {error}")))?;
@@ -126,6 +129,9 @@ impl Api {
             ))),
             StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => Err(self.unavailable(status.to_string())),
             status if status.is_server_error() => Err(self.unavailable(format!("it answers {status} {said}"))),
+            status if status.is_redirection() => {
+                Err(self.refused(format!("it sends us elsewhere ({status}): give the URL that it leads to")))
+            }
             status => Err(self.refused(format!("{said} ({status})"))),
         }
     }

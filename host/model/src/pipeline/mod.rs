@@ -9,8 +9,9 @@ mod source;
 use std::collections::BTreeMap;
 
 use crate::diagnostic::Diagnostics;
-use crate::plan::{DEAD_LETTERS_SUFFIX, INTERNAL_PREFIX, Plan};
+use crate::plan::Plan;
 use crate::plugin::World;
+use crate::topic;
 use crate::yaml::{self, Entries, Environment, FromNode, Named, Report, Spanned};
 use file::{Definition, SinkDef, StepDef};
 pub use resolve::{PluginError, SchemaProblem, Surroundings};
@@ -53,7 +54,7 @@ impl PipelineFile {
         let Definition { name, sources: Entries(sources), steps, sinks: Entries(sinks) } = definition;
         let Entries(steps) = steps.unwrap_or_default();
         check_name("a pipeline", &name, IN_NAMES, report);
-        sources.iter().for_each(|source| check_name("a source", &source.name, IN_SOURCES_AND_TOPICS, report));
+        sources.iter().for_each(|source| check_name("a source", &source.name, IN_SOURCES, report));
         steps.iter().for_each(|step| check_name("a step", &step.name, IN_NAMES, report));
         sinks.iter().for_each(|sink| check_name("a sink", &sink.name, IN_NAMES, report));
         let names = sources.iter().map(|source| ("a source", &source.name));
@@ -117,11 +118,20 @@ pub fn json_schema() -> serde_json::Value {
 /// What names may hold beside letters and digits. Tasks, and so positions and internal topics, are called
 /// `pipeline.step`: neither may hold a dot.
 const IN_NAMES: &str = "_-";
-const IN_SOURCES_AND_TOPICS: &str = "_-.";
+const IN_SOURCES: &str = "_-.";
+
+/// Whether a pipeline can be called so.
+pub fn is_pipeline_name(name: &str) -> bool {
+    is_name(name, IN_NAMES)
+}
+
+fn is_name(name: &str, also: &str) -> bool {
+    let is_allowed = |letter: char| letter.is_ascii_alphanumeric() || also.contains(letter);
+    !name.is_empty() && name.chars().all(is_allowed)
+}
 
 fn check_name(what: &str, name: &Spanned<String>, also: &str, report: &mut Report) {
-    let is_allowed = |letter: char| letter.is_ascii_alphanumeric() || also.contains(letter);
-    if name.value.is_empty() || !name.value.chars().all(is_allowed) {
+    if !is_name(&name.value, also) {
         report
             .error(name.place, format!("{what} cannot be called `{}`", name.value))
             .suggest(format!("write letters, digits and any of `{also}`"));
@@ -143,16 +153,8 @@ fn check_plugin(plugin: &Spanned<String>, report: &mut Report) {
 }
 
 fn check_topic(topic: &Spanned<String>, report: &mut Report) {
-    check_name("a topic", topic, IN_SOURCES_AND_TOPICS, report);
-    if topic.value.starts_with(INTERNAL_PREFIX) {
-        report
-            .error(topic.place, format!("topics that begin with `{INTERNAL_PREFIX}` are internal"))
-            .suggest("choose another name");
-    }
-    if topic.value.ends_with(DEAD_LETTERS_SUFFIX) {
-        report
-            .error(topic.place, format!("topics that end with `{DEAD_LETTERS_SUFFIX}` hold dead letters"))
-            .suggest("choose another name: only the host writes those");
+    if let Err(error) = topic::check_name(&topic.value) {
+        report.error(topic.place, error.message).suggest(error.help);
     }
 }
 

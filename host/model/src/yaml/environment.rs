@@ -17,14 +17,17 @@ pub(super) fn expand(node: &mut Node, text: &str, environment: &Environment<'_>,
 
 fn expand_among(node: &mut Node, lines: &[Vec<char>], environment: &Environment<'_>, report: &mut Report) {
     match &mut node.value {
-        Value::Text(scalar) if scalar.contains('$') => match replace(scalar, environment) {
-            Ok(replaced) if is_quoted(lines, node.place) => *scalar = replaced,
-            Ok(replaced) => node.value = Value::Expanded(replaced),
-            Err(problem) => {
-                report.error(node.place, problem.message).suggest(problem.help);
-                node.value = Value::Wrong;
+        Value::Text(scalar) if scalar.contains('$') => {
+            node.is_hidden = true;
+            match replace(scalar, environment) {
+                Ok(replaced) if is_quoted(lines, node.place) => *scalar = replaced,
+                Ok(replaced) => node.value = Value::Expanded(replaced),
+                Err(problem) => {
+                    report.error(node.place, problem.message).suggest(problem.help);
+                    node.value = Value::Wrong;
+                }
             }
-        },
+        }
         Value::Sequence(items) => items.iter_mut().for_each(|item| expand_among(item, lines, environment, report)),
         Value::Mapping(entries) => {
             entries.iter_mut().for_each(|(_, item)| expand_among(item, lines, environment, report));
@@ -47,6 +50,8 @@ struct Problem {
 
 /// Replaces `${NAME}`, `${NAME:-default}` and `${NAME:?message}`; `$$` is a `$`. A `$` before anything else
 /// stands for itself, because columns such as `$offset` begin with one.
+///
+/// Problems do not repeat the scalar: what stands around a variable may be a secret.
 fn replace(scalar: &str, environment: &Environment<'_>) -> Result<String, Problem> {
     let mut replaced = String::with_capacity(scalar.len());
     let mut rest = scalar;
@@ -58,7 +63,7 @@ fn replace(scalar: &str, environment: &Environment<'_>) -> Result<String, Proble
             rest = after;
         } else if let Some(after) = rest.strip_prefix('{') {
             let (expression, after) = after.split_once('}').ok_or_else(|| Problem {
-                message: format!("`${{` is not closed in `{scalar}`"),
+                message: "`${` is not closed here".to_owned(),
                 help: "write `${NAME}`, or `$${` for the characters themselves".to_owned(),
             })?;
             replaced.push_str(&evaluate(expression, environment)?);
@@ -76,7 +81,7 @@ fn evaluate(expression: &str, environment: &Environment<'_>) -> Result<String, P
     let (name, rule) = expression.split_at(end.unwrap_or(expression.len()));
     let filled = || environment(name).filter(|value| !value.is_empty());
     if name.is_empty() {
-        Err(malformed(expression))
+        Err(malformed())
     } else if rule.is_empty() {
         environment(name).ok_or_else(|| Problem {
             message: format!("the environment variable `{name}` is not set"),
@@ -90,13 +95,13 @@ fn evaluate(expression: &str, environment: &Environment<'_>) -> Result<String, P
             help: format!("set `{name}`"),
         })
     } else {
-        Err(malformed(expression))
+        Err(malformed())
     }
 }
 
-fn malformed(expression: &str) -> Problem {
+fn malformed() -> Problem {
     Problem {
-        message: format!("`${{{expression}}}` is not a variable"),
+        message: "what stands in `${…}` is not a variable".to_owned(),
         help: "write `${NAME}`, `${NAME:-default}` or `${NAME:?message}`".to_owned(),
     }
 }

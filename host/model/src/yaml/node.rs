@@ -15,6 +15,8 @@ use super::{Place, Report, Spanned};
 pub(crate) struct Node {
     pub place: Place,
     pub value: Value,
+    /// Whether messages must not repeat the text, because it may be a secret: a variable's value, for instance.
+    pub is_hidden: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -44,9 +46,25 @@ impl Node {
             Value::Null | Value::Wrong => "nothing".to_owned(),
             Value::Bool(value) => format!("the boolean `{value}`"),
             Value::Number(value) => format!("the number {value}"),
+            Value::Text(_) | Value::Expanded(_) if self.is_hidden => "a text".to_owned(),
             Value::Text(value) | Value::Expanded(value) => format!("the text `{value}`"),
             Value::Sequence(_) => "a list".to_owned(),
             Value::Mapping(_) => "a mapping".to_owned(),
+        }
+    }
+
+    /// The text that was read here, for messages: `` `fast` ``.
+    pub fn quoted(&self, text: &str) -> String {
+        if self.is_hidden { "this".to_owned() } else { format!("`{text}`") }
+    }
+
+    /// Hides every text in it.
+    pub fn hide(&mut self) {
+        self.is_hidden = true;
+        match &mut self.value {
+            Value::Sequence(items) => items.iter_mut().for_each(Self::hide),
+            Value::Mapping(entries) => entries.iter_mut().for_each(|(_, node)| node.hide()),
+            _ => {}
         }
     }
 
@@ -144,7 +162,7 @@ impl From<Location> for Place {
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let spanned = serde_saphyr::Spanned::<Value>::deserialize(deserializer)?;
-        Ok(Self { place: spanned.referenced.into(), value: spanned.value })
+        Ok(Self { place: spanned.referenced.into(), value: spanned.value, is_hidden: false })
     }
 }
 

@@ -97,7 +97,9 @@ pub(crate) fn word<T: Copy>(node: &Node, words: &[(&str, T)], report: &mut Repor
     let meaning = words.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
     if meaning.is_none() {
         let known = listed(words.iter().map(|(word, _)| *word));
-        report.error(node.place, format!("`{text}` is not known here")).suggest(format!("write one of {known}"));
+        report
+            .error(node.place, format!("{} is not known here", node.quoted(&text)))
+            .suggest(format!("write one of {known}"));
     }
     meaning
 }

@@ -78,8 +78,8 @@ pub async fn put(
     let edit = |definition: &mut Definition| {
         // One that was deleted while it was paused runs when it is defined again.
         definition.paused &= definition.text.is_some();
-        definition.text = Some(text);
-        definition.plugins = plugins;
+        definition.text = Some(text.clone());
+        definition.plugins.clone_from(&plugins);
     };
     let definition = host.change(&change, edit).await?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
@@ -162,7 +162,7 @@ async fn change(
     name: Result<Path<String>, PathRejection>,
     headers: &HeaderMap,
     note: Option<&str>,
-    edit: impl FnOnce(&mut Definition),
+    edit: impl Fn(&mut Definition),
 ) -> Result<Response, ApiError> {
     let Path(pipeline) = name?;
     check_is_of_log(host, &pipeline)?;

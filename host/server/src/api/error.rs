@@ -188,6 +188,8 @@ impl From<OffsetError> for ApiError {
         match error {
             OffsetError::NotLoaded { .. } => Self::conflict(text),
             OffsetError::NoSuchLane { .. } | OffsetError::Outside { .. } => Self::unprocessable(text),
+            OffsetError::Nothing | OffsetError::Twice { .. } => Self::unprocessable(text)
+                .help("send each lane that is to move once: [{\"task\": …, \"partition\": 0, \"position\": 0}]"),
             OffsetError::Stateful(_) => Self::conflict(text)
                 .help("give the step another name, with which it starts over from the first record, without state"),
             OffsetError::Log(LogError::InUse(_)) => Self::conflict(text).help("wait until every host has paused it"),

@@ -1,8 +1,8 @@
 //! Who may ask what, and how much at once.
 
 use std::net::IpAddr;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
@@ -11,7 +11,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use azenha_model::access::{AccessToken, Right};
 use sha2::{Digest, Sha256};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use super::error::ApiError;
@@ -21,6 +21,9 @@ const CONCURRENT: usize = 256;
 
 /// How long one may take; compiling a large plugin takes longest.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// One refusal is told in this time: whoever tries many tokens does not fill the host's log.
+const TOLD_EVERY: Duration = Duration::from_secs(1);
 
 /// What tells nobody anything about what runs, so that probes and people need no token for it.
 const OPEN: [&str; 4] = ["/livez", "/readyz", "/docs", "/openapi.json"];
@@ -34,13 +37,16 @@ pub struct Caller(pub Option<String>);
 pub struct Guard {
     tokens: Vec<(AccessToken, [u8; 32])>,
     slots: Semaphore,
+    /// When a refusal was told last.
+    told: Mutex<Option<Instant>>,
 }
 
 impl Guard {
     /// Lets pass who has one of the tokens; everybody on this machine if there are none.
     pub fn new(tokens: &[AccessToken]) -> Self {
         let known = |token: &AccessToken| (token.clone(), digest(token.secret.reveal()));
-        Self { tokens: tokens.iter().map(known).collect(), slots: Semaphore::new(CONCURRENT) }
+        let (tokens, slots) = (tokens.iter().map(known).collect(), Semaphore::new(CONCURRENT));
+        Self { tokens, slots, told: Mutex::new(None) }
     }
 
     fn admit(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<Caller, ApiError> {
@@ -62,6 +68,26 @@ impl Guard {
             );
         }
         Ok(Caller(Some(token.name.clone())))
+    }
+
+    /// A place among the requests that are worked on; probes need none, because they have to be answered when all are
+    /// taken, too.
+    fn slot(&self, path: &str) -> Result<Option<SemaphorePermit<'_>>, ApiError> {
+        if OPEN.contains(&path) {
+            return Ok(None);
+        }
+        let busy = |_| ApiError::unavailable(format!("{CONCURRENT} requests are being worked on")).help("try again");
+        self.slots.try_acquire().map(Some).map_err(busy)
+    }
+
+    fn tell_refusal(&self, request: &Request) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
+            *told = Some(Instant::now());
+            let token = self.token(request.headers()).map(|token| token.name.as_str());
+            let (method, path) = (request.method(), request.uri().path());
+            tracing::warn!(%method, path, token, "a request was refused");
+        }
     }
 
     /// Every known token is compared, and of digests: the time that takes tells nothing of any of them.
@@ -121,10 +147,10 @@ fn is_loopback(host: &str) -> bool {
 
 /// Lets a request pass, or says why not.
 pub async fn guard(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Result<Response, ApiError> {
-    let caller = guard.admit(request.method(), request.uri().path(), request.headers())?;
+    let admitted = guard.admit(request.method(), request.uri().path(), request.headers());
+    let caller = admitted.inspect_err(|_| guard.tell_refusal(&request))?;
     request.extensions_mut().insert(caller);
-    let busy = |_| ApiError::unavailable(format!("{CONCURRENT} requests are being worked on")).help("try again");
-    let _slot = guard.slots.try_acquire().map_err(busy)?;
+    let _slot = guard.slot(request.uri().path())?;
     timeout(PATIENCE, next.run(request)).await.map_err(|_| {
         ApiError::unavailable(format!("this took longer than {} s; it may still happen", PATIENCE.as_secs()))
     })
@@ -171,6 +197,14 @@ mod tests {
         }
         assert_eq!(status(&guard, Method::GET, "/pipelines", &HeaderMap::new()), 401);
         assert_eq!(status(&guard, Method::GET, "/livez", &HeaderMap::new()), 200);
+    }
+
+    #[test]
+    fn probes_are_answered_when_every_slot_is_taken() {
+        let guard = with_tokens();
+        let _all = guard.slots.try_acquire_many(CONCURRENT as u32).unwrap();
+        assert!(guard.slot("/metrics").is_err());
+        assert!(guard.slot("/livez").is_ok() && guard.slot("/readyz").is_ok());
     }
 
     #[test]

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
-use azenha_engine::log::{Log, LogError};
 use azenha_engine::status::{COMMIT_BUCKETS, Counters, LaneState, LaneStatus, NO_TIME, TaskStatus};
 use azenha_model::plan::End;
 use prometheus_client::collector::Collector;
@@ -17,29 +16,29 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use super::error::{ApiError, ErrorBody};
+use super::ends::Ends;
 use super::pipelines::state_name;
 use crate::host::Host;
 use crate::ingest::now;
 
-/// Metrics of every pipeline, step and partition, in the OpenMetrics text format.
+/// Metrics of every pipeline, step and partition, in the OpenMetrics text format. While the log does not answer, there
+/// is no lag among them.
 #[utoipa::path(
     get, path = "/metrics", tag = "health",
     responses(
         (status = 200, content_type = "application/openmetrics-text", body = String),
-        (status = 503, description = "The log failed", body = ErrorBody),
     )
 )]
-pub async fn metrics(State(host): State<Arc<Host>>) -> Result<impl IntoResponse, ApiError> {
+pub async fn metrics(State(host): State<Arc<Host>>) -> impl IntoResponse {
     let mut registry = Registry::with_prefix("azenha");
     registry.register("build", "The program that runs", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
-    let (steps, lanes) = snapshot(&host).await?;
+    let (steps, lanes) = snapshot(&host).await;
     registry.register_collector(Box::new(Steps(steps)));
     registry.register_collector(Box::new(Lanes(lanes)));
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = encode(&mut text, &registry);
-    Ok(([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text))
+    ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
 }
 
 /// What one metric is of: names and values.
@@ -51,15 +50,16 @@ struct Lane {
     labels: Labels,
     state: LaneState,
     status: Arc<LaneStatus>,
-    /// None before the lane is restored.
+    /// None before the lane is restored, and while the log does not say where the partition ends.
     lag: Option<u64>,
     /// Microseconds between the watermark and now; none without event time.
     watermark_delay: Option<i64>,
 }
 
 /// The steps and sinks, and those of their lanes that no other host runs.
-async fn snapshot(host: &Host) -> Result<(Vec<Labels>, Vec<Lane>), ApiError> {
+async fn snapshot(host: &Host) -> (Vec<Labels>, Vec<Lane>) {
     let (mut steps, mut lanes) = (Vec::new(), Vec::new());
+    let mut ends = Ends::of(host.log().as_ref());
     for running in host.running() {
         let pipeline = running.name();
         for (task, planned) in running.pipeline.tasks().iter().zip(&running.pipeline.plan().tasks) {
@@ -70,11 +70,11 @@ async fn snapshot(host: &Host) -> Result<(Vec<Labels>, Vec<Lane>), ApiError> {
                     ("step", task.task.clone()),
                     ("partition", status.partition.to_string()),
                 ];
-                lanes.extend(Lane::of(labels, &task.input, status, host.log().as_ref()).await?);
+                lanes.extend(Lane::of(labels, &task.input, status, &mut ends).await);
             }
         }
     }
-    Ok((steps, lanes))
+    (steps, lanes)
 }
 
 fn step_labels(pipeline: &str, task: &TaskStatus, end: &End) -> Labels {
@@ -87,22 +87,20 @@ fn step_labels(pipeline: &str, task: &TaskStatus, end: &End) -> Labels {
 }
 
 impl Lane {
-    async fn of(
-        labels: Labels,
-        topic: &str,
-        status: &Arc<LaneStatus>,
-        log: &dyn Log,
-    ) -> Result<Option<Self>, LogError> {
+    async fn of(labels: Labels, topic: &str, status: &Arc<LaneStatus>, ends: &mut Ends<'_>) -> Option<Self> {
         let (state, watermark) = (status.state(), status.watermark.load(Relaxed));
         if state == LaneState::Elsewhere {
-            return Ok(None);
+            return None;
         }
         let lag = match status.committed() {
-            Some(position) => Some(log.bounds(topic, status.partition).await?.end.saturating_sub(position)),
+            Some(position) => {
+                let bounds = ends.bounds(topic, status.partition).await;
+                bounds.map(|bounds| bounds.end.saturating_sub(position))
+            }
             None => None,
         };
         let watermark_delay = (watermark != NO_TIME).then(|| now() - watermark);
-        Ok(Some(Self { labels, state, status: status.clone(), lag, watermark_delay }))
+        Some(Self { labels, state, status: status.clone(), lag, watermark_delay })
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod definitions;
 mod docs;
+mod ends;
 mod error;
 mod guard;
 mod health;

@@ -9,12 +9,12 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::header::ETAG;
 use axum::response::{IntoResponse, Response};
-use azenha_engine::log::{Log, LogError};
 use azenha_engine::status::{LaneState, LaneStatus, TaskStatus};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::definitions::etag;
+use super::ends::Ends;
 use super::error::{ApiError, ErrorBody};
 use crate::control::{Definition, Version};
 use crate::host::{Deployment, Host, Origin, Running, State as Deployed};
@@ -97,11 +97,11 @@ pub struct LaneDetail {
     error: Option<String>,
     /// The next offset to read, as committed; none while state is read back, or if another host reads the partition.
     position: Option<u64>,
-    /// The first offset that the partition holds.
-    start: u64,
-    /// The offset of the partition's next record.
-    end: u64,
-    /// Records that are not committed yet; none if the position is not known here.
+    /// The first offset that the partition holds; none while the log does not answer.
+    start: Option<u64>,
+    /// The offset of the partition's next record; none while the log does not answer.
+    end: Option<u64>,
+    /// Records that are not committed yet; none if position or end are not known here.
     lag: Option<u64>,
     /// Records read since the host started.
     records: u64,
@@ -129,9 +129,10 @@ pub async fn show(
     let Path(name) = name?;
     let deployment = find(&host, &name)?;
     let mut tasks = Vec::new();
+    let mut ends = Ends::of(host.log().as_ref());
     let running = deployment.running();
     for task in running.iter().flat_map(|running| running.pipeline.tasks()) {
-        tasks.push(TaskDetail::of(task, host.log().as_ref()).await?);
+        tasks.push(TaskDetail::of(task, &mut ends).await);
     }
     let definition = deployment.definition();
     let detail = PipelineDetail {
@@ -196,33 +197,33 @@ impl DefinitionDetail {
 }
 
 impl TaskDetail {
-    async fn of(task: &TaskStatus, log: &dyn Log) -> Result<Self, LogError> {
+    async fn of(task: &TaskStatus, ends: &mut Ends<'_>) -> Self {
         let mut lanes = Vec::new();
         for lane in &task.lanes {
-            lanes.push(LaneDetail::of(lane, &task.input, log).await?);
+            lanes.push(LaneDetail::of(lane, &task.input, ends).await);
         }
-        Ok(Self { task: task.task.clone(), input: task.input.clone(), lanes })
+        Self { task: task.task.clone(), input: task.input.clone(), lanes }
     }
 }
 
 impl LaneDetail {
-    async fn of(lane: &LaneStatus, topic: &str, log: &dyn Log) -> Result<Self, LogError> {
-        let bounds = log.bounds(topic, lane.partition).await?;
+    async fn of(lane: &LaneStatus, topic: &str, ends: &mut Ends<'_>) -> Self {
+        let bounds = ends.bounds(topic, lane.partition).await;
         let (state, position) = (lane.state(), lane.committed());
-        Ok(Self {
+        Self {
             partition: lane.partition,
             state: state_name(&state),
             position,
-            start: bounds.start,
-            end: bounds.end,
-            lag: lane.committed().map(|position| bounds.end.saturating_sub(position)),
+            start: bounds.map(|bounds| bounds.start),
+            end: bounds.map(|bounds| bounds.end),
+            lag: bounds.zip(position).map(|(bounds, position)| bounds.end.saturating_sub(position)),
             records: lane.counters.records.load(Relaxed),
             dead_letters: lane.counters.dead_letters.load(Relaxed),
             error: match state {
                 LaneState::Retrying { error, .. } | LaneState::Failed { error } => Some(error),
                 _ => None,
             },
-        })
+        }
     }
 }
 

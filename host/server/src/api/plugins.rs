@@ -63,7 +63,8 @@ pub async fn put(
     let (sandbox, called, wasm) = (host.runner().sandbox.clone(), name.clone(), bytes.clone());
     let loaded = spawn_blocking(move || sandbox.load(&called, &wasm)).await.map_err(anyhow::Error::from)?;
     let plugin = loaded.map_err(|error| ApiError::unprocessable(error.to_string()))?;
-    host.control().plugins.push(&name, &plugin, &bytes, by).await?;
+    host.control().plugins.push(&name, &plugin, &bytes, by.clone()).await?;
+    tracing::info!(plugin = name, digest = plugin.digest(), by, "pushed");
     let uploaded = details(&host).into_iter().find(|uploaded| uploaded.name == name);
     uploaded.map(Json).ok_or_else(|| ApiError::unavailable("the plugin is not in the log; push it again"))
 }

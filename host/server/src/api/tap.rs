@@ -7,12 +7,19 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures::{Stream, StreamExt};
+use tokio::sync::Semaphore;
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError::Lagged;
 
 use super::error::{ApiError, ErrorBody};
 use super::pipelines::find;
 use crate::host::Host;
+
+/// Listeners at once: each row is written once for each of them.
+const LISTENERS: usize = 32;
+
+/// A listener has its place until it goes.
+static PLACES: Semaphore = Semaphore::const_new(LISTENERS);
 
 /// The rows that a step gives from now on, one JSON object an event; personal data is masked. Whoever reads too
 /// slowly misses rows and gets an event `skipped` with their number: a tap never slows the pipeline.
@@ -26,6 +33,7 @@ use crate::host::Host;
         (status = 200, description = "An endless stream of rows", content_type = "text/event-stream", body = String),
         (status = 404, body = ErrorBody),
         (status = 409, description = "The pipeline does not run", body = ErrorBody),
+        (status = 503, description = "As many listen as may", body = ErrorBody),
     )
 )]
 pub async fn tap(
@@ -40,7 +48,11 @@ pub async fn tap(
         ApiError::not_found(format!("pipeline `{name}` has no step `{step}`"))
             .help(format!("GET /pipelines/{name} shows what runs in it"))
     })?;
-    let events = BroadcastStream::new(rows).map(|row| {
+    let full =
+        |_| ApiError::unavailable(format!("{LISTENERS} listen to live rows")).help("wait until one of them goes");
+    let place = PLACES.try_acquire().map_err(full)?;
+    let events = BroadcastStream::new(rows).map(move |row| {
+        let _held = &place;
         Ok(match row {
             Ok(row) => Event::default().data(&*row),
             Err(Lagged(rows)) => Event::default().event("skipped").data(rows.to_string()),

@@ -17,7 +17,7 @@ use super::Outcome;
 use super::run::{Assigned, feed_all, process, with_host};
 use crate::dead_letters;
 use crate::feed::{Fed, Pace, count_records};
-use crate::host::{Host, configuration};
+use crate::host::{Host, Wanted, configuration};
 use crate::program::PIPELINE_FILE;
 use crate::results::SinkTable;
 use crate::usage::Usage;
@@ -55,7 +55,7 @@ pub async fn demo(args: DemoArgs) -> Result<Outcome> {
     let listen = args.listen.or((!args.once).then_some(config.listen));
     let pipelines = pipelines_with_samples(Path::new("."))?;
     let work = async |host: &Host| if args.once { show_results(host).await } else { show_live(host, &data).await };
-    let outcome = with_host(config, &pipelines, listen, work).await?;
+    let outcome = with_host(config, Wanted { files: &pipelines, definitions: true }, listen, work).await?;
     outcome.transpose().map(|_| Outcome::Done)
 }
 
@@ -106,7 +106,7 @@ async fn tables(host: &Host) -> Result<Vec<SinkTable>> {
         if let End::Store(output) = &task.end
             && let Some(url) = host.config().connection(&output.connection)
         {
-            tables.extend(SinkTable::open(output, &url).await?);
+            tables.extend(SinkTable::open(output, url.reveal()).await?);
         }
     }
     Ok(tables)

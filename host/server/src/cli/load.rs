@@ -13,7 +13,8 @@ use azenha_connect::embedded::OpenError;
 use azenha_engine::log::Log;
 use azenha_formats::civil::parse_timestamp;
 use azenha_model::parse_duration;
-use azenha_model::plan::{DEAD_LETTERS_SUFFIX, INTERNAL_PREFIX, TopicKind, TopicSpec};
+use azenha_model::plan::{TopicKind, TopicSpec};
+use azenha_model::topic;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use tokio::time::timeout;
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Outcome;
 use super::run::until_signal;
+use crate::client;
 use crate::host::{configuration, open_log_beside};
 use crate::ingest::now;
 use crate::load::{Clicks, Limits, LogTarget, Manner, Schedule, Sequences, ServerTarget, Source, Target, load as send};
@@ -36,9 +38,6 @@ const IN_FLIGHT: usize = 4;
 
 /// How long the records on their way may take to arrive when the command is to end.
 const STOP_TIME: Duration = Duration::from_secs(10);
-
-/// The environment variable with the token of a host's API.
-const TOKEN: &str = "AZENHA_TOKEN";
 
 #[derive(Debug, Args)]
 pub struct LoadArgs {
@@ -123,8 +122,7 @@ pub async fn load(args: LoadArgs) -> Result<Outcome> {
     let source = source(&args)?;
     match &args.server {
         Some(server) => {
-            let token = std::env::var(TOKEN).ok();
-            run(&args, source, Target::Server(ServerTarget::new(server, &args.topic, token)?)).await
+            run(&args, source, Target::Server(ServerTarget::new(server, &args.topic, client::token()?)?)).await
         }
         None => {
             let log = open(&args).await?;
@@ -175,8 +173,8 @@ async fn into_log(args: &LoadArgs, source: Source, log: Arc<dyn Log>) -> Result<
 async fn partitions(args: &LoadArgs, log: &dyn Log) -> Result<u32> {
     let name = &args.topic;
     let wrong = |message: String| Err(Usage(message).into());
-    if name.starts_with(INTERNAL_PREFIX) || name.ends_with(DEAD_LETTERS_SUFFIX) {
-        return wrong(format!("`{name}` is a topic that only hosts write to; load the topic of a source"));
+    if let Err(error) = topic::check_name(name) {
+        return wrong(format!("--topic: {error}; load the topic of a source"));
     }
     match (log.topic(name).await?, args.partitions) {
         (Some(topic), _) if topic.spec.kind != TopicKind::Source => {
@@ -215,11 +213,11 @@ async fn run(args: &LoadArgs, source: Source, target: Target) -> Result<Outcome>
             timeout(STOP_TIME, loading).await.unwrap_or_else(|_| bail!("what was sent last has not arrived in time"))
         }
     };
+    // A bar that is finished stands at its end, wherever it was.
+    let durable = progress.position();
     progress.finish_and_clear();
-    let loaded = loaded.map_err(|error| {
-        let before = format!("after {} records that are durable", grouped(progress.position()));
-        error.context(before)
-    })?;
+    let loaded =
+        loaded.map_err(|error| error.context(format!("after {} records that are durable", grouped(durable))))?;
     let (records, seconds) = (loaded.records, loaded.elapsed.as_secs_f64());
     let rate = grouped((records as f64 / seconds.max(1e-9)) as u64);
     writeln!(stdout(), "loaded {} records in {seconds:.2} s: {rate} records/s", grouped(records))?;

@@ -18,7 +18,7 @@ use super::Outcome;
 use crate::api::Listener;
 use crate::dead_letters;
 use crate::feed::{Fed, FedFile, Pace, feed};
-use crate::host::{Host, Running, State, configuration};
+use crate::host::{Host, Running, State, Wanted, configuration};
 use crate::ingest::SourceTopic;
 use crate::results;
 use crate::usage::Usage;
@@ -30,6 +30,10 @@ pub struct RunArgs {
     /// The host's configuration.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Runs nothing that is defined in the log, but follows it and changes it when the API is asked to: to delete or
+    /// replace a definition that keeps hosts from running.
+    #[arg(long)]
+    without_definitions: bool,
     /// Where the log is, and the stores of connections that are not configured.
     /// By default `data`, or what the configuration says.
     #[arg(long, value_name = "DIR", env = "AZENHA_DATA")]
@@ -74,7 +78,8 @@ fn parse_input(text: &str) -> Result<Input, String> {
 pub async fn run(args: RunArgs) -> Result<Outcome> {
     let config = configuration(args.config.as_deref(), args.data.as_deref())?;
     let listen = args.listen.or((!args.once).then_some(config.listen));
-    let outcome = with_host(config, &args.pipelines, listen, async |host| work(host, &args).await).await?;
+    let wanted = Wanted { files: &args.pipelines, definitions: !args.without_definitions };
+    let outcome = with_host(config, wanted, listen, async |host| work(host, &args).await).await?;
     match outcome {
         Some(outcome) => outcome,
         None if args.once => {
@@ -89,7 +94,7 @@ pub async fn run(args: RunArgs) -> Result<Outcome> {
 /// and stops it. Gives none if the process was asked to end.
 pub async fn with_host<T>(
     config: HostConfig,
-    pipelines: &[PathBuf],
+    wanted: Wanted<'_>,
     listen: Option<SocketAddr>,
     work: impl AsyncFnOnce(&Host) -> Result<T>,
 ) -> Result<Option<Result<T>>> {
@@ -97,7 +102,7 @@ pub async fn with_host<T>(
         Some(address) => Some(Listener::bind(address, &config.tokens).await?),
         None => None,
     };
-    let host = Arc::new(Host::start(config, pipelines).await?);
+    let host = Arc::new(Host::start(config, wanted).await?);
     let server = listener.map(|listener| listener.serve(host.clone())).transpose()?;
     announce(&host, server.as_ref().map(|server| server.address));
     let outcome = until_signal(work(&host)).await;

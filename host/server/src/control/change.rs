@@ -9,6 +9,9 @@ use super::follow::Followed;
 use super::library::json;
 use crate::ingest::now;
 
+/// How often a change that does not depend on a version is tried: each time, one of those that coincide is made.
+const ATTEMPTS: u32 = 10;
+
 /// Which version must be in force for a change to be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Condition {
@@ -111,7 +114,22 @@ impl Followed<Definitions> {
     pub async fn change(
         &self,
         change: &Change,
-        edit: impl FnOnce(&mut Definition),
+        edit: impl Fn(&mut Definition),
+    ) -> Result<Arc<Definition>, ChangeError> {
+        let mut left = if change.condition == Condition::Any { ATTEMPTS } else { 1 };
+        loop {
+            left -= 1;
+            match self.change_once(change, &edit).await {
+                Err(ChangeError::Overtaken(_)) if left > 0 => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn change_once(
+        &self,
+        change: &Change,
+        edit: impl Fn(&mut Definition),
     ) -> Result<Arc<Definition>, ChangeError> {
         self.catch_up().await?;
         let before = self.look(|definitions| definitions.get(&change.pipeline));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use azenha_model::Offset;
+use azenha_model::pipeline::is_pipeline_name;
 use azenha_model::plan::Generation;
 use serde::{Deserialize, Serialize};
 
@@ -52,7 +53,15 @@ pub struct Definition {
 impl Definition {
     /// The version that this change makes.
     pub fn version(&self) -> Version {
-        self.replaces + 1
+        self.replaces.saturating_add(1)
+    }
+
+    /// What no host writes: a name that no pipeline has, or a version beyond the last.
+    fn problem(&self) -> Option<&'static str> {
+        if !is_pipeline_name(&self.pipeline) {
+            return Some("no pipeline can be called so");
+        }
+        self.replaces.checked_add(1).is_none().then_some("there is no version after the one that it replaces")
     }
 
     /// The record's key. No two changes share one, because compaction would keep the last of them, which may be one
@@ -118,13 +127,18 @@ impl Table for Definitions {
     const TOPIC: &'static str = "azenha.definitions";
 
     fn apply(&mut self, offset: Offset, _: &str, value: Option<&[u8]>) {
-        match value.map(serde_json::from_slice) {
-            Some(Ok(definition)) => self.take(definition),
-            Some(Err(error)) => {
-                tracing::error!(%error, offset, "a record of `{}` is no definition; it is passed over", Self::TOPIC);
+        // What is out of force needs no record.
+        let Some(value) = value else { return };
+        let read = serde_json::from_slice(value).map_err(|error| error.to_string());
+        let sound = |definition: Definition| match definition.problem() {
+            Some(problem) => Err(problem.to_owned()),
+            None => Ok(definition),
+        };
+        match read.and_then(sound) {
+            Ok(definition) => self.take(definition),
+            Err(problem) => {
+                tracing::error!(problem, offset, "a record of `{}` is no definition; it is passed over", Self::TOPIC);
             }
-            // What is out of force needs no record.
-            None => {}
         }
     }
 }
@@ -212,6 +226,10 @@ mod tests {
         let mut definitions = after(&[change(1, 0)]);
         definitions.apply(7, "shop/2", Some(b"{}"));
         definitions.apply(8, "shop/1", None);
+        for wrong in [change(9, Version::MAX), Definition { pipeline: "../shop".to_owned(), ..change(9, 0) }] {
+            definitions.apply(9, &wrong.key(), Some(&serde_json::to_vec(&wrong).unwrap()));
+        }
+        assert_eq!(definitions.all().len(), 1);
         assert_eq!(definitions.get("shop").unwrap().id, "1");
     }
 }

@@ -143,26 +143,26 @@ impl Deployment {
 
     /// Loads what is wanted before it stops what runs, so that as little time as possible lies between.
     async fn deploy(&self, runner: &Runner, definition: &Definition) -> Result<State> {
-        let version = definition.version();
+        let (version, by) = (definition.version(), definition.by.as_deref());
         if definition.format > FORMAT {
             let found = definition.format;
             bail!("version {version} has format {found}, and this host knows formats up to {FORMAT}: upgrade it");
         }
         let Some(text) = &definition.text else {
             self.halt().await;
-            tracing::info!(pipeline = self.name, version, "deleted");
+            tracing::info!(pipeline = self.name, version, by, "deleted");
             return Ok(State::Deleted);
         };
         let loaded = runner.load(&self.name, text, &definition.plugins).await?;
         self.halt().await;
         if definition.paused {
             runner.make_topics(&loaded).await?;
-            tracing::info!(pipeline = self.name, version, "paused");
+            tracing::info!(pipeline = self.name, version, by, "paused");
             return Ok(State::Paused(Arc::new(loaded)));
         }
         self.state.send_replace(State::Starting);
         let running = runner.run(None, &loaded, definition.generation).await?;
-        tracing::info!(pipeline = self.name, version, "started");
+        tracing::info!(pipeline = self.name, version, by, "started");
         Ok(State::Running(Arc::new(running)))
     }
 

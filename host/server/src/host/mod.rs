@@ -33,6 +33,15 @@ pub use settings::{configuration, open_log_beside, sandbox};
 /// How long pipelines may take to finish their commits when the host stops.
 const STOP_TIME: Duration = Duration::from_secs(8);
 
+/// What a host runs.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// Pipeline files, or their folders.
+    pub files: &'a [PathBuf],
+    /// Whether it runs what the log defines, too.
+    pub definitions: bool,
+}
+
 /// A log, an engine, and the pipelines that run on them.
 pub struct Host {
     deployer: Arc<Deployer>,
@@ -41,13 +50,13 @@ pub struct Host {
 }
 
 impl Host {
-    /// Opens the log, starts the pipelines of the files, and whatever else the log defines. An error of a file is one
+    /// Opens the log, starts the pipelines of the files, and whatever else the log defines, if that is wanted. An error of a file is one
     /// of the host; a definition of the log that does not start is only shown.
-    pub async fn start(config: HostConfig, files: &[PathBuf]) -> Result<Self> {
+    pub async fn start(config: HostConfig, wanted: Wanted<'_>) -> Result<Self> {
         let runner = Runner::start(config).await?;
-        let loaded = runner.load_files(files).await?;
+        let loaded = runner.load_files(wanted.files).await?;
         let mut deployments = BTreeMap::new();
-        for (path, loaded) in files.iter().zip(&loaded) {
+        for (path, loaded) in wanted.files.iter().zip(&loaded) {
             let name = loaded.plan.pipeline.clone();
             let file = pipeline_file(path);
             check_name_is_free(&name, &file, &deployments, &runner.control)?;
@@ -55,7 +64,7 @@ impl Host {
                 runner.run(Some(file.clone()), loaded, 0).await.with_context(|| format!("pipeline `{name}`"))?;
             deployments.insert(name, Arc::new(Deployment::of_file(file, running)));
         }
-        let deployer = Arc::new(Deployer::new(runner, deployments));
+        let deployer = Arc::new(Deployer::new(runner, deployments, wanted.definitions));
         let changes = deployer.runner.control.definitions.changes();
         deployer.deploy_all();
         deployer.tasks.spawn(Arc::clone(&deployer).follow(changes));
@@ -87,7 +96,7 @@ impl Host {
     pub async fn change(
         &self,
         change: &Change,
-        edit: impl FnOnce(&mut Definition),
+        edit: impl Fn(&mut Definition),
     ) -> Result<Arc<Definition>, ChangeError> {
         let definition = self.control().definitions.change(change, edit).await?;
         self.deployer.deploy_all();
@@ -176,14 +185,16 @@ struct Deployer {
     runner: Arc<Runner>,
     /// Every pipeline of this host, by name.
     deployments: RwLock<BTreeMap<String, Arc<Deployment>>>,
+    /// Whether anything that the log defines is started.
+    definitions: bool,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
 impl Deployer {
-    fn new(runner: Runner, of_files: BTreeMap<String, Arc<Deployment>>) -> Self {
+    fn new(runner: Runner, of_files: BTreeMap<String, Arc<Deployment>>, definitions: bool) -> Self {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        Self { runner: Arc::new(runner), deployments: RwLock::new(of_files), tasks, stop }
+        Self { runner: Arc::new(runner), deployments: RwLock::new(of_files), definitions, tasks, stop }
     }
 
     /// Follows the log, and deploys what it defines, until the host stops.
@@ -201,6 +212,9 @@ impl Deployer {
     }
 
     fn deploy_all(&self) {
+        if !self.definitions {
+            return;
+        }
         // What is looked at under the lock is never older than what was deployed before.
         let mut deployments = self.deployments.write().unwrap_or_else(PoisonError::into_inner);
         for definition in self.runner.control.definitions.look(|definitions| definitions.all()) {

@@ -1,6 +1,6 @@
 //! How far each lane of a pipeline has come, and how a paused pipeline is made to read from elsewhere.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use azenha_engine::log::{Bounds, LaneId, Log, LogError};
@@ -66,6 +66,17 @@ pub enum OffsetError {
         partition: u32,
         /// The tasks and their partitions.
         known: String,
+    },
+    /// Nothing is to be set.
+    #[error("no position is given")]
+    Nothing,
+    /// A lane cannot have two positions.
+    #[error("partition {partition} of task `{task}` is given twice")]
+    Twice {
+        /// The task.
+        task: String,
+        /// The partition.
+        partition: u32,
     },
     /// State and position belong together.
     #[error("task `{0}` keeps state, which belongs to its position: what it read would be counted again or never")]
@@ -203,6 +214,20 @@ impl<'a> Places<'a> {
     }
 }
 
+/// Each lane is named once, and there is one.
+fn check_once(wanted: &[NewOffset]) -> Result<(), OffsetError> {
+    if wanted.is_empty() {
+        return Err(OffsetError::Nothing);
+    }
+    let mut lanes = HashSet::new();
+    match wanted.iter().find(|new| !lanes.insert((&new.task, new.partition))) {
+        Some(NewOffset { task, partition, .. }) => {
+            Err(OffsetError::Twice { task: task.clone(), partition: *partition })
+        }
+        None => Ok(()),
+    }
+}
+
 /// How far the lanes of a pipeline have come, in the order of its tasks.
 pub async fn lanes(runner: &Runner, pipeline: &str, state: &State) -> Result<Vec<LaneOffset>, OffsetError> {
     let not_loaded = |state: &str| OffsetError::NotLoaded { pipeline: pipeline.to_owned(), state: state.to_owned() };
@@ -238,6 +263,7 @@ pub async fn set(
     generation: Generation,
     wanted: &[NewOffset],
 ) -> Result<(), OffsetError> {
+    check_once(wanted)?;
     let places = Places::new(runner, plan, generation)?;
     for new in wanted {
         places.check(new).await?;

@@ -106,7 +106,7 @@ pub fn open_stores(config: &HostConfig, plan: &Plan) -> Result<HashMap<String, A
         {
             let name = &output.connection;
             let url = config.connection(name).with_context(|| config.connection_help(name))?;
-            stores.insert(name.clone(), open_store(name, &url)?);
+            stores.insert(name.clone(), open_store(name, url.reveal())?);
         }
     }
     Ok(stores)

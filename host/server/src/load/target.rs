@@ -9,6 +9,7 @@ use arrow_array::builder::BinaryBuilder;
 use azenha_engine::log::{Append, Log};
 use azenha_engine::partition::partition_of;
 use azenha_model::Records;
+use azenha_model::access::Secret;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, Url};
 use serde::Deserialize;
@@ -91,7 +92,7 @@ fn distribute(portion: &[Records], topic: &str, partitions: u32, first: u64) -> 
 pub struct ServerTarget {
     client: Client,
     url: Url,
-    token: Option<String>,
+    token: Option<Secret>,
 }
 
 /// What the API says when it refuses.
@@ -106,7 +107,7 @@ impl ServerTarget {
     ///
     /// # Errors
     /// If the URL is none of HTTP.
-    pub fn new(server: &str, topic: &str, token: Option<String>) -> Result<Self> {
+    pub fn new(server: &str, topic: &str, token: Option<Secret>) -> Result<Self> {
         let url = Url::parse(server).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         let wrong = || Usage(format!("`{server}` is no URL of a host: write http://127.0.0.1:8080, for instance"));
         let mut url = url.ok_or_else(wrong)?;
@@ -124,7 +125,7 @@ impl ServerTarget {
         }
         let mut request = self.client.post(self.url.clone()).header(CONTENT_TYPE, "application/x-ndjson").body(body);
         if let Some(token) = &self.token {
-            request = request.bearer_auth(token);
+            request = request.bearer_auth(token.reveal());
         }
         let response = request.send().await?;
         let status = response.status();

@@ -95,6 +95,25 @@ fn a_change_is_made_only_of_the_version_that_it_is_meant_for() -> Result<()> {
 }
 
 #[test]
+fn a_host_without_definitions_deletes_one_that_keeps_others_from_running() -> Result<()> {
+    let azenha = Azenha::empty()?;
+    let mut host = start(&azenha)?;
+    put(&host, "copy", COPY, &[])?;
+    await_state(&mut host, "copy", "running")?;
+    host.kill()?;
+
+    let config = azenha.write("host.yaml", TOKENS)?;
+    let mut host = azenha.start(&[], &["--without-definitions", "--config", &config.display().to_string()])?;
+    assert_eq!(show(&host, "/pipelines")?, json!([]));
+    assert_eq!(call(&host, WRITER, "DELETE", "/pipelines/copy", &[], "")?.status, 200);
+    host.terminate()?;
+
+    let host = start(&azenha)?;
+    assert_eq!(show(&host, "/pipelines")?, json!([]));
+    Ok(())
+}
+
+#[test]
 fn a_definition_may_be_json_too() -> Result<()> {
     let azenha = Azenha::empty()?;
     let mut host = start(&azenha)?;
@@ -134,6 +153,25 @@ fn of_many_writers_of_one_version_one_wins() -> Result<()> {
     });
     assert_eq!(counted, BTreeMap::from([(200, 1), (412, 7)]));
     assert_eq!(show(&host, "/pipelines/copy")?["version"], 2);
+    Ok(())
+}
+
+#[test]
+fn changes_of_any_version_that_coincide_are_all_made() -> Result<()> {
+    let azenha = Azenha::empty()?;
+    let mut host = start(&azenha)?;
+    assert_eq!(put(&host, "copy", COPY, &[])?.status, 201);
+    await_state(&mut host, "copy", "running")?;
+    let restart = || change(&host, "copy/restart");
+    let answers: Vec<Result<Answer>> = std::thread::scope(|scope| {
+        let asking: Vec<_> = (0..6).map(|_| scope.spawn(restart)).collect();
+        asking.into_iter().map(|asking| asking.join().expect("no answer")).collect()
+    });
+    for answer in answers {
+        let answer = answer?;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    assert_eq!(show(&host, "/pipelines/copy")?["definition"]["restarts"], 6);
     Ok(())
 }
 

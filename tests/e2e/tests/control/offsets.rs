@@ -56,6 +56,11 @@ async fn a_paused_sink_can_be_sent_back_and_forth() -> Result<()> {
         (json!([{ "task": "rows", "partition": 2, "position": 0 }]), 422),
         (json!([{ "task": "rows", "partition": 0, "position": 100 }]), 422),
         (json!([{ "task": "rows", "partition": 0 }]), 422),
+        (json!([]), 422),
+        (
+            json!([{ "task": "rows", "partition": 0, "position": 0 }, { "task": "rows", "partition": 0, "position": 1 }]),
+            422,
+        ),
     ] {
         assert_eq!(set_offsets(&host, "copy", &wrong)?.status, status, "{wrong}");
     }

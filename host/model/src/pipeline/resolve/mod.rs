@@ -125,6 +125,10 @@ struct Resolver<'a> {
     tasks: Vec<Task>,
 }
 
+/// Lanes that a pipeline may have: each has a task of the runtime, buffers and a place in what is shown, and one host
+/// may have to run them all.
+const MOST_LANES: u32 = 4096;
+
 /// Makes the plan of a pipeline.
 pub(super) fn resolve(file: &PipelineFile, surroundings: &dyn Surroundings) -> Result<Plan, Diagnostics> {
     let mut resolver = Resolver {
@@ -228,9 +232,24 @@ impl Resolver<'_> {
         self.topics.add_internal(topic, partitions, kind, place, &mut self.report);
     }
 
+    fn check_lanes(&mut self) {
+        let partitions = |task: &Task| self.topics.get(task.input.topic()).map_or(0, |topic| topic.partitions);
+        let lanes = self.tasks.iter().map(partitions).fold(0, u32::saturating_add);
+        if lanes > MOST_LANES {
+            let message = format!(
+                "the tasks of this pipeline have {lanes} lanes, one for each partition that each of them reads; \
+                 {MOST_LANES} are the most"
+            );
+            self.report
+                .error(self.file.name.place, message)
+                .suggest("give the sources fewer partitions, or make several pipelines of this one");
+        }
+    }
+
     fn finish(mut self) -> Result<Plan, Diagnostics> {
         let dead_letters = dead_letters_topic(self.file.name());
         self.add_internal(dead_letters.clone(), 1, TopicKind::Output, self.file.name.place);
+        self.check_lanes();
         let plan = Plan {
             pipeline: self.file.name().to_owned(),
             topics: self.topics.into_specs(),

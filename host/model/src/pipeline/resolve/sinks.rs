@@ -78,13 +78,7 @@ impl Resolver<'_> {
         if let Err(help) = self.surroundings.has_connection(&connection.value) {
             self.report.error(connection.place, format!("there is no connection `{}`", connection.value)).suggest(help);
         }
-        if sink.table.value.is_empty() {
-            self.report.error(sink.table.place, "a table needs a name").suggest("write the table's name");
-        } else if sink.table.value.contains(char::is_control) {
-            self.report
-                .error(sink.table.place, format!("a table cannot be called `{}`", sink.table.value))
-                .suggest("leave out the control characters");
-        }
+        self.check_table(&sink.table);
         let stream = self.stream(&sink.from)?;
         self.check_readable_changes(sink, &stream.rows)?;
         let rows = &stream.rows;
@@ -100,6 +94,20 @@ impl Resolver<'_> {
         let output = StoreOutput { sink: name.value.clone(), connection, table, columns, key, mode };
         self.push_stream_task(&name.value, stream, reads, End::Store(output));
         Ok(())
+    }
+
+    fn check_table(&mut self, table: &Spanned<String>) {
+        if table.value.is_empty() {
+            self.report.error(table.place, "a table needs a name").suggest("write the table's name");
+        } else if table.value.contains(char::is_control) {
+            self.report
+                .error(table.place, format!("a table cannot be called `{}`", table.value))
+                .suggest("leave out the control characters");
+        } else if is_reserved(&table.value) {
+            self.report
+                .error(table.place, format!("table `{}` is the host's or the store's own", table.value))
+                .suggest("choose another name: positions of pipelines stand in such tables");
+        }
     }
 
     fn check_readable_changes(&mut self, sink: &TableSinkDef, rows: &Rows) -> Outcome<()> {
@@ -199,6 +207,15 @@ impl Resolver<'_> {
         self.report.error(names.place, message).suggest(help);
         Err(Reported)
     }
+}
+
+/// Whether a table is one in which the host or the store keeps what it needs itself. SQLite takes capital letters for
+/// small ones.
+fn is_reserved(table: &str) -> bool {
+    let table = table.to_ascii_lowercase();
+    let name = table.rsplit('.').next().unwrap_or_default();
+    ["azenha_", "sqlite_"].iter().any(|prefix| name.starts_with(prefix))
+        || ["pg_catalog.", "information_schema."].iter().any(|schema| table.starts_with(schema))
 }
 
 /// The columns that arrive, for positions among those that are written.

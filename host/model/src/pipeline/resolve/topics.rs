@@ -2,6 +2,7 @@
 
 use super::Surroundings;
 use crate::plan::{TopicKind, TopicSpec};
+use crate::topic;
 use crate::yaml::{Place, Report, Spanned};
 
 pub(super) struct Topics<'a> {
@@ -42,7 +43,10 @@ impl<'a> Topics<'a> {
 
     /// Adds a topic whose partitions the plan decides; one that exists must have as many.
     pub fn add_internal(&mut self, name: String, partitions: u32, kind: TopicKind, place: Place, report: &mut Report) {
-        if let Some(found) = self.surroundings.partitions(&name)
+        if name.len() > topic::LONGEST {
+            let message = format!("{}: `{name}`", topic::too_long(name.len()));
+            report.error(place, message).suggest("shorten the names of the pipeline and of its steps");
+        } else if let Some(found) = self.surroundings.partitions(&name)
             && found != partitions
         {
             report
