@@ -9,6 +9,7 @@
 
 pub mod log;
 pub mod log_helpers;
+pub mod log_members;
 pub mod proxy;
 pub mod store;
 pub mod store_helpers;

@@ -83,7 +83,12 @@ impl OwnKafka {
         self.0.run("kill", &[&broker.to_string()])
     }
 
-    /// Starts a broker that was killed, and waits until it answers.
+    /// SIGTERM: the broker stops as it should.
+    pub fn end(&self, broker: i32) -> Result<()> {
+        self.0.run("end", &[&broker.to_string()])
+    }
+
+    /// Starts a broker that was stopped, and waits until it answers.
     pub fn restart(&self, broker: i32) -> Result<()> {
         self.0.run("restart", &[&broker.to_string()])
     }

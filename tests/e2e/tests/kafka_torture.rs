@@ -35,8 +35,8 @@ enum Event {
     Remove,
     /// A new host.
     Add,
-    /// SIGKILL for the only broker.
-    CrashBroker,
+    /// The only broker stops and comes back; in the long form it is killed.
+    RestartBroker,
     /// The database crashes and recovers.
     CrashDatabase,
     /// Every connection to the database is cut.
@@ -59,13 +59,17 @@ const DECK: [Event; 13] = {
         Remove,
         Add,
         Add,
-        CrashBroker,
+        RestartBroker,
         CrashDatabase,
         CutConnections,
         CutBehindCommit,
         CutBeforeCommit,
     ]
 };
+
+fn is_long() -> bool {
+    env::var_os("AZENHA_TEST_LONG").is_some()
+}
 
 struct Torture {
     trial: Trial,
@@ -117,8 +121,13 @@ impl Torture {
             Event::Kill | Event::KillForGood => group.hosts()[host].kill()?,
             Event::Stop | Event::Remove => group.hosts()[host].terminate()?,
             Event::Add => group.add()?,
-            Event::CrashBroker => {
-                self.kafka.kill(1)?;
+            Event::RestartBroker => {
+                // A broker that is killed can leave a transaction open in the offsets of a group for good: then nobody
+                // takes that group's partitions over until an operator ends it.
+                match is_long() {
+                    true => self.kafka.kill(1)?,
+                    false => self.kafka.end(1)?,
+                }
                 let away = self.random.u64(0..2_000);
                 self.pause(Duration::from_millis(away)).await?;
                 self.kafka.restart(1)?;
@@ -190,7 +199,7 @@ async fn nothing_is_lost_or_doubled_whatever_dies() -> Result<()> {
     let random = Rng::with_seed(seed);
     let mut torture = Torture { trial, kafka, postgres, proxy, random, happened: BTreeMap::new() };
 
-    let at_least = if env::var_os("AZENHA_TEST_LONG").is_some() { LONG } else { Duration::ZERO };
+    let at_least = if is_long() { LONG } else { Duration::ZERO };
     let tortured = torture.run(at_least).await;
     let checked = torture.trial.finish(load).await;
     let outcome = tortured.and(checked).and_then(|()| torture.check_events());

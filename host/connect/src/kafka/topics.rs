@@ -182,14 +182,21 @@ impl Topics {
         for (setting, wanted, _) in settings_of(spec.kind) {
             topic = topic.set(setting, wanted);
         }
-        let created = self.admin.create_topics([&topic], &AdminOptions::new()).await;
-        let created = created.map_err(|error| Failure::from(error).into_log(what()))?;
-        match created.into_iter().next() {
-            // Somebody else was quicker.
-            Some(Err((_, code))) if code != RDKafkaErrorCode::TopicAlreadyExists => {
-                Err(Failure::from(code).into_log(what()))
+        let begun = Instant::now();
+        loop {
+            let created = self.admin.create_topics([&topic], &AdminOptions::new()).await;
+            let created = created.map_err(|error| Failure::from(error).into_log(what()))?;
+            match created.into_iter().next() {
+                // So many brokers are not there, or not yet.
+                Some(Err((_, RDKafkaErrorCode::InvalidReplicationFactor))) if begun.elapsed() < LED_WITHIN => {
+                    self.runtime.sleep(ASK_EACH).await;
+                }
+                // Somebody else was quicker.
+                Some(Err((_, code))) if code != RDKafkaErrorCode::TopicAlreadyExists => {
+                    return Err(Failure::from(code).into_log(what()));
+                }
+                _ => return self.await_leaders(&spec.name).await,
             }
-            _ => self.await_leaders(&spec.name).await,
         }
     }
 
