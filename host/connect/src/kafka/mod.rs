@@ -20,7 +20,7 @@ use self::error::Failure;
 use self::lane::{Authority, Claim, Claims, KafkaLane};
 use self::membership::KafkaMembership;
 use self::offsets::Offsets;
-pub use self::options::{CLIENT_PROPERTIES, KafkaOptions};
+pub use self::options::KafkaOptions;
 use self::positions::Positions;
 use self::runtime::Runtime;
 use self::tail::Tails;

@@ -6,47 +6,6 @@ use std::time::Duration;
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 
-/// The client properties that a configuration may set, named as librdkafka names them. What is missing here
-/// is either decided by this module, because commits depend on it, or not built in.
-pub const CLIENT_PROPERTIES: &[&str] = &[
-    "broker.address.family",
-    "client.id",
-    "client.rack",
-    "compression.level",
-    "compression.type",
-    "connections.max.idle.ms",
-    "enable.ssl.certificate.verification",
-    "fetch.max.bytes",
-    "fetch.wait.max.ms",
-    "heartbeat.interval.ms",
-    "linger.ms",
-    "max.partition.fetch.bytes",
-    "metadata.max.age.ms",
-    "queued.max.messages.kbytes",
-    "reconnect.backoff.max.ms",
-    "reconnect.backoff.ms",
-    "sasl.mechanism",
-    "sasl.mechanisms",
-    "sasl.password",
-    "sasl.username",
-    "security.protocol",
-    "session.timeout.ms",
-    "socket.connection.setup.timeout.ms",
-    "socket.keepalive.enable",
-    "socket.nagle.disable",
-    "socket.timeout.ms",
-    "ssl.ca.location",
-    "ssl.ca.pem",
-    "ssl.certificate.location",
-    "ssl.certificate.pem",
-    "ssl.cipher.suites",
-    "ssl.endpoint.identification.algorithm",
-    "ssl.key.location",
-    "ssl.key.password",
-    "ssl.key.pem",
-    "transaction.timeout.ms",
-];
-
 /// Properties that only producers know.
 const PRODUCER_ONLY: &[&str] = &["compression.level", "compression.type", LINGER, TRANSACTION_TIMEOUT];
 
@@ -80,7 +39,7 @@ const MESSAGE_MAX_BYTES: usize = super::topics::INTERNAL_MAX_BYTES + (1 << 20);
 pub struct KafkaOptions {
     /// `host:port`, several separated by commas.
     pub brokers: String,
-    /// Further properties of the clients, out of [`CLIENT_PROPERTIES`]; secrets among them.
+    /// Further properties of the clients, those that the host's configuration lets pass; secrets among them.
     pub properties: BTreeMap<String, String>,
     /// The persisted id of this host; no other process may use it at the same time.
     pub instance: String,
