@@ -9,6 +9,19 @@ pub enum World {
     Transform,
     /// Folds rows into accumulators.
     Aggregate,
+    /// Makes one row of the rows that tables hold of a key.
+    Assemble,
+}
+
+impl World {
+    /// Its name in a sentence: `an aggregate`.
+    pub fn with_article(self) -> &'static str {
+        match self {
+            Self::Transform => "a transform",
+            Self::Aggregate => "an aggregate",
+            Self::Assemble => "an assemble",
+        }
+    }
 }
 
 impl std::fmt::Display for World {
@@ -16,6 +29,7 @@ impl std::fmt::Display for World {
         f.write_str(match self {
             Self::Transform => "transform",
             Self::Aggregate => "aggregate",
+            Self::Assemble => "assemble",
         })
     }
 }
@@ -80,6 +94,24 @@ pub struct AggregatePlan {
     pub retracts: bool,
 }
 
+/// A table that an assemble joins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableFields {
+    /// What the pipeline calls it.
+    pub name: String,
+    /// Its columns.
+    pub fields: Vec<Field>,
+}
+
+/// The plan of an assemble, checked like a transform's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AssemblePlan {
+    /// For each table, the indices of the columns that enter the sandbox, in `assemble`'s order.
+    pub reads: Vec<Vec<usize>>,
+    /// The columns that `assemble` makes: none is called like a key or begins with `$`.
+    pub gives: Vec<Field>,
+}
+
 /// Why a plugin could not make a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -87,7 +119,8 @@ pub struct Problem {
     pub message: String,
     /// A JSON pointer into the step's configuration.
     pub config_path: Option<String>,
-    /// The index of the input column that does not fit.
+    /// The index of the input column that does not fit; an assemble's tables are counted through, one after the
+    /// other.
     pub input: Option<usize>,
 }
 
@@ -101,7 +134,7 @@ impl Problem {
 /// A row, or a part of it, that a plugin refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejection {
-    /// The row's index in the batch; for `finish`, the group's.
+    /// The row's index in the batch; for `finish` and `assemble`, the group's.
     pub row: u32,
     /// For people.
     pub reason: String,

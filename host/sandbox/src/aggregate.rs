@@ -1,15 +1,16 @@
 //! An open aggregate.
 
-use arrow_array::{Array, ArrayRef, BinaryArray, BooleanArray, RecordBatch};
+use arrow_array::{Array, BinaryArray, BooleanArray, RecordBatch};
 use azenha_model::Field;
 use azenha_model::plugin::{AggregatePlan, Rejection};
 
 use crate::bindings::aggregate as world;
 use crate::bindings::data::Batch;
 use crate::error::{Failure, OpenError};
+use crate::finished::{Finished, Returned};
 use crate::instance::Instance;
 use crate::lower::{Lowered, Strings};
-use crate::plugin::{Plugin, reopened};
+use crate::plugin::{Plugin, with_instance};
 use crate::{checks, lift, lower};
 
 /// An aggregate that was opened for one step: used by one thread at a time.
@@ -25,17 +26,6 @@ pub struct Aggregate {
     reads: Vec<Field>,
     /// None after a failure: the next call starts another.
     instance: Option<Instance<world::Aggregate>>,
-}
-
-/// The results of groups.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Finished {
-    /// The groups that have a row, ascending: indices into the accumulators.
-    pub groups: Vec<u32>,
-    /// The columns of the plan's `gives`, each as long as `groups`.
-    pub columns: Vec<ArrayRef>,
-    /// Groups that the plugin refuses; `row` is the group's index.
-    pub rejected: Vec<Rejection>,
 }
 
 impl Aggregate {
@@ -100,21 +90,15 @@ impl Aggregate {
     pub fn finish(&mut self, keys: &RecordBatch, accumulators: &BinaryArray) -> Result<Finished, Failure> {
         let lowered = Lowered::new(keys, &self.keys)?;
         let strings = Strings::accumulators(accumulators);
-        let count = accumulators.len();
-        let limit = self.plugin.limits().rejections_for(count);
+        let limit = self.plugin.limits().rejections_for(accumulators.len());
         let gives = self.plan.gives.clone();
         self.with_instance(|instance| {
             let columns = lowered.params();
-            let finished = instance.call_fallible(|world, store| {
+            let world::Finished { groups, columns, rejected } = instance.call_fallible(|world, store| {
                 world.call_finish(store, Batch { rows: lowered.rows, columns: &columns }, strings.param())
             })?;
-            checks::ascending(&finished.groups, count)?;
-            let rows = finished.groups.len();
-            Ok(Finished {
-                columns: lift::columns("what `finish` returned", gives.iter(), rows, finished.columns)?,
-                rejected: checks::rejections(finished.rejected, count, limit)?,
-                groups: finished.groups,
-            })
+            let returned = Returned { whole: "what `finish` returned", groups, columns, rejected };
+            returned.lift(&gives, accumulators.len(), limit)
         })
     }
 
@@ -136,13 +120,8 @@ impl Aggregate {
         &mut self,
         work: impl FnOnce(&mut Instance<world::Aggregate>) -> Result<R, Failure>,
     ) -> Result<R, Failure> {
-        let mut instance = match self.instance.take() {
-            Some(instance) => instance,
-            None => reopened(start(&self.plugin, &self.config, &self.input, &self.keys), &self.plan)?,
-        };
-        let result = work(&mut instance)?;
-        self.instance = Some(instance);
-        Ok(result)
+        let Self { plugin, config, input, keys, plan, instance, .. } = self;
+        with_instance(instance, plan, || start(plugin, config, input, keys), work)
     }
 }
 
@@ -154,6 +133,6 @@ fn start(plugin: &Plugin, config: &str, input: &[Field], keys: &[Field]) -> Resu
         instance.call(|world, store| world.call_open(store, config, &lower::fields(input), &lower::fields(keys)))?;
     match opened {
         Ok(plan) => Ok((instance, checks::aggregate_plan(plan, input, keys)?)),
-        Err(raw) => Err(checks::problems(raw, input)),
+        Err(raw) => Err(checks::problems(raw, input.len())),
     }
 }

@@ -1,4 +1,4 @@
-//! What `wasmtime` makes of the contract in `wit/`. Both worlds share one set of data types; parameters
+//! What `wasmtime` makes of the contract in `wit/`. All worlds share one set of data types; parameters
 //! borrow, so that Arrow's buffers are copied once: into the plugin's memory.
 //!
 //! The generated code is `unsafe` where it skips the check of a function's type at each call, because
@@ -20,6 +20,20 @@ pub mod aggregate {
     wasmtime::component::bindgen!({
         path: "../../wit",
         world: "aggregate",
+        ownership: Borrowing { duplicate_if_necessary: true },
+        with: {
+            "azenha:plugin/data": super::transform::azenha::plugin::data,
+            "azenha:plugin/log": super::transform::azenha::plugin::log,
+        },
+    });
+}
+
+/// The world `assemble`.
+#[allow(unsafe_code)]
+pub mod assemble {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        world: "assemble",
         ownership: Borrowing { duplicate_if_necessary: true },
         with: {
             "azenha:plugin/data": super::transform::azenha::plugin::data,

@@ -2,11 +2,13 @@
 
 use std::collections::HashSet;
 
-use azenha_model::plugin::{AggregatePlan, Given, Outlet, Problem, Rejection, TransformPlan};
+use azenha_model::plugin::{
+    AggregatePlan, AssemblePlan, Given, Outlet, Problem, Rejection, TableFields, TransformPlan,
+};
 use azenha_model::types::DECIMAL_PRECISION;
 use azenha_model::{DataType, Field};
 
-use crate::bindings::{aggregate, data, transform};
+use crate::bindings::{aggregate, assemble, data, transform};
 use crate::error::{Failure, OpenError};
 use crate::words::{MESSAGE, NAME, shown};
 
@@ -54,14 +56,10 @@ fn given(raw: transform::Given, input: &[Field]) -> Result<Given, Failure> {
 
 /// The plan of an aggregate that was opened with `input` and `keys`.
 pub fn aggregate_plan(plan: aggregate::Plan, input: &[Field], keys: &[Field]) -> Result<AggregatePlan, Failure> {
-    counted("columns", plan.gives.len())?;
     counted("state versions", plan.reads_versions.len())?;
-    let gives: Vec<Field> = plan.gives.into_iter().map(field).collect::<Result<_, _>>()?;
-    let names = keys.iter().chain(&gives).map(|field| field.name.as_str());
-    distinct("columns, the keys among them,", names)?;
     Ok(AggregatePlan {
         reads: reads(&plan.reads, input)?,
-        gives,
+        gives: gives_beside(plan.gives, keys)?,
         state_version: plan.state_version,
         reads_versions: plan.reads_versions,
         merges: plan.merges,
@@ -69,12 +67,38 @@ pub fn aggregate_plan(plan: aggregate::Plan, input: &[Field], keys: &[Field]) ->
     })
 }
 
-/// What `open` found wrong; never empty, and with indices that exist.
-pub fn problems(raw: Vec<data::Problem>, input: &[Field]) -> OpenError {
+/// The plan of an assemble that was opened with `tables` and `keys`.
+pub fn assemble_plan(plan: assemble::Plan, tables: &[TableFields], keys: &[Field]) -> Result<AssemblePlan, Failure> {
+    if plan.reads.len() != tables.len() {
+        return Err(broken(format!("it reads {} tables, but there are {}", plan.reads.len(), tables.len())));
+    }
+    let of_table = |(raw, table): (&Vec<u32>, &TableFields)| {
+        reads(raw, &table.fields)
+            .map_err(|failure| Failure::contract(format!("table `{}`: {}", table.name, failure.message)))
+    };
+    let reads = plan.reads.iter().zip(tables).map(of_table).collect::<Result<_, _>>()?;
+    let gives = gives_beside(plan.gives, keys)?;
+    if let Some(Field { name, .. }) = gives.iter().find(|field| field.name.starts_with('$')) {
+        return Err(broken(format!("it makes `{name}`, but the metadata of an assembled row is the host's")));
+    }
+    Ok(AssemblePlan { reads, gives })
+}
+
+/// The columns that a plugin makes of groups, beside those of the keys.
+fn gives_beside(raw: Vec<data::FieldResult>, keys: &[Field]) -> Result<Vec<Field>, Failure> {
+    counted("columns", raw.len())?;
+    let gives: Vec<Field> = raw.into_iter().map(field).collect::<Result<_, _>>()?;
+    let names = keys.iter().chain(&gives).map(|field| field.name.as_str());
+    distinct("columns, the keys among them,", names)?;
+    Ok(gives)
+}
+
+/// What `open` found wrong; never empty, and with indices that are below `columns`.
+pub fn problems(raw: Vec<data::Problem>, columns: usize) -> OpenError {
     let problem = |raw: data::Problem| Problem {
         message: shown(&raw.message, MESSAGE),
         config_path: raw.config_path.map(|path| shown(&path, NAME)),
-        input: raw.input.map(|index| index as usize).filter(|index| *index < input.len()),
+        input: raw.input.map(|index| index as usize).filter(|index| *index < columns),
     };
     let more = raw.len().saturating_sub(PROBLEMS);
     let mut problems: Vec<Problem> = raw.into_iter().take(PROBLEMS).map(problem).collect();
@@ -176,14 +200,12 @@ pub fn selected(whole: &str, selection: &[u32], rows: usize) -> Result<(), Failu
 }
 
 /// Groups that must ascend and be below `count`.
-pub fn ascending(groups: &[u32], count: usize) -> Result<(), Failure> {
+pub fn ascending(whole: &str, groups: &[u32], count: usize) -> Result<(), Failure> {
     if let Some(pair) = groups.windows(2).find(|pair| pair[0] >= pair[1]) {
         let (before, after) = (pair[0], pair[1]);
-        return Err(Failure::contract(format!(
-            "what `finish` returned has group {after} after {before}: not ascending"
-        )));
+        return Err(Failure::contract(format!("{whole} has group {after} after {before}: not ascending")));
     }
-    groups.last().map_or(Ok(()), |group| in_range("what `finish` returned has group", *group, count))
+    groups.last().map_or(Ok(()), |group| in_range(&format!("{whole} has group"), *group, count))
 }
 
 fn in_range(what: &str, index: u32, count: usize) -> Result<(), Failure> {
@@ -273,8 +295,29 @@ mod tests {
     }
 
     #[test]
+    fn an_assemble_reads_columns_that_its_tables_have_and_makes_no_metadata() {
+        let table = |name: &str, fields| TableFields { name: name.to_owned(), fields };
+        let tables = [table("left", input()), table("right", input()[..1].to_vec())];
+        let checked = |reads: &[&[u32]], name: &str| {
+            let made = data::FieldResult { name: name.to_owned(), data_type: data::DataType::Json, nullable: false };
+            let reads = reads.iter().map(|columns| columns.to_vec()).collect();
+            assemble_plan(assemble::Plan { reads, gives: vec![made] }, &tables, &input()[..1])
+                .map_err(|failure| failure.message)
+        };
+        let gives = vec![Field::new("document", DataType::Json, false)];
+        let expected = AssemblePlan { reads: vec![vec![1, 0], vec![]], gives };
+        assert_eq!(checked(&[&[1, 0], &[]], "document"), Ok(expected));
+        let refusal = |reads, name| checked(reads, name).expect_err("not valid");
+        assert!(refusal(&[&[]], "document").ends_with("it reads 1 tables, but there are 2"));
+        let beyond = refusal(&[&[1], &[1]], "document");
+        assert!(beyond.starts_with("table `right`: ") && beyond.ends_with("column 1, but there are 1"), "{beyond}");
+        assert!(refusal(&[&[], &[]], "a").contains("are called `a`"));
+        assert!(refusal(&[&[], &[]], "$op").contains("it makes `$op`"));
+    }
+
+    #[test]
     fn problems_are_never_empty_and_point_at_columns_that_exist() {
-        let of = |raw| match problems(raw, &input()) {
+        let of = |raw| match problems(raw, 2) {
             OpenError::Problems(problems) => problems,
             other => panic!("{other}"),
         };
@@ -288,7 +331,7 @@ mod tests {
     fn problems_are_cut_escaped_and_counted() {
         let raw =
             data::Problem { message: "\x1b".repeat(MESSAGE), config_path: Some("/a\n".repeat(NAME)), input: None };
-        let OpenError::Problems(found) = problems(vec![raw; 25], &input()) else { panic!("not problems") };
+        let OpenError::Problems(found) = problems(vec![raw; 25], 2) else { panic!("not problems") };
         assert_eq!(found.len(), 21);
         assert!(found[0].message.starts_with(r"\u{1b}\u{1b}") && found[0].message.len() < 2 * MESSAGE);
         let path = found[0].config_path.as_ref().expect("a path");
@@ -313,8 +356,9 @@ mod tests {
         assert!(rejections(vec![rejection(0); 10], 2, 9).expect_err("many").message.contains("the limit is 9"));
         assert!(selected("output `main`", &[1, 0, 1], 2).is_ok());
         assert!(selected("output `main`", &[0, 2], 2).is_err());
+        let ascending = |groups: &[u32], count| ascending("it", groups, count);
         assert!(ascending(&[0, 2, 3], 4).is_ok() && ascending(&[], 0).is_ok());
-        assert!(ascending(&[0, 2, 2], 4).expect_err("twice").message.contains("group 2 after 2"));
-        assert!(ascending(&[0, 4], 4).expect_err("beyond").message.contains("group 4, but there are 4"));
+        assert!(ascending(&[0, 2, 2], 4).expect_err("twice").message.contains("it has group 2 after 2"));
+        assert!(ascending(&[0, 4], 4).expect_err("beyond").message.contains("it has group 4, but there are 4"));
     }
 }

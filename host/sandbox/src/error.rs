@@ -91,9 +91,10 @@ pub enum LoadReason {
     /// A core module whose exports do not fit its own description.
     #[error("it cannot be made a component: {}", shown(.0, MESSAGE))]
     NotComponent(String),
-    /// It exports neither world.
+    /// It exports no world.
     #[error(
-        "it exports neither `process` (a transform) nor `fold` (an aggregate), but {}: build it with the SDK",
+        "it exports none of `process` (a transform), `fold` (an aggregate) and `assemble` (an assemble), but {}: \
+         build it with the SDK",
         shown(.exports, MESSAGE)
     )]
     NoWorld {
@@ -122,8 +123,8 @@ pub enum LoadReason {
 /// Why a plugin was not opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// A transform was wanted and this is an aggregate, or the other way round.
-    #[error("plugin `{plugin}` is {}, not {}", article(*found), article(*wanted))]
+    /// A transform was wanted and this is an aggregate, for instance.
+    #[error("plugin `{plugin}` is {}, not {}", found.with_article(), wanted.with_article())]
     WrongWorld {
         /// The plugin.
         plugin: String,
@@ -138,13 +139,6 @@ pub enum OpenError {
     /// `open` failed, or its plan breaks the contract.
     #[error(transparent)]
     Failed(#[from] Failure),
-}
-
-fn article(world: World) -> &'static str {
-    match world {
-        World::Transform => "a transform",
-        World::Aggregate => "an aggregate",
-    }
 }
 
 fn list(problems: &[Problem]) -> String {

@@ -15,7 +15,7 @@ pub const RECORDED: usize = 64;
 const NAMED: usize = 8;
 
 /// The functions of the contract: between them and the author's code stands what the SDK generates.
-const EXPORTS: [&str; 6] = ["open", "process", "fold", "merge", "finish", "migrate"];
+const EXPORTS: [&str; 7] = ["open", "process", "fold", "merge", "finish", "migrate", "assemble"];
 
 /// The module that the SDK's macros make in the author's crate.
 const GENERATED: &str = "::azenha_plugin::";

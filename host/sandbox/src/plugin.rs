@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use azenha_model::Field;
-use azenha_model::plugin::World;
+use azenha_model::plugin::{TableFields, World};
 use wasmtime::Engine;
 
 use crate::aggregate::Aggregate;
+use crate::assemble::Assemble;
 use crate::bindings::aggregate::{self as aggregate_world, AggregatePre};
+use crate::bindings::assemble::{self as assemble_world, AssemblePre};
 use crate::bindings::transform::{self as transform_world, TransformPre};
 use crate::error::{Failure, OpenError};
 use crate::instance::Instance;
@@ -35,6 +37,7 @@ pub(crate) struct Loaded {
 pub(crate) enum Code {
     Transform(TransformPre<State>),
     Aggregate(AggregatePre<State>),
+    Assemble(AssemblePre<State>),
 }
 
 impl Plugin {
@@ -57,6 +60,7 @@ impl Plugin {
         match self.0.code {
             Code::Transform(_) => World::Transform,
             Code::Aggregate(_) => World::Aggregate,
+            Code::Assemble(_) => World::Assemble,
         }
     }
 
@@ -81,6 +85,15 @@ impl Plugin {
         Aggregate::open(self.clone(), config, input, keys)
     }
 
+    /// Opens it as an assemble over `tables`, grouped by `keys`, with the step's configuration as JSON.
+    ///
+    /// # Errors
+    /// [`OpenError`] if it is no assemble, refuses the configuration, the tables or the keys, or fails. The
+    /// `input` of a [`Problem`](azenha_model::plugin::Problem) counts through the tables' columns.
+    pub fn open_assemble(&self, config: &str, tables: &[TableFields], keys: &[Field]) -> Result<Assemble, OpenError> {
+        Assemble::open(self.clone(), config, tables, keys)
+    }
+
     pub(crate) fn limits(&self) -> &Limits {
         &self.0.limits
     }
@@ -89,7 +102,7 @@ impl Plugin {
         let Loaded { engine, limits, log, code, .. } = &*self.0;
         match code {
             Code::Transform(code) => Ok(Instance::start(engine, log.clone(), limits, |store| code.instantiate(store))?),
-            Code::Aggregate(_) => Err(self.wrong_world(World::Transform)),
+            _ => Err(self.wrong_world(World::Transform)),
         }
     }
 
@@ -97,7 +110,15 @@ impl Plugin {
         let Loaded { engine, limits, log, code, .. } = &*self.0;
         match code {
             Code::Aggregate(code) => Ok(Instance::start(engine, log.clone(), limits, |store| code.instantiate(store))?),
-            Code::Transform(_) => Err(self.wrong_world(World::Aggregate)),
+            _ => Err(self.wrong_world(World::Aggregate)),
+        }
+    }
+
+    pub(crate) fn start_assemble(&self) -> Result<Instance<assemble_world::Assemble>, OpenError> {
+        let Loaded { engine, limits, log, code, .. } = &*self.0;
+        match code {
+            Code::Assemble(code) => Ok(Instance::start(engine, log.clone(), limits, |store| code.instantiate(store))?),
+            _ => Err(self.wrong_world(World::Assemble)),
         }
     }
 
@@ -112,8 +133,24 @@ impl std::fmt::Debug for Plugin {
     }
 }
 
+/// Works with the instance in `slot`, or with a new one if a failure has emptied it; keeps it only if all goes well.
+pub(crate) fn with_instance<W, P: PartialEq, R>(
+    slot: &mut Option<Instance<W>>,
+    plan: &P,
+    start: impl FnOnce() -> Result<(Instance<W>, P), OpenError>,
+    work: impl FnOnce(&mut Instance<W>) -> Result<R, Failure>,
+) -> Result<R, Failure> {
+    let mut instance = match slot.take() {
+        Some(instance) => instance,
+        None => reopened(start(), plan)?,
+    };
+    let result = work(&mut instance)?;
+    *slot = Some(instance);
+    Ok(result)
+}
+
 /// An instance that takes the place of one that failed. It must say of itself what the first one said.
-pub(crate) fn reopened<I, P: PartialEq>(started: Result<(I, P), OpenError>, plan: &P) -> Result<I, Failure> {
+fn reopened<I, P: PartialEq>(started: Result<(I, P), OpenError>, plan: &P) -> Result<I, Failure> {
     match started {
         Ok((instance, again)) if again == *plan => Ok(instance),
         Ok(_) => {

@@ -13,6 +13,7 @@ use wasmtime::{Cache, CacheConfig, Config, Engine};
 use wit_component::ComponentEncoder;
 
 use crate::bindings::aggregate::AggregatePre;
+use crate::bindings::assemble::AssemblePre;
 use crate::bindings::log;
 use crate::bindings::transform::TransformPre;
 use crate::error::{LoadError, LoadReason, SandboxError};
@@ -110,6 +111,9 @@ impl Sandbox {
         } else if exports_any("fold") {
             let linked = self.linker.instantiate_pre(component).and_then(AggregatePre::new);
             linked.map(Code::Aggregate).map_err(|error| other(World::Aggregate, error))
+        } else if exports_any("assemble") {
+            let linked = self.linker.instantiate_pre(component).and_then(AssemblePre::new);
+            linked.map(Code::Assemble).map_err(|error| other(World::Assemble, error))
         } else {
             Err(LoadReason::NoWorld { exports: listed(&exports) })
         }

@@ -10,7 +10,7 @@ use crate::bindings::transform::{self as world, Selection};
 use crate::error::{Failure, OpenError};
 use crate::instance::Instance;
 use crate::limits::Limits;
-use crate::plugin::{Plugin, reopened};
+use crate::plugin::{Plugin, with_instance};
 use crate::{checks, lift, lower};
 
 /// A transform that was opened for one step: used by one thread at a time.
@@ -62,16 +62,15 @@ impl Transform {
     /// Any [`Failure`] is about the whole batch; the instance is gone, and the next call starts another.
     pub fn process(&mut self, reads: &RecordBatch) -> Result<TransformOutput, Failure> {
         let lowered = lower::Lowered::new(reads, &self.reads)?;
-        let mut instance = match self.instance.take() {
-            Some(instance) => instance,
-            None => reopened(start(&self.plugin, &self.config, &self.input), &self.plan)?,
-        };
-        let columns = lowered.params();
-        let output = instance
-            .call_fallible(|world, store| world.call_process(store, Batch { rows: lowered.rows, columns: &columns }))?;
-        let output = lift_output(output, &self.plan, reads.num_rows(), self.plugin.limits())?;
-        self.instance = Some(instance);
-        Ok(output)
+        let Self { plugin, config, input, plan, instance, .. } = self;
+        let started = || start(plugin, config, input);
+        with_instance(instance, plan, started, |instance| {
+            let columns = lowered.params();
+            let output = instance.call_fallible(|world, store| {
+                world.call_process(store, Batch { rows: lowered.rows, columns: &columns })
+            })?;
+            lift_output(output, plan, reads.num_rows(), plugin.limits())
+        })
     }
 }
 
@@ -81,7 +80,7 @@ fn start(plugin: &Plugin, config: &str, input: &[Field]) -> Result<Started, Open
     let mut instance = plugin.start_transform()?;
     match instance.call(|world, store| world.call_open(store, config, &lower::fields(input)))? {
         Ok(plan) => Ok((instance, checks::transform_plan(plan, input)?)),
-        Err(raw) => Err(checks::problems(raw, input)),
+        Err(raw) => Err(checks::problems(raw, input.len())),
     }
 }
 

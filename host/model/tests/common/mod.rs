@@ -80,6 +80,7 @@ fn check_world(plugin: &str, wanted: World) -> Result<(), PluginError> {
     let (right, other, found) = match wanted {
         World::Transform => (TRANSFORMS, AGGREGATES, World::Aggregate),
         World::Aggregate => (AGGREGATES, TRANSFORMS, World::Transform),
+        World::Assemble => return Err(PluginError::Unknown { known: Vec::new() }),
     };
     if right.contains(&plugin) {
         Ok(())

@@ -62,6 +62,16 @@ impl Image {
         [1, list[0], list[1], 0, 0, 0, 0, 0]
     }
 
+    /// `ok(assembled)` with these groups, columns and rejected groups.
+    pub fn assembled(&mut self, groups: &[u32], columns: &[[u32; 8]], rejected: &[u32]) -> u32 {
+        let groups = self.list(&concat(groups), groups.len());
+        let columns = self.list(&concat(columns.as_flattened()), columns.len());
+        // rejection { row, reason: "", part: none }
+        let raw: Vec<[u32; 6]> = rejected.iter().map(|group| [*group, 0, 0, 0, 0, 0]).collect();
+        let rejected = self.list(&concat(raw.as_flattened()), rejected.len());
+        self.words(&[0, groups[0], groups[1], columns[0], columns[1], rejected[0], rejected[1]])
+    }
+
     /// `ok(output)` with one outlet. `rows` is an address and a length; none: all rows.
     pub fn output(&mut self, rows: Option<[u32; 2]>, columns: &[[u32; 8]]) -> u32 {
         let columns = self.list(&concat(columns.as_flattened()), columns.len());
@@ -134,6 +144,28 @@ pub fn aggregate() -> Vec<u8> {
         data = escaped(&image.bytes),
     );
     described(&module, "aggregate")
+}
+
+/// An assemble of one table, of which it reads column 0, that makes the nullable int64 `x`. Its `assemble` has the
+/// body that `body` writes: it may use `$groups`, how many there are, and `$tables`, where the one table lies.
+pub fn assemble(body: impl FnOnce(&mut Image) -> String) -> Vec<u8> {
+    let mut image = Image::new();
+    let name = image.text("x");
+    let gives = image.words(&[name[0], name[1], u32::from_le_bytes([1, 0, 1, 0])]);
+    let columns = image.words(&[0]);
+    let reads = image.words(&[columns, 1]);
+    let plan = image.words(&[0, reads, 1, gives, 1]);
+    let body = body(&mut image);
+    let module = format!(
+        r#"(module
+  {RUNTIME}
+  (func (export "open") (param i32 i32 i32 i32 i32 i32) (result i32) (i32.const {plan}))
+  (func (export "assemble") (param $groups i32) (param i32 i32) (param $tables i32) (param i32) (result i32)
+    {body})
+  (data (i32.const {BASE}) "{data}"))"#,
+        data = escaped(&image.bytes),
+    );
+    described(&module, "assemble")
 }
 
 fn escaped(bytes: &[u8]) -> String {

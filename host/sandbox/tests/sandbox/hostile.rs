@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use crate::guest::{self, Image};
 use arrow_array::{ArrayRef, Int64Array, RecordBatch};
+use azenha_model::plugin::TableFields;
 use azenha_model::{DataType, Field};
-use azenha_sandbox::{Failure, FailureKind, Limits, LoadReason, OpenError, Sandbox, Transform};
+use azenha_sandbox::{Failure, FailureKind, Grouped, Limits, LoadReason, OpenError, Sandbox, Transform};
 
 fn sandbox() -> Sandbox {
     let limits = Limits { call_time: Duration::from_millis(50), ..Limits::default() };
@@ -144,6 +145,58 @@ fn output_that_repeats_its_memory_many_times_is_bounded() {
     // A thousand columns of 200 KiB each that share their bytes.
     let message = contract_failure(|image| image.output(None, &[[1, 0, 25_000, 0, 0, 0, 0, 0]; 1000]));
     assert_eq!(message, "it returned more than 131072 KiB");
+}
+
+/// What is said of an assemble that returns this for two groups.
+fn assemble_failure(assembled: impl FnOnce(&mut Image) -> u32) -> String {
+    let module = guest::assemble(|image| format!("(i32.const {})", assembled(image)));
+    let plugin = sandbox().load("hostile", &module).expect("it loads");
+    let fields = vec![Field::new("a", DataType::Int64, false)];
+    let tables = [TableFields { name: "lines".to_owned(), fields: fields.clone() }];
+    let mut assemble = plugin.open_assemble("{}", &tables, &fields).expect("it opens");
+    let table = Grouped { rows: &batch(3), offsets: &[0, 1, 3] };
+    let failure = assemble.assemble(&batch(2), &[table]).expect_err("it breaks the contract");
+    assert_eq!(failure.kind, FailureKind::Contract, "{}", failure.message);
+    failure.message
+}
+
+#[test]
+fn groups_that_an_assemble_was_not_given_or_gives_twice_are_refused() {
+    let of = |groups: &[u32]| {
+        assemble_failure(|image| {
+            let column = image.int64s(&vec![7; groups.len()]);
+            image.assembled(groups, &[column], &[])
+        })
+    };
+    assert_eq!(of(&[0, 2]), "what `assemble` returned has group 2, but there are 2");
+    assert_eq!(of(&[1, 0]), "what `assemble` returned has group 0 after 1: not ascending");
+    assert_eq!(of(&[1, 1]), "what `assemble` returned has group 1 after 1: not ascending");
+    assert_eq!(of(&[0, 1, 2]), "what `assemble` returned has group 2, but there are 2");
+}
+
+#[test]
+fn columns_of_an_assemble_that_do_not_fit_its_groups_or_its_plan_are_refused() {
+    let short = assemble_failure(|image| {
+        let column = image.int64s(&[7]);
+        image.assembled(&[0, 1], &[column], &[])
+    });
+    assert_eq!(short, "column `x` of what `assemble` returned has 1 values, but there are 2 rows");
+    let none = assemble_failure(|image| image.assembled(&[0], &[], &[]));
+    assert_eq!(none, "what `assemble` returned has 0 made columns, but the plan says 1");
+    let of_another_type = assemble_failure(|image| image.assembled(&[], &[[0; 8]], &[]));
+    assert_eq!(of_another_type, "column `x` of what `assemble` returned is declared as int64, but it holds booleans");
+}
+
+#[test]
+fn rejections_of_an_assemble_are_bounded_and_concern_its_groups() {
+    let of = |rejected: &[u32]| {
+        assemble_failure(|image| {
+            let column = image.int64s(&[]);
+            image.assembled(&[], &[column], rejected)
+        })
+    };
+    assert_eq!(of(&[2]), "it rejected row 2, but there are 2");
+    assert_eq!(of(&[0; 69]), "it rejected 69 rows or parts of 2 rows; the limit is 68");
 }
 
 #[test]

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, RecordBatchOptions};
 use arrow_schema::Schema;
-use azenha_model::plugin::World;
+use azenha_model::plugin::{TableFields, World};
 use azenha_model::{DataType, Field};
-use azenha_sandbox::{Aggregate, Limits, LoadReason, OpenError, Plugin, Sandbox, Transform};
+use azenha_sandbox::{Aggregate, Assemble, Grouped, Limits, LoadReason, OpenError, Plugin, Sandbox, Transform};
 
 use crate::guest;
 
@@ -65,6 +65,46 @@ fn an_aggregate_folds_merges_finishes_and_migrates() {
     assert_eq!(aggregate.migrate(0, &part).expect("it migrates"), part);
     let finished = aggregate.finish(&no_columns(3), &accumulators).expect("it finishes");
     assert!(finished.groups.is_empty() && finished.columns.is_empty());
+}
+
+fn tables() -> [TableFields; 1] {
+    [TableFields { name: "lines".to_owned(), fields: input().to_vec() }]
+}
+
+/// Gives the column of the table that it gets; the offsets, but for the last, serve as groups.
+const ASSEMBLE_ECHO: &str = r#"
+    (i32.store offset=4 (i32.const 512) (i32.load offset=12 (local.get $tables)))
+    (i32.store offset=8 (i32.const 512) (local.get $groups))
+    (i32.store offset=12 (i32.const 512) (i32.load offset=4 (local.get $tables)))
+    (i32.store offset=16 (i32.const 512) (i32.load offset=8 (local.get $tables)))
+    (i32.const 512)"#;
+
+#[test]
+fn an_assemble_gets_the_rows_of_its_tables_with_the_groups_that_they_belong_to() {
+    let plugin = sandbox().load("echo", &guest::assemble(|_| ASSEMBLE_ECHO.to_owned())).expect("it loads");
+    assert_eq!(plugin.world(), World::Assemble);
+    let mut assemble = plugin.open_assemble("{}", &tables(), &input()).expect("it opens");
+    assert_eq!(assemble.plan().reads, [[0]]);
+    for values in [vec![], vec![7, -7, 0]] {
+        let rows = batch(&values);
+        let offsets: Vec<u32> = (0..=values.len() as u32).collect();
+        let made = assemble.assemble(&rows, &[Grouped { rows: &rows, offsets: &offsets }]).expect("it runs");
+        let expected: ArrayRef = Arc::new(Int64Array::from(values));
+        assert_eq!((&made.groups[..], &made.columns[..]), (&offsets[..rows.num_rows()], &[expected][..]));
+    }
+}
+
+#[test]
+fn offsets_that_do_not_fit_the_rows_are_the_hosts_mistake() {
+    let plugin = sandbox().load("echo", &guest::assemble(|_| ASSEMBLE_ECHO.to_owned())).expect("it loads");
+    let mut assemble = plugin.open_assemble("{}", &tables(), &input()).expect("it opens");
+    let (keys, rows) = (batch(&[1, 2]), batch(&[7, 8, 9]));
+    for wrong in [&[][..], &[0, 3], &[0, 1, 2], &[0, 4, 3], &[0, 3, 3, 3]] {
+        let failure =
+            assemble.assemble(&keys, &[Grouped { rows: &rows, offsets: wrong }]).expect_err("they do not fit");
+        assert_eq!(failure.message, "the host gave offsets of table `lines` that do not fit", "{wrong:?}");
+    }
+    assert!(assemble.assemble(&keys, &[]).expect_err("no table").message.contains("0 tables where 1 were opened"));
 }
 
 #[test]
@@ -166,4 +206,5 @@ fn plugins_can_move_between_threads() {
     shared::<Plugin>();
     moved::<Transform>();
     moved::<Aggregate>();
+    moved::<Assemble>();
 }

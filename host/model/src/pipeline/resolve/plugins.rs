@@ -47,8 +47,7 @@ impl Resolver<'_> {
                     .suggest(format!("{help}; a plugin can also be the path of a `.wasm` file"));
             }
             PluginError::WrongWorld { found } => {
-                let article = |world| if world == World::Aggregate { "an aggregate" } else { "a transform" };
-                let (found_as, wanted) = (article(found), article(world));
+                let (found_as, wanted) = (found.with_article(), world.with_article());
                 self.report
                     .error(plugin.place, format!("plugin `{}` is {found_as}, not {wanted}", plugin.value))
                     .suggest(format!("write `{found}: {}`, or name another plugin", plugin.value));

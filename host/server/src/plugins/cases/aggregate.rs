@@ -1,22 +1,22 @@
 //! Runs an aggregate's case.
 
 use anyhow::{Context, Result, bail};
-use arrow_array::{BinaryArray, RecordBatch, UInt32Array};
-use arrow_select::take::take_record_batch;
+use arrow_array::{BinaryArray, RecordBatch};
 use azenha_model::Field;
 use azenha_model::plugin::Rejection;
 use azenha_sandbox::{Aggregate, OpenError, Plugin};
 use serde_json::{Map, Value};
 
-use super::columns::{batch, json_rows};
+use super::columns::batch;
 use super::format::{Case, Outcome};
+use super::groups::Groups;
 
 /// What an aggregate makes of the case's rows. One that merges is folded in two parts, too: the result must be the
 /// same.
 pub fn run(plugin: &Plugin, case: &Case) -> Result<Outcome> {
-    let fields = case.input.fields()?;
-    let input = batch(&fields, &case.input.rows)?;
-    let groups = Groups::of(case, &fields, &input)?;
+    let fields = case.input()?.fields()?;
+    let input = batch(&fields, &case.input()?.rows)?;
+    let groups = groups(case, &fields, &input)?;
     let mut aggregate = match plugin.open_aggregate(&case.config(), &fields, &groups.fields) {
         Ok(aggregate) => aggregate,
         Err(OpenError::Problems(problems)) => return Ok(Outcome::of_problems(problems, &fields)),
@@ -36,40 +36,14 @@ pub fn run(plugin: &Plugin, case: &Case) -> Result<Outcome> {
     Ok(Outcome::of_rows(output, rejected))
 }
 
-/// Groups in the order in which they first appear.
-struct Groups {
-    fields: Vec<Field>,
-    keys: RecordBatch,
-    of_rows: Vec<u32>,
-}
-
-impl Groups {
-    fn of(case: &Case, fields: &[Field], input: &RecordBatch) -> Result<Self> {
-        let find = |name: &String| {
-            fields
-                .iter()
-                .position(|field| field.name == *name)
-                .with_context(|| format!("the key `{name}` is no column"))
-        };
-        let columns = case.keys.iter().map(find).collect::<Result<Vec<usize>>>()?;
-        let fields: Vec<Field> = columns.iter().map(|column| fields[*column].clone()).collect();
-        let keys = input.project(&columns)?;
-        let (mut seen, mut first_rows, mut of_rows) = (Vec::new(), Vec::new(), Vec::new());
-        for (row, key) in (0..).zip(json_rows(&fields, keys.columns(), input.num_rows())?) {
-            let group = seen.iter().position(|known| *known == key).unwrap_or_else(|| {
-                seen.push(key);
-                first_rows.push(row);
-                seen.len() - 1
-            });
-            of_rows.push(group as u32);
-        }
-        let keys = take_record_batch(&keys, &UInt32Array::from(first_rows))?;
-        Ok(Self { fields, keys, of_rows })
-    }
-
-    fn len(&self) -> usize {
-        self.keys.num_rows()
-    }
+/// The groups that the case's keys make.
+fn groups(case: &Case, fields: &[Field], input: &RecordBatch) -> Result<Groups> {
+    let find = |name: &String| {
+        let found = fields.iter().position(|field| field.name == *name);
+        found.with_context(|| format!("the key `{name}` is no column"))
+    };
+    let columns = case.keys.iter().map(find).collect::<Result<Vec<usize>>>()?;
+    Groups::of(columns.iter().map(|column| fields[*column].clone()).collect(), &input.project(&columns)?)
 }
 
 /// Folds some of the rows into new accumulators.
@@ -107,11 +81,5 @@ fn finish(aggregate: &mut Aggregate, groups: &Groups, accumulators: &BinaryArray
     if let Some(refused) = finished.rejected.first() {
         bail!("group {} is refused: {}", refused.row, refused.reason);
     }
-    let rows = finished.groups.len();
-    let keys = take_record_batch(&groups.keys, &UInt32Array::from(finished.groups))?;
-    let fields = [groups.fields.clone(), aggregate.plan().gives.clone()].concat();
-    let columns = [keys.columns(), &finished.columns].concat();
-    let mut results = json_rows(&fields, &columns, rows)?;
-    results.iter_mut().filter_map(Value::as_object_mut).for_each(|row| row.retain(|_, value| !value.is_null()));
-    Ok(results)
+    groups.results(&aggregate.plan().gives, &finished)
 }

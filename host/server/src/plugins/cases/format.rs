@@ -15,9 +15,14 @@ pub struct Case {
     /// The step's configuration.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     config: Value,
-    /// What goes in.
-    pub input: Input,
-    /// Of an aggregate: the columns that rows are grouped by.
+    /// What goes in; an assemble has `tables` instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    input: Option<Input>,
+    /// Of an assemble: the tables that it joins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<Table>,
+    /// Of an aggregate: the columns that rows are grouped by. Of an assemble: what the columns that its tables are
+    /// grouped by are called in the results.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<String>,
     /// What comes out.
@@ -33,6 +38,17 @@ pub struct Input {
     fields: Map<String, Value>,
     #[serde(default)]
     pub rows: Vec<JsonRow>,
+}
+
+/// A table and the columns that its rows are grouped by, in the order of the case's `keys`.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Table {
+    /// As the plugin calls it.
+    pub name: String,
+    pub by: Vec<String>,
+    #[serde(flatten)]
+    pub input: Input,
 }
 
 /// What comes out: rows and refusals, or problems.
@@ -74,6 +90,11 @@ impl Case {
     /// The step's configuration as a plugin gets it.
     pub fn config(&self) -> String {
         if self.config.is_null() { "{}".to_owned() } else { self.config.to_string() }
+    }
+
+    /// What goes into a transform or an aggregate.
+    pub fn input(&self) -> Result<&Input> {
+        self.input.as_ref().filter(|_| self.tables.is_empty()).context("it needs `input`, and no `tables`")
     }
 }
 

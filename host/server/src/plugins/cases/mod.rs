@@ -1,9 +1,11 @@
 //! Runs a plugin's cases, rows in and rows out, in the sandbox. The SDK runs the same files natively.
 
 mod aggregate;
+mod assemble;
 mod columns;
 mod difference;
 mod format;
+mod groups;
 mod transform;
 
 use std::fs;
@@ -64,5 +66,6 @@ fn run(plugin: &Plugin, case: &Case) -> Result<Outcome> {
         World::Transform if !case.keys.is_empty() => bail!("a transform has no `keys`"),
         World::Transform => transform::run(plugin, case),
         World::Aggregate => aggregate::run(plugin, case),
+        World::Assemble => assemble::run(plugin, case),
     }
 }

@@ -13,8 +13,8 @@ use super::format::{Case, Outcome};
 
 /// What a transform makes of the case's rows.
 pub fn run(plugin: &Plugin, case: &Case) -> Result<Outcome> {
-    let fields = case.input.fields()?;
-    let input = batch(&fields, &case.input.rows)?;
+    let fields = case.input()?.fields()?;
+    let input = batch(&fields, &case.input()?.rows)?;
     let mut transform = match plugin.open_transform(&case.config(), &fields) {
         Ok(transform) => transform,
         Err(OpenError::Problems(problems)) => return Ok(Outcome::of_problems(problems, &fields)),
