@@ -2,6 +2,7 @@
 
 mod accumulator;
 mod row;
+mod tables;
 
 use proc_macro::TokenStream;
 use quote::quote;
@@ -20,6 +21,12 @@ pub fn derive_row(input: TokenStream) -> TokenStream {
 #[proc_macro_derive(Accumulator)]
 pub fn derive_accumulator(input: TokenStream) -> TokenStream {
     accumulator::derive(parse_macro_input!(input as DeriveInput)).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// Makes a struct the tables of an assemble: its fields, each a `Table`, are tables, by name.
+#[proc_macro_derive(Tables)]
+pub fn derive_tables(input: TokenStream) -> TokenStream {
+    tables::derive(parse_macro_input!(input as DeriveInput)).unwrap_or_else(syn::Error::into_compile_error).into()
 }
 
 /// The contract, carried along because a plugin may stand outside of this repository.

@@ -3,7 +3,8 @@
 use serde::de::DeserializeOwned;
 
 use crate::accumulator::Accumulator;
-use crate::data::{Batch, Column, Field, Problem, RejectedRow, Rejection, Strings};
+use crate::data::{Batch, Field, Problem, RejectedRow, Rejection, Strings};
+use crate::finished::Finished;
 use crate::row::{Binding, Row};
 use crate::value::bit;
 
@@ -84,17 +85,6 @@ pub struct Folded {
     pub rejected: Vec<RejectedRow>,
 }
 
-/// The rows of groups.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Finished {
-    /// The groups that have a row, ascending.
-    pub groups: Vec<u32>,
-    /// The made columns, each as long as `groups`.
-    pub columns: Vec<Column>,
-    /// The groups that are refused.
-    pub rejected: Vec<RejectedRow>,
-}
-
 /// An [`Aggregate`] over columns and accumulators as the host has them.
 pub struct Folder<A> {
     aggregate: A,
@@ -157,20 +147,8 @@ impl<A: Aggregate> Folder<A> {
 
     /// Makes the rows of groups.
     pub fn finish(&self, accumulators: &Strings) -> Result<Finished, String> {
-        let mut groups = Vec::new();
-        let mut rejected = Vec::new();
-        let mut builders = <A::Output as Row<'_>>::Builders::default();
-        for (group, state) in decode_all::<A::State>(accumulators)?.iter().enumerate() {
-            match self.aggregate.finish(state) {
-                Ok(Some(row)) => {
-                    groups.push(group as u32);
-                    row.write(&mut builders);
-                }
-                Ok(None) => {}
-                Err(rejection) => rejected.push(rejection.at_row(group as u32)),
-            }
-        }
-        Ok(Finished { groups, columns: <A::Output as Row<'_>>::finish(builders), rejected })
+        let states = decode_all::<A::State>(accumulators)?;
+        Ok(Finished::of::<A::Output>(states.iter().map(|state| self.aggregate.finish(state))))
     }
 
     /// Rewrites accumulators of an older version.

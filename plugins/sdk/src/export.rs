@@ -145,6 +145,57 @@ macro_rules! aggregate {
     };
 }
 
+/// Makes the crate a plugin that runs this [`Assemble`](crate::Assemble); `config_schema` is as in
+/// [`transform!`](crate::transform!).
+#[macro_export]
+macro_rules! assemble {
+    ($plugin:ident $(, config_schema = $schema:expr)? $(,)?) => {
+        #[cfg(target_arch = "wasm32")]
+        type AzenhaPlugin = $crate::Assembler<$plugin>;
+        $($crate::__config_schema!($schema);)?
+
+        #[cfg(target_arch = "wasm32")]
+        #[allow(unsafe_code, missing_docs, clippy::all, reason = "the bindings are generated")]
+        mod azenha_plugin {
+            use super::AzenhaPlugin;
+            use bindings::{Assembled, Grouped, Plan, Table};
+            use $crate::{Batch, Field, Problem, TableFields};
+
+            mod bindings {
+                $crate::guest::bindings!("assemble");
+            }
+
+            ::std::thread_local! {
+                static PLUGIN: ::std::cell::RefCell<Option<AzenhaPlugin>> = const { ::std::cell::RefCell::new(None) };
+            }
+
+            struct Exported;
+
+            impl bindings::Guest for Exported {
+                fn open(config: String, tables: Vec<Table>, keys: Vec<Field>) -> Result<Plan, Vec<Problem>> {
+                    let table = |Table { name, fields }| TableFields { name, fields };
+                    let tables: Vec<TableFields> = tables.into_iter().map(table).collect();
+                    let (plugin, plan) = $crate::guest::open_assemble(&config, &tables, &keys)?;
+                    PLUGIN.set(Some(plugin));
+                    Ok(Plan { reads: plan.reads, gives: plan.gives })
+                }
+
+                fn assemble(keys: Batch, tables: Vec<Grouped>) -> Result<Assembled, String> {
+                    let grouped = |Grouped { rows, offsets }| $crate::Grouped { rows, offsets };
+                    let tables: Vec<$crate::Grouped> = tables.into_iter().map(grouped).collect();
+                    PLUGIN.with_borrow(|plugin| {
+                        let plugin = plugin.as_ref().ok_or("`assemble` was called before `open`")?;
+                        let $crate::Finished { groups, columns, rejected } = plugin.assemble(&keys, &tables)?;
+                        Ok(Assembled { groups, columns, rejected })
+                    })
+                }
+            }
+
+            bindings::export!(Exported with_types_in bindings);
+        }
+    };
+}
+
 /// Puts the JSON Schema of the configuration into the module's section `azenha:config-schema`.
 #[doc(hidden)]
 #[macro_export]

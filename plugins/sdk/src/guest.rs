@@ -1,5 +1,5 @@
 //! What the export macros expand to. The bindings of a world are made in the plugin's own crate: bindings
-//! that stood here would leave the descriptions of both worlds in every plugin.
+//! that stood here would leave the descriptions of all worlds in every plugin.
 
 use std::panic::PanicHookInfo;
 use std::sync::Once;
@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path, Segment};
 
 use crate::aggregate::{Aggregate, AggregatePlan, Folder};
+use crate::assemble::{Assemble, AssemblePlan, Assembler, TableFields};
 use crate::data::{Field, Problem};
 use crate::transform::{ColumnTransform, Plan};
 
@@ -25,6 +26,16 @@ pub fn open_transform<T: ColumnTransform>(config: &str, input: &[Field]) -> Resu
 pub fn open_aggregate<A: Aggregate>(config: &str, input: &[Field]) -> Result<(Folder<A>, AggregatePlan), Vec<Problem>> {
     report_panics();
     Folder::open(parse_config(config)?, input)
+}
+
+/// Opens an assemble with a configuration as the host gives it: JSON.
+pub fn open_assemble<A: Assemble>(
+    config: &str,
+    tables: &[TableFields],
+    keys: &[Field],
+) -> Result<(Assembler<A>, AssemblePlan), Vec<Problem>> {
+    report_panics();
+    Assembler::open(parse_config(config)?, tables, keys)
 }
 
 /// The bytes of a text as the array that a section is made of. Panics, at compile time, if `LENGTH` is not

@@ -1,9 +1,10 @@
 //! What the author of an Azenha plugin depends on.
 //!
-//! A plugin is a pure function over typed columns. Three traits, from the comfortable to the general:
+//! A plugin is a pure function over typed columns. Four traits:
 //!
 //! - [`Transform`]: a row in; a row, none, or several out.
 //! - [`Aggregate`]: rows folded into a state for each group.
+//! - [`Assemble`]: the rows that tables hold of a key, made into one row.
 //! - [`ColumnTransform`]: whole columns in, whole columns out.
 //!
 //! ```
@@ -44,10 +45,13 @@
 
 mod accumulator;
 mod aggregate;
+mod assemble;
 mod data;
 mod export;
+mod finished;
 #[doc(hidden)]
 pub mod guest;
+mod json;
 pub mod log;
 mod row;
 #[cfg(all(feature = "testing", not(target_arch = "wasm32")))]
@@ -57,9 +61,11 @@ mod types;
 mod value;
 
 pub use accumulator::Accumulator;
-pub use aggregate::{Aggregate, AggregatePlan, Finished, Folded, Folder};
-pub use azenha_sdk_derive::{Accumulator, Row};
+pub use aggregate::{Aggregate, AggregatePlan, Folded, Folder};
+pub use assemble::{Assemble, AssemblePlan, Assembler, Found, Grouped, Table, TableColumns, TableFields, Tables};
+pub use azenha_sdk_derive::{Accumulator, Row, Tables};
 pub use data::{Batch, Column, DataType, Field, Problem, RejectedRow, Rejection, Strings, Values};
+pub use finished::Finished;
 pub use row::{Cell, Row, RowField, missing};
 pub use transform::{ByRow, ColumnTransform, Emitted, Given, Outlet, Output, Plan, Rows, Selection, Transform};
 pub use types::{Date, Decimal, Json, Malformed, Time, Timestamp, read_decimal, write_decimal};

@@ -189,6 +189,13 @@ pub fn read_decimal(text: &str, scale: u8) -> Option<i128> {
     Some(if negative { -units } else { units })
 }
 
+impl<const SCALE: u8> Decimal<SCALE> {
+    /// The sum; none if it has more than 38 digits.
+    pub fn checked_add(self, other: Self) -> Option<Self> {
+        self.0.checked_add(other.0).filter(|sum| sum.unsigned_abs() < 10_u128.pow(38)).map(Self)
+    }
+}
+
 impl<const SCALE: u8> fmt::Display for Decimal<SCALE> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&write_decimal(self.0, SCALE))
@@ -253,6 +260,15 @@ mod tests {
             assert_eq!(written.parse(), Ok(Decimal::<2>(units)));
         }
         assert_eq!("1.500".parse(), Ok(Decimal::<2>(150)));
+    }
+
+    #[test]
+    fn a_sum_of_decimals_is_exact_or_none() {
+        let most = Decimal::<2>(10_i128.pow(38) - 1);
+        assert_eq!(Decimal::<2>(-125).checked_add(Decimal(130)), Some(Decimal(5)));
+        assert_eq!(most.checked_add(Decimal(1)), None);
+        assert_eq!(most.checked_add(most), None);
+        assert_eq!(Decimal::<2>(-most.0).checked_add(most), Some(Decimal(0)));
     }
 
     #[test]

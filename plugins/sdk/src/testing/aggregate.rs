@@ -3,23 +3,26 @@
 use serde_json::{Map, Value};
 
 use super::case::{Case, JsonRow, Outcome, Rejected};
-use super::columns::{batch, has_rows, json_at};
+use super::columns::batch;
 use super::config;
+use super::groups::Groups;
 use crate::aggregate::{Aggregate, AggregatePlan, Folder};
 use crate::data::{Batch, Field, RejectedRow, Strings};
 
 pub fn run<A: Aggregate>(case: &Case) -> Result<Outcome, String> {
-    let fields = case.input.fields()?;
-    let input = batch(&fields, &case.input.rows)?;
+    let fields = case.input()?.fields()?;
+    let rows = &case.input()?.rows;
+    let input = batch(&fields, rows)?;
     let (folder, plan) = match config(case).and_then(|config| Folder::<A>::open(config, &fields)) {
         Ok(opened) => opened,
         Err(problems) => return Ok(Outcome::of_problems(problems, &fields)),
     };
-    let run = Run { folder, plan, fields, groups: group(case, &input)? };
-    let (accumulators, rejected) = run.fold(&case.input.rows, &run.groups.of_rows)?;
+    let groups = group(case, &fields, &input)?;
+    let run = Run { folder, plan, fields, groups };
+    let (accumulators, rejected) = run.fold(rows, &run.groups.of_rows)?;
     let whole = run.finish(&accumulators)?;
     if A::MERGES {
-        let in_parts = run.finish(&run.fold_in_parts(&case.input.rows)?)?;
+        let in_parts = run.finish(&run.fold_in_parts(rows)?)?;
         if in_parts != whole {
             return Err(format!("folded in two parts and merged, the result is {}", Value::Array(in_parts)));
         }
@@ -31,30 +34,14 @@ pub fn run<A: Aggregate>(case: &Case) -> Result<Outcome, String> {
     })
 }
 
-/// Groups in the order in which they first appear.
-struct Groups {
-    keys: Vec<JsonRow>,
-    of_rows: Vec<u32>,
-}
-
-fn group(case: &Case, input: &Batch) -> Result<Groups, String> {
-    let fields = case.input.fields()?;
+/// The groups that the case's keys make.
+fn group(case: &Case, fields: &[Field], input: &Batch) -> Result<Groups, String> {
     let find = |name: &String| {
         fields.iter().position(|field| field.name == *name).ok_or_else(|| format!("the key `{name}` is no column"))
     };
-    let indices = case.keys.iter().map(find).collect::<Result<Vec<usize>, String>>()?;
-    let mut groups = Groups { keys: Vec::new(), of_rows: Vec::new() };
-    for row in 0..input.rows as usize {
-        let key = indices
-            .iter()
-            .map(|index| Ok((fields[*index].name.clone(), json_at(&fields[*index], &input.columns[*index], row)?)))
-            .collect::<Result<JsonRow, String>>()?;
-        let group = groups.keys.iter().position(|known| *known == key).unwrap_or_else(|| {
-            groups.keys.push(key);
-            groups.keys.len() - 1
-        });
-        groups.of_rows.push(group as u32);
-    }
+    let columns = case.keys.iter().map(find).collect::<Result<Vec<usize>, String>>()?;
+    let mut groups = Groups::default();
+    groups.add(input, fields, &columns, &case.keys)?;
     Ok(groups)
 }
 
@@ -88,18 +75,6 @@ impl<A: Aggregate> Run<A> {
         if let Some(refused) = finished.rejected.first() {
             return Err(format!("group {} is refused: {}", refused.row, refused.reason));
         }
-        let made = || self.plan.gives.iter().zip(&finished.columns);
-        if let Some((field, _)) = made().find(|(_, column)| !has_rows(column, finished.groups.len())) {
-            return Err(format!("made column `{}` has not {} rows", field.name, finished.groups.len()));
-        }
-        let row = |(row, group): (usize, &u32)| {
-            let mut values = self.groups.keys[*group as usize].clone();
-            for (field, column) in made() {
-                values.insert(field.name.clone(), json_at(field, column, row)?);
-            }
-            values.retain(|_, value| !value.is_null());
-            Ok(Value::Object(values))
-        };
-        finished.groups.iter().enumerate().map(row).collect()
+        self.groups.results(&self.plan.gives, &finished)
     }
 }

@@ -15,12 +15,30 @@ pub struct Case {
     /// The step's configuration.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub config: Value,
-    pub input: Input,
+    /// What goes in; an assemble has `tables` instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    input: Option<Input>,
+    /// Of an assemble: the tables that it joins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<Table>,
     /// Of an aggregate: the columns that rows are grouped by.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<String>,
     #[serde(flatten)]
     pub outcome: Outcome,
+}
+
+/// A table of an assemble.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Table {
+    /// As the plugin calls it.
+    pub name: String,
+    /// The columns that its rows are grouped by: the first with the first of every other table, and so on. In the
+    /// results they are called as in the first table.
+    pub by: Vec<String>,
+    #[serde(flatten)]
+    pub input: Input,
 }
 
 /// The rows that go in.
@@ -72,6 +90,14 @@ pub struct CaseProblem {
     /// The name of the input column that does not fit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     input: Option<String>,
+}
+
+impl Case {
+    /// What goes into a transform or an aggregate.
+    pub fn input(&self) -> Result<&Input, String> {
+        let alone = self.input.as_ref().filter(|_| self.tables.is_empty());
+        alone.ok_or_else(|| "it needs `input`, and no `tables`".to_owned())
+    }
 }
 
 impl Input {

@@ -6,8 +6,10 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod aggregate;
+mod assemble;
 mod case;
 mod columns;
+mod groups;
 mod transform;
 
 use std::path::{Path, PathBuf};
@@ -16,6 +18,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::aggregate::Aggregate;
+use crate::assemble::Assemble;
 use crate::data::Problem;
 use crate::transform::{ByRow, ColumnTransform, Transform};
 use case::{Case, Outcome};
@@ -33,6 +36,11 @@ pub fn column_transform_cases<T: ColumnTransform>() {
 /// [`transform_cases`] for an aggregate; one that merges is folded in two parts, too, with the same result.
 pub fn aggregate_cases<A: Aggregate>() {
     run_all(|case| aggregate::run::<A>(case));
+}
+
+/// [`transform_cases`] for an assemble; it gets the rows of each group in two orders, with the same result.
+pub fn assemble_cases<A: Assemble>() {
+    run_all(|case| assemble::run::<A>(case));
 }
 
 /// Checks that `config.schema.json` of the crate under test describes its configuration.

@@ -9,8 +9,8 @@ use crate::data::{Batch, Column, Field};
 use crate::transform::{ColumnTransform, Emitted, Given, Outlet, Selection};
 
 pub fn run<T: ColumnTransform>(case: &Case) -> Result<Outcome, String> {
-    let fields = case.input.fields()?;
-    let input = batch(&fields, &case.input.rows)?;
+    let fields = case.input()?.fields()?;
+    let input = batch(&fields, &case.input()?.rows)?;
     let (mut transform, plan) = match config(case).and_then(|config| T::open(config, &fields)) {
         Ok(opened) => opened,
         Err(problems) => return Ok(Outcome::of_problems(problems, &fields)),
