@@ -1,6 +1,7 @@
 //! What crossing the boundary costs: nanoseconds a record, beside the same work natively on the same arrays.
 //! Deadlines are on, as in production. Prints a table and fails nothing.
 
+use std::fmt::Write;
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,17 +9,22 @@ use std::time::{Duration, Instant};
 
 use arrow_array::builder::BooleanBufferBuilder;
 use arrow_array::cast::AsArray;
-use arrow_array::types::TimestampMicrosecondType;
-use arrow_array::{Array, ArrayRef, BinaryArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions};
-use arrow_array::{StringArray, TimestampMicrosecondArray};
+use arrow_array::types::{Decimal128Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::{Array, ArrayRef, BinaryArray, BooleanArray, Decimal128Array, Int64Array, RecordBatch};
+use arrow_array::{RecordBatchOptions, StringArray, TimestampMicrosecondArray};
 use arrow_schema::Schema;
+use azenha_model::plugin::TableFields;
 use azenha_model::{DataType, Field};
-use azenha_sandbox::{Limits, Plugin, Sandbox};
+use azenha_sandbox::{Grouped, Limits, Plugin, Sandbox};
 
 const ROWS: [usize; 3] = [100, 1_000, 10_000];
 
 /// Groups that the rows of a fold fall into.
 const GROUPS: usize = 100;
+
+/// Orders that are assembled, and lines of each.
+const ORDERS: usize = 1_000;
+const LINES: usize = 10;
 
 /// How long a measurement runs, and how many there are: the best counts, because others may use the machine too.
 const SPAN: Duration = Duration::from_millis(10);
@@ -34,6 +40,12 @@ fn main() -> Outcome<()> {
     }
     if let Some(plugin) = load(&sandbox, "click-count")? {
         fold(&plugin)?;
+    }
+    if let Some(plugin) = load(&sandbox, "order-total")? {
+        assemble("assemble: sums over 10 lines", &plugin, native_totals)?;
+    }
+    if let Some(plugin) = load(&sandbox, "order-document")? {
+        assemble("assemble: documents of 10 lines", &plugin, native_documents)?;
     }
     Ok(())
 }
@@ -147,4 +159,114 @@ fn native_fold(groups: &[u32], accumulators: &BinaryArray) -> BinaryArray {
         counts[*group as usize] += 1;
     }
     BinaryArray::from_iter_values(counts.iter().map(|count| count.to_le_bytes()))
+}
+
+/// Orders and their lines made into one row an order; nanoseconds a line.
+fn assemble<T>(what: &str, plugin: &Plugin, native: impl Fn(&RecordBatch) -> T) -> Outcome<()> {
+    let (orders, lines) = (orders()?, lines()?);
+    let (order_offsets, line_offsets): (Vec<u32>, Vec<u32>) =
+        (0..=ORDERS as u32).map(|order| (order, order * LINES as u32)).unzip();
+    let tables = [table("pedidos", &orders), table("itens", &lines)];
+    let keys = orders.project(&[0])?;
+    let mut assemble = plugin.open_assemble("{}", &tables, &tables[0].fields[..1])?;
+    let reads = assemble.plan().reads.clone();
+    let (orders_read, lines_read) = (orders.project(&reads[0])?, lines.project(&reads[1])?);
+    let grouped = [
+        Grouped { rows: &orders_read, offsets: &order_offsets },
+        Grouped { rows: &lines_read, offsets: &line_offsets },
+    ];
+    let sandboxed = measure(lines.num_rows(), || {
+        black_box(assemble.assemble(black_box(&keys), black_box(&grouped))?);
+        Ok(())
+    })?;
+    let native = measure(lines.num_rows(), || {
+        black_box(native(black_box(&lines)));
+        Ok(())
+    })?;
+    report(what, lines.num_rows(), sandboxed, native);
+    Ok(())
+}
+
+fn orders() -> Outcome<RecordBatch> {
+    let numbers = |from: i64| Arc::new(Int64Array::from_iter_values(from..from + ORDERS as i64)) as ArrayRef;
+    let times = (0..ORDERS).map(|order| 1_483_232_521_000_000 + order as i64);
+    let times = Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC"));
+    let columns: [(&str, ArrayRef); 4] =
+        [("id", numbers(31_198_437_603)), ("cliente_id", numbers(1)), ("loja_id", numbers(300)), ("criado_em", times)];
+    Ok(RecordBatch::try_from_iter(columns)?)
+}
+
+fn lines() -> Outcome<RecordBatch> {
+    let rows = ORDERS * LINES;
+    let numbers = |of: fn(i64) -> i64| Arc::new(Int64Array::from_iter_values((0..rows as i64).map(of))) as ArrayRef;
+    let texts = |of: fn(usize) -> &'static str| Arc::new(StringArray::from_iter_values((0..rows).map(of))) as ArrayRef;
+    let amounts = |of: fn(i128) -> i128| -> Outcome<ArrayRef> {
+        let units = Decimal128Array::from_iter_values((0..rows as i128).map(of));
+        Ok(Arc::new(units.with_precision_and_scale(38, 2)?))
+    };
+    let columns: [(&str, ArrayRef); 9] = [
+        ("id", numbers(|row| row)),
+        ("produto_id", numbers(|row| 800_000 + row * 7_919 % 100_000)),
+        ("produto", texts(|row| ["MAINSTREAM WHITE BREAD", "BAGELS", "DIET CNTRL LIQS NUTRITIONAL"][row % 3])),
+        ("departamento", texts(|row| ["GROCERY", "PRODUCE", "DRUG GM"][row % 3])),
+        ("marca", texts(|row| ["Private", "National"][row % 2])),
+        ("quantidade", numbers(|row| 1 + row % 4)),
+        ("valor", amounts(|row| 100 + row * 37 % 2_000)?),
+        ("desconto", amounts(|row| row * 13 % 150)?),
+        ("pedido_id", numbers(|row| 31_198_437_603 + row / LINES as i64)),
+    ];
+    Ok(RecordBatch::try_from_iter(columns)?)
+}
+
+/// The columns of a table, none of which has absent values.
+fn table(name: &str, batch: &RecordBatch) -> TableFields {
+    let kind = |name: &str| match name {
+        "produto" | "departamento" | "marca" => DataType::Text,
+        "valor" | "desconto" => DataType::Decimal { scale: 2 },
+        "criado_em" => DataType::Timestamp,
+        _ => DataType::Int64,
+    };
+    let schema = batch.schema();
+    let fields = schema.fields().iter().map(|field| Field::new(field.name(), kind(field.name()), false));
+    TableFields { name: name.to_owned(), fields: fields.collect() }
+}
+
+fn native_totals(lines: &RecordBatch) -> Vec<(i64, i128, i128, i128)> {
+    let quantities = lines.column(5).as_primitive::<Int64Type>().values();
+    let [paid, off] = [6, 7].map(|column| lines.column(column).as_primitive::<Decimal128Type>().values());
+    let total = |order: usize| {
+        let rows = order * LINES..(order + 1) * LINES;
+        let (paid, off): (i128, i128) = (paid[rows.clone()].iter().sum(), off[rows.clone()].iter().sum());
+        (quantities[rows].iter().sum(), paid + off, off, paid)
+    };
+    (0..ORDERS).map(total).collect()
+}
+
+fn native_documents(lines: &RecordBatch) -> Vec<String> {
+    let [id, product_id, quantity] = [0, 1, 5].map(|column| lines.column(column).as_primitive::<Int64Type>().values());
+    let [product, department, brand] = [2, 3, 4].map(|column| lines.column(column).as_string::<i32>());
+    let [paid, off] = [6, 7].map(|column| lines.column(column).as_primitive::<Decimal128Type>().values());
+    let write_line = |document: &mut String, row: usize| {
+        let amount = |units: i128| format!("{}.{:02}", units / 100, units % 100);
+        // Writing to a string cannot fail.
+        let _ = write!(
+            document,
+            r#"{{"id":{},"produto_id":{},"produto":"{}","departamento":"{}","marca":"{}","quantidade":{},"bruto":{},"desconto":{},"valor":{}}},"#,
+            id[row],
+            product_id[row],
+            product.value(row),
+            department.value(row),
+            brand.value(row),
+            quantity[row],
+            amount(paid[row] + off[row]),
+            amount(off[row]),
+            amount(paid[row]),
+        );
+    };
+    let document = |order: usize| {
+        let mut document = String::new();
+        (order * LINES..(order + 1) * LINES).for_each(|row| write_line(&mut document, row));
+        document
+    };
+    (0..ORDERS).map(document).collect()
 }

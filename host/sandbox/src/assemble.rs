@@ -4,7 +4,7 @@ use arrow_array::RecordBatch;
 use azenha_model::Field;
 use azenha_model::plugin::{AssemblePlan, TableFields};
 
-use crate::bindings::assemble::{self as world};
+use crate::bindings::assemble as world;
 use crate::bindings::data::{Batch, ColumnParam};
 use crate::error::{Failure, OpenError};
 use crate::finished::{Finished, Returned};
@@ -62,30 +62,23 @@ impl Assemble {
     /// # Errors
     /// Any [`Failure`] is about the whole call; the instance is gone, and the next call starts another.
     pub fn assemble(&mut self, keys: &RecordBatch, tables: &[Grouped<'_>]) -> Result<Finished, Failure> {
-        let groups = keys.num_rows();
+        let count = keys.num_rows();
         let lowered_keys = Lowered::new(keys, &self.keys)?;
-        let lowered = self.lower(tables, groups)?;
-        let Self { plugin, config, tables: fields, keys, plan, instance, .. } = self;
-        with_instance(
-            instance,
-            plan,
-            || start(plugin, config, fields, keys),
-            |instance| {
-                let key_columns = lowered_keys.params();
-                let columns: Vec<Vec<ColumnParam<'_>>> = lowered.iter().map(Lowered::params).collect();
-                let grouped: Vec<world::Grouped<'_>> = (tables.iter().zip(&lowered).zip(&columns))
-                    .map(|((table, Lowered { rows, .. }), columns)| world::Grouped {
-                        rows: Batch { rows: *rows, columns },
-                        offsets: table.offsets,
-                    })
-                    .collect();
-                let keys = Batch { rows: lowered_keys.rows, columns: &key_columns };
-                let world::Assembled { groups: made, columns, rejected } =
-                    instance.call_fallible(|world, store| world.call_assemble(store, keys, &grouped))?;
-                let returned = Returned { whole: "what `assemble` returned", groups: made, columns, rejected };
-                returned.lift(&plan.gives, groups, plugin.limits().rejections_for(groups))
-            },
-        )
+        let lowered = self.lower(tables, count)?;
+        let Self { plugin, config, tables: fields, keys: key_fields, plan, instance, .. } = self;
+        let started = || start(plugin, config, fields, key_fields);
+        with_instance(instance, plan, started, |instance| {
+            let key_columns = lowered_keys.params();
+            let columns: Vec<Vec<ColumnParam<'_>>> = lowered.iter().map(Lowered::params).collect();
+            let batches = lowered.iter().zip(&columns).map(|(table, columns)| Batch { rows: table.rows, columns });
+            let grouped: Vec<world::Grouped<'_>> =
+                batches.zip(tables).map(|(rows, table)| world::Grouped { rows, offsets: table.offsets }).collect();
+            let keys = Batch { rows: lowered_keys.rows, columns: &key_columns };
+            let world::Assembled { groups, columns, rejected } =
+                instance.call_fallible(|world, store| world.call_assemble(store, keys, &grouped))?;
+            let returned = Returned { whole: "what `assemble` returned", groups, columns, rejected };
+            returned.lift(&plan.gives, count, plugin.limits().rejections_for(count))
+        })
     }
 
     /// The buffers of each table. What does not fit is the caller's mistake, and the message says so.

@@ -150,7 +150,8 @@ fn topics_can_be_listed_and_read() -> Result<()> {
 #[test]
 fn a_new_plugin_builds_and_passes_its_tests_at_once() -> Result<()> {
     let azenha = Azenha::empty()?;
-    for (name, kind) in [("fresh-transform", None), ("fresh-count", Some("--aggregate"))] {
+    let kinds = [("fresh-transform", None), ("fresh-count", Some("--aggregate")), ("fresh-join", Some("--assemble"))];
+    for (name, kind) in kinds {
         let folder = azenha.path(name);
         let mut arguments = vec!["plugin".to_owned(), "new".to_owned(), name.to_owned()];
         arguments.extend(["--path".to_owned(), azenha.path("").display().to_string()]);

@@ -6,6 +6,7 @@ use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use azenha_model::plugin::World;
 use azenha_sandbox::{Limits, Sandbox};
 use clap::{Args, Subcommand};
 
@@ -14,7 +15,7 @@ use crate::client::{Client, ServerArgs};
 use crate::plugins::build::Builder;
 use crate::plugins::cases::{Verdict, case_files, run_case};
 use crate::plugins::find::{PluginCrate, crates_of_workspace};
-use crate::plugins::scaffold::{Kind, scaffold};
+use crate::plugins::scaffold::scaffold;
 use crate::results::{align_right, grouped, table};
 use crate::usage::Usage;
 
@@ -58,6 +59,9 @@ pub struct NewArgs {
     /// An aggregate, which folds rows into one for each group, instead of a transform.
     #[arg(long)]
     aggregate: bool,
+    /// An assemble, which makes one row of what tables hold of a key, instead of a transform.
+    #[arg(long, conflicts_with = "aggregate")]
+    assemble: bool,
     /// The folder in which the crate's folder is made; by default the workspace's `plugins`, or else this folder.
     #[arg(long, value_name = "DIR")]
     path: Option<PathBuf>,
@@ -97,8 +101,12 @@ async fn list(client: &Client) -> Result<Outcome> {
 }
 
 fn new(args: &NewArgs) -> Result<Outcome> {
-    let kind = if args.aggregate { Kind::Aggregate } else { Kind::Transform };
-    let folder = scaffold(&args.name, kind, args.path.as_deref())?;
+    let world = match args {
+        NewArgs { aggregate: true, .. } => World::Aggregate,
+        NewArgs { assemble: true, .. } => World::Assemble,
+        _ => World::Transform,
+    };
+    let folder = scaffold(&args.name, world, args.path.as_deref())?;
     let shown = folder.strip_prefix(env::current_dir()?).unwrap_or(&folder).display();
     println!("made {shown}");
     println!("  azenha plugin test {shown}    runs its cases in the sandbox");

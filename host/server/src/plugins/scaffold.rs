@@ -5,17 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use azenha_model::plugin::World;
 
 use crate::usage::Usage;
-
-/// The kind of plugin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Rows in, rows out.
-    Transform,
-    /// Rows folded into one for each group.
-    Aggregate,
-}
 
 /// The files of a new crate and what stands in them; `NAME` is the plugin's.
 struct Template {
@@ -36,12 +28,18 @@ const AGGREGATE: Template = Template {
     readme: include_str!("template/aggregate.md"),
 };
 
+const ASSEMBLE: Template = Template {
+    source: include_str!("template/assemble.rs.txt"),
+    case: include_str!("template/assemble.json"),
+    readme: include_str!("template/assemble.md"),
+};
+
 const MEMBER_MANIFEST: &str = include_str!("template/member.toml");
 const STANDALONE_MANIFEST: &str = include_str!("template/standalone.toml");
 
 /// Makes the crate in a folder of its name in `parent`; by default in the `plugins` of the workspace around the
 /// current folder, or else in the current folder. Gives the crate's folder.
-pub fn scaffold(name: &str, kind: Kind, parent: Option<&Path>) -> Result<PathBuf> {
+pub fn scaffold(name: &str, world: World, parent: Option<&Path>) -> Result<PathBuf> {
     check_name(name)?;
     let here = env::current_dir()?;
     let workspace = here.ancestors().find(|folder| has_sdk(folder));
@@ -59,7 +57,11 @@ pub fn scaffold(name: &str, kind: Kind, parent: Option<&Path>) -> Result<PathBuf
     let member = workspace.is_some_and(|workspace| is_same(&parent, &workspace.join("plugins")));
     let manifest =
         if member { MEMBER_MANIFEST.to_owned() } else { STANDALONE_MANIFEST.replace("SDK", &sdk(workspace)) };
-    let template = if kind == Kind::Transform { TRANSFORM } else { AGGREGATE };
+    let template = match world {
+        World::Transform => TRANSFORM,
+        World::Aggregate => AGGREGATE,
+        World::Assemble => ASSEMBLE,
+    };
     for (file, content) in [
         ("Cargo.toml", manifest.as_str()),
         ("README.md", template.readme),
@@ -106,8 +108,8 @@ mod tests {
     #[test]
     fn a_new_crate_has_everything_that_a_plugin_needs() {
         let parent = tempfile::tempdir().unwrap();
-        for kind in [Kind::Transform, Kind::Aggregate] {
-            let folder = scaffold(&format!("{kind:?}").to_lowercase(), kind, Some(parent.path())).unwrap();
+        for world in [World::Transform, World::Aggregate, World::Assemble] {
+            let folder = scaffold(&world.to_string(), world, Some(parent.path())).unwrap();
             let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
             assert!(manifest.contains("plugins/sdk") && !manifest.contains("NAME"), "{manifest}");
             assert!(folder.join("src/lib.rs").is_file() && folder.join("cases/first.json").is_file());
@@ -117,15 +119,15 @@ mod tests {
     #[test]
     fn nothing_is_written_over() {
         let parent = tempfile::tempdir().unwrap();
-        scaffold("mine", Kind::Transform, Some(parent.path())).unwrap();
-        let again = scaffold("mine", Kind::Transform, Some(parent.path()));
+        scaffold("mine", World::Transform, Some(parent.path())).unwrap();
+        let again = scaffold("mine", World::Transform, Some(parent.path()));
         assert!(again.unwrap_err().to_string().contains("is there already"));
     }
 
     #[test]
     fn a_name_that_cargo_or_a_path_would_trip_over_is_refused() {
         for name in ["", "Mine", "my plugin", "../mine", "1st", "-x"] {
-            assert!(scaffold(name, Kind::Transform, None).is_err(), "{name}");
+            assert!(scaffold(name, World::Transform, None).is_err(), "{name}");
         }
     }
 }

@@ -16,8 +16,9 @@ use super::groups::Groups;
 /// What an assemble makes of the case's tables. The rows of a group come in no particular order, so it gets them
 /// the other way round, too: the result must be the same.
 pub fn run(plugin: &Plugin, case: &Case) -> Result<Outcome> {
-    let tables = case.tables.iter().map(|table| Table::of(table, &case.keys)).collect::<Result<Vec<_>>>()?;
-    let groups = groups(&tables)?;
+    let keys = &case.tables.first().context("it needs `tables`")?.by;
+    let tables = case.tables.iter().map(|table| Table::of(table, keys)).collect::<Result<Vec<_>>>()?;
+    let groups = groups(&tables, &tables[0].key_fields)?;
     let fields: Vec<TableFields> = tables.iter().map(|table| table.fields.clone()).collect();
     let mut assemble = match plugin.open_assemble(&case.config(), &fields, &groups.fields) {
         Ok(assemble) => assemble,
@@ -38,7 +39,7 @@ pub fn run(plugin: &Plugin, case: &Case) -> Result<Outcome> {
 struct Table {
     fields: TableFields,
     rows: RecordBatch,
-    /// The columns that the rows are grouped by, called as the case calls its keys.
+    /// The columns that the rows are grouped by, called as in the first table.
     key_fields: Vec<Field>,
     keys: RecordBatch,
 }
@@ -47,7 +48,7 @@ impl Table {
     fn of(table: &format::Table, keys: &[String]) -> Result<Self> {
         let format::Table { name, by, input } = table;
         if by.len() != keys.len() {
-            bail!("table `{name}` is grouped by {} columns, but there are {} keys", by.len(), keys.len());
+            bail!("table `{name}` is grouped by {} columns, but the first one by {}", by.len(), keys.len());
         }
         let fields = input.fields()?;
         let rows = batch(&fields, &input.rows)?;
@@ -65,13 +66,12 @@ impl Table {
 }
 
 /// The groups of all rows of all tables, one table after the other.
-fn groups(tables: &[Table]) -> Result<Groups> {
-    let fields = tables.first().context("it needs `tables`")?.key_fields.clone();
-    if let Some(other) = tables.iter().find(|table| table.key_fields != fields) {
+fn groups(tables: &[Table], keys: &[Field]) -> Result<Groups> {
+    if let Some(other) = tables.iter().find(|table| table.key_fields != keys) {
         bail!("table `{}` is grouped by columns of other types than the first table", other.fields.name);
     }
-    let keys = concat_batches(&Schema::new(fields.clone()).arrow(), tables.iter().map(|table| &table.keys))?;
-    Groups::of(fields, &keys)
+    let rows = concat_batches(&Schema::new(keys.to_vec()).arrow(), tables.iter().map(|table| &table.keys))?;
+    Groups::of(keys.to_vec(), &rows)
 }
 
 /// What is made of the groups; with `turned`, of the rows of each table in reverse order.

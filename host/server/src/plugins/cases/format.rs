@@ -21,8 +21,7 @@ pub struct Case {
     /// Of an assemble: the tables that it joins.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tables: Vec<Table>,
-    /// Of an aggregate: the columns that rows are grouped by. Of an assemble: what the columns that its tables are
-    /// grouped by are called in the results.
+    /// Of an aggregate: the columns that rows are grouped by.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<String>,
     /// What comes out.
@@ -40,12 +39,14 @@ pub struct Input {
     pub rows: Vec<JsonRow>,
 }
 
-/// A table and the columns that its rows are grouped by, in the order of the case's `keys`.
+/// A table of an assemble.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Table {
     /// As the plugin calls it.
     pub name: String,
+    /// The columns that its rows are grouped by: the first with the first of every other table, and so on. In the
+    /// results they are called as in the first table.
     pub by: Vec<String>,
     #[serde(flatten)]
     pub input: Input,

@@ -63,7 +63,7 @@ pub fn run_case(plugin: &Plugin, file: &Path, bless: bool) -> Result<Verdict> {
 
 fn run(plugin: &Plugin, case: &Case) -> Result<Outcome> {
     match plugin.world() {
-        World::Transform if !case.keys.is_empty() => bail!("a transform has no `keys`"),
+        World::Transform | World::Assemble if !case.keys.is_empty() => bail!("only an aggregate has `keys`"),
         World::Transform => transform::run(plugin, case),
         World::Aggregate => aggregate::run(plugin, case),
         World::Assemble => assemble::run(plugin, case),
