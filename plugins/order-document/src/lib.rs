@@ -112,9 +112,11 @@ mod tests {
         let (valor, desconto) = (Decimal(10_i128.pow(37) + 10), Decimal(50));
         let item = Item { id: 1, produto_id: 2, produto, departamento, marca, quantidade: 3, valor, desconto };
         let line = Json::of(&Line::of(item).unwrap()).unwrap().0;
-        let expected = r#"{"id":1,"produto_id":2,"produto":"Pão \"de forma\"","departamento":null,"marca":null,"#;
-        let expected = format!("{expected}{}", r#""quantidade":3,"bruto":100000000000000000000000000000000000.60,"#);
-        let expected = format!("{expected}{}", r#""desconto":0.50,"valor":100000000000000000000000000000000000.10}"#);
+        let expected = concat!(
+            r#"{"id":1,"produto_id":2,"produto":"Pão \"de forma\"","departamento":null,"marca":null,"quantidade":3,"#,
+            r#""bruto":100000000000000000000000000000000000.60,"desconto":0.50,"#,
+            r#""valor":100000000000000000000000000000000000.10}"#,
+        );
         assert_eq!(line, expected);
     }
 }

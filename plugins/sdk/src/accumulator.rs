@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::types::{Date, Decimal, Time, Timestamp};
+use crate::decimal::Decimal;
+use crate::types::{Date, Time, Timestamp};
 
 /// A state that an aggregate folds rows into. Derive it for a struct of such fields; when the fields of a
 /// struct change, its encoding does, too: raise [`Aggregate::STATE_VERSION`](crate::Aggregate::STATE_VERSION).

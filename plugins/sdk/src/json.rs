@@ -4,7 +4,8 @@ use serde::ser::Error;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::types::{Date, Decimal, Json, Time, Timestamp};
+use crate::decimal::{Decimal, DecimalText};
+use crate::types::{Date, Json, Time, Timestamp};
 
 impl Json<String> {
     /// The document that `value` makes; an error if it has none, such as a map whose keys are no text.
@@ -36,7 +37,7 @@ fn verbatim<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error>
 /// A number with exactly the digits of the decimal.
 impl<const SCALE: u8> Serialize for Decimal<SCALE> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        verbatim(&self.to_string(), serializer)
+        verbatim(DecimalText::new(self.0, SCALE).as_str(), serializer)
     }
 }
 

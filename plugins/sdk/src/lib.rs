@@ -47,6 +47,7 @@ mod accumulator;
 mod aggregate;
 mod assemble;
 mod data;
+mod decimal;
 mod export;
 mod finished;
 #[doc(hidden)]
@@ -65,10 +66,11 @@ pub use aggregate::{Aggregate, AggregatePlan, Folded, Folder};
 pub use assemble::{Assemble, AssemblePlan, Assembler, Found, Grouped, Table, TableColumns, TableFields, Tables};
 pub use azenha_sdk_derive::{Accumulator, Row, Tables};
 pub use data::{Batch, Column, DataType, Field, Problem, RejectedRow, Rejection, Strings, Values};
+pub use decimal::{Decimal, read_decimal, write_decimal};
 pub use finished::Finished;
 pub use row::{Cell, Row, RowField, missing};
 pub use transform::{ByRow, ColumnTransform, Emitted, Given, Outlet, Output, Plan, Rows, Selection, Transform};
-pub use types::{Date, Decimal, Json, Malformed, Time, Timestamp, read_decimal, write_decimal};
+pub use types::{Date, Json, Malformed, Time, Timestamp};
 pub use value::{Bits, ColumnBuilder, StringStore, Texts, Validity, Value, View};
 
 /// The configuration of a plugin that has none.

@@ -3,10 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A fixed-point number: the integer, of at most 38 digits, divided by 10 to the power of `SCALE`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Decimal<const SCALE: u8>(pub i128);
-
 /// Days since 1970-01-01; written `2024-02-29`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Date(pub i32);
@@ -158,60 +154,6 @@ impl FromStr for Timestamp {
     }
 }
 
-/// Writes `units` as a decimal number with `scale` digits after the point: `-1234` with 2 is `-12.34`.
-pub fn write_decimal(units: i128, scale: u8) -> String {
-    let sign = if units < 0 { "-" } else { "" };
-    let digits = format!("{:0>width$}", units.unsigned_abs(), width = usize::from(scale) + 1);
-    match digits.split_at(digits.len() - usize::from(scale)) {
-        (whole, "") => format!("{sign}{whole}"),
-        (whole, fraction) => format!("{sign}{whole}.{fraction}"),
-    }
-}
-
-/// Reads a decimal number as units of 10 to the power of minus `scale`; none if it is no number or does not
-/// fit 38 digits or the scale.
-pub fn read_decimal(text: &str, scale: u8) -> Option<i128> {
-    let (negative, unsigned) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text),
-    };
-    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
-    let fraction = fraction.trim_end_matches('0');
-    if whole.is_empty() || fraction.len() > usize::from(scale) || unsigned.ends_with('.') {
-        return None;
-    }
-    let padded = format!("{whole}{fraction:0<width$}", width = usize::from(scale));
-    let significant = padded.trim_start_matches('0');
-    if significant.len() > 38 || !padded.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let units: i128 = if significant.is_empty() { 0 } else { significant.parse().ok()? };
-    Some(if negative { -units } else { units })
-}
-
-impl<const SCALE: u8> Decimal<SCALE> {
-    /// The sum; none if it has more than 38 digits.
-    pub fn checked_add(self, other: Self) -> Option<Self> {
-        self.0.checked_add(other.0).filter(|sum| sum.unsigned_abs() < 10_u128.pow(38)).map(Self)
-    }
-}
-
-impl<const SCALE: u8> fmt::Display for Decimal<SCALE> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&write_decimal(self.0, SCALE))
-    }
-}
-
-impl<const SCALE: u8> FromStr for Decimal<SCALE> {
-    type Err = Malformed;
-
-    fn from_str(text: &str) -> Result<Self, Malformed> {
-        read_decimal(text, SCALE)
-            .map(Self)
-            .ok_or_else(|| Malformed { found: text.to_owned(), expected: "a decimal number that fits the column" })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -250,32 +192,6 @@ mod tests {
     fn malformed_times_are_refused() {
         for wrong in ["24:00:00", "1:00:00", "10:60:00", "10:00", "10:00:00.", "10:00:00.1234567", "10:00:00:00"] {
             assert!(wrong.parse::<Time>().is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn decimals_are_written_and_read_back() {
-        for (units, written) in [(0, "0.00"), (5, "0.05"), (-5, "-0.05"), (-1234, "-12.34"), (100, "1.00")] {
-            assert_eq!(Decimal::<2>(units).to_string(), written);
-            assert_eq!(written.parse(), Ok(Decimal::<2>(units)));
-        }
-        assert_eq!("1.500".parse(), Ok(Decimal::<2>(150)));
-    }
-
-    #[test]
-    fn a_sum_of_decimals_is_exact_or_none() {
-        let most = Decimal::<2>(10_i128.pow(38) - 1);
-        assert_eq!(Decimal::<2>(-125).checked_add(Decimal(130)), Some(Decimal(5)));
-        assert_eq!(most.checked_add(Decimal(1)), None);
-        assert_eq!(most.checked_add(most), None);
-        assert_eq!(Decimal::<2>(-most.0).checked_add(most), Some(Decimal(0)));
-    }
-
-    #[test]
-    fn decimals_that_do_not_fit_are_refused() {
-        let long = "1".repeat(37);
-        for wrong in ["1.234", "", "-", ".5", "1.", "1e3", "--1", "+1", &long] {
-            assert!(wrong.parse::<Decimal<2>>().is_err(), "{wrong}");
         }
     }
 }

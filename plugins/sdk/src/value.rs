@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use crate::data::{Batch, Column, DataType, Strings, Values};
-use crate::types::{Date, Decimal, Json, Time, Timestamp};
+use crate::decimal::Decimal;
+use crate::types::{Date, Json, Time, Timestamp};
 
 /// A Rust type that stands for the values of one type of column.
 pub trait Value<'a>: Sized {

@@ -5,7 +5,8 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Number, Value as Json};
 
 use crate::data::{Batch, Column, DataType, Field, Values};
-use crate::types::{Date, Json as JsonText, Time, Timestamp, read_decimal, write_decimal};
+use crate::decimal::{read_decimal, write_decimal};
+use crate::types::{Date, Json as JsonText, Time, Timestamp};
 use crate::value::{ColumnBuilder, Value};
 
 use super::case::JsonRow;
