@@ -7,6 +7,7 @@ use azenha_model::Records;
 use azenha_model::plan::{Format, OutputColumn, SchemaKind, StreamColumn, StreamInput, TopicOutput};
 
 use crate::avro::{AvroDecoder, AvroEncoder, AvroSchema, avro_schema};
+use crate::debezium::{self, DebeziumAvroDecoder, DebeziumDecoder};
 use crate::decoded::Decoded;
 use crate::json::{JsonDecoder, JsonEncoder};
 use crate::json_schema::{self, JsonSchemaDecoder, json_schema, with_prefix};
@@ -20,6 +21,8 @@ enum Decoding {
     Json(JsonDecoder),
     Avro(AvroDecoder),
     JsonSchema(JsonSchemaDecoder),
+    Debezium(DebeziumDecoder),
+    DebeziumAvro(DebeziumAvroDecoder),
 }
 
 impl Decoder {
@@ -32,24 +35,28 @@ impl Decoder {
             Format::Registered { kind: SchemaKind::JsonSchema, .. } => {
                 Decoding::JsonSchema(JsonSchemaDecoder::new(columns, needed, key))
             }
+            Format::Debezium { decimals } => Decoding::Debezium(DebeziumDecoder::new(input, decimals)),
+            Format::DebeziumAvro { .. } => Decoding::DebeziumAvro(DebeziumAvroDecoder::new(input)),
         })
     }
 
     /// The ids of schemas that have to be learned before these records are decoded.
     pub fn missing(&self, records: &Records) -> BTreeSet<u32> {
         match &self.0 {
-            Decoding::Json(_) => BTreeSet::new(),
+            Decoding::Json(_) | Decoding::Debezium(_) => BTreeSet::new(),
             Decoding::Avro(decoder) => decoder.missing(records),
             Decoding::JsonSchema(decoder) => decoder.missing(records),
+            Decoding::DebeziumAvro(decoder) => decoder.missing(records),
         }
     }
 
     /// Takes the schema with an id; none: the registry does not know it, and records that have it are refused.
     pub fn learn(&mut self, id: u32, schema: Option<&RegisteredSchema>) {
         match &mut self.0 {
-            Decoding::Json(_) => {}
+            Decoding::Json(_) | Decoding::Debezium(_) => {}
             Decoding::Avro(decoder) => decoder.learn(id, schema),
             Decoding::JsonSchema(decoder) => decoder.learn(id, schema),
+            Decoding::DebeziumAvro(decoder) => decoder.learn(id, schema),
         }
     }
 
@@ -59,6 +66,8 @@ impl Decoder {
             Decoding::Json(decoder) => decoder.decode(records),
             Decoding::Avro(decoder) => decoder.decode(records),
             Decoding::JsonSchema(decoder) => decoder.decode(records),
+            Decoding::Debezium(decoder) => decoder.decode(records),
+            Decoding::DebeziumAvro(decoder) => decoder.decode(records),
         }
     }
 }
@@ -73,11 +82,14 @@ enum Encoding {
 }
 
 impl Encoder {
-    /// An encoder for a topic. `schema` is the id that the registry gave its [`registered_schema`]; JSON has none.
+    /// An encoder for a topic. `schema` is the id that the registry gave its [`registered_schema`]; JSON has none. No
+    /// topic is written as a change stream: what is changed in a table here is an object a row, and a tombstone.
     pub fn new(output: &TopicOutput, schema: u32) -> Self {
         let TopicOutput { columns, key, .. } = output;
         Self(match output.format {
-            Format::Json => Encoding::Json(JsonEncoder::new(columns, key)),
+            Format::Json | Format::Debezium { .. } | Format::DebeziumAvro { .. } => {
+                Encoding::Json(JsonEncoder::new(columns, key))
+            }
             Format::Registered { kind: SchemaKind::Avro, .. } => Encoding::Avro(AvroEncoder::new(columns, key, schema)),
             Format::Registered { kind: SchemaKind::JsonSchema, .. } => {
                 Encoding::JsonSchema(JsonEncoder::new(columns, key), schema)
@@ -115,22 +127,25 @@ pub fn registered_schema(kind: SchemaKind, topic: &str, columns: &[OutputColumn]
     }
 }
 
-/// The columns as which records of a schema cannot be read, by index, with the reasons. A schema of JSON leaves more
-/// open than this tells.
+/// The columns as which records of a format and schema cannot be read, by index, with the reasons. A schema of JSON
+/// leaves more open than this tells; without schemas nothing is known.
 ///
 /// # Errors
 /// If no record of the schema can be read.
 pub fn unreadable(
-    kind: SchemaKind,
+    format: &Format,
     schema: &RegisteredSchema,
     columns: &[StreamColumn],
 ) -> Result<Vec<(usize, String)>, String> {
-    if schema.kind != Some(kind) {
-        return Err(format!("it is not of {kind}"));
+    match format.registered() {
+        Some((kind, _)) if schema.kind != Some(kind) => return Err(format!("it is not of {kind}")),
+        _ => {}
     }
-    match kind {
-        SchemaKind::JsonSchema => json_schema::unreadable(schema, columns),
-        SchemaKind::Avro => {
+    match format {
+        Format::Json | Format::Debezium { .. } => Ok(Vec::new()),
+        Format::DebeziumAvro { .. } => debezium::unreadable(schema, columns),
+        Format::Registered { kind: SchemaKind::JsonSchema, .. } => json_schema::unreadable(schema, columns),
+        Format::Registered { kind: SchemaKind::Avro, .. } => {
             let references: Vec<&str> = schema.references.iter().map(|(_, text)| text.as_str()).collect();
             let schema = AvroSchema::parse(&schema.text, &references).map_err(|error| error.to_string())?;
             let unreadable = schema.unreadable(columns).into_iter();

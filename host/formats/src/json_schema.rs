@@ -5,7 +5,7 @@ use std::slice;
 
 use arrow_array::{Array, BinaryArray};
 use arrow_buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
-use azenha_model::plan::{OutputColumn, SchemaKind, StreamColumn};
+use azenha_model::plan::{OutputColumn, SchemaKind, StreamColumn, TimeFormat};
 use azenha_model::{DataType, Field, Records};
 use jsonschema::{Retrieve, Uri, Validator};
 use serde_json::{Map, Value, json};
@@ -204,7 +204,7 @@ fn json_types(column: &StreamColumn) -> &'static [&'static str] {
         DataType::Json => &["boolean", "integer", "number", "string", "array", "object"],
         DataType::Boolean => &["boolean"],
         DataType::Int64 | DataType::Float64 => &["integer", "number"],
-        DataType::Timestamp if column.time_format.micros().is_some() => &["integer", "number"],
+        DataType::Timestamp if column.time_format != TimeFormat::Iso => &["integer", "number"],
         DataType::Decimal { .. } => &["integer", "number", "string"],
         DataType::Text | DataType::Bytes | DataType::Date | DataType::Time | DataType::Timestamp => &["string"],
     }

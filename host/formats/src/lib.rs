@@ -7,11 +7,13 @@ pub mod avro;
 pub mod civil;
 mod codec;
 mod column;
+mod debezium;
+mod decimal;
 mod decoded;
 pub mod json;
 mod json_schema;
 mod wire;
 
 pub use codec::{Decoder, Encoder, registered_schema, unreadable};
-pub use decoded::{Decoded, Refused};
+pub use decoded::{ChangeKind, ChangePosition, Changes, Decoded, Refused};
 pub use wire::RegisteredSchema;

@@ -105,7 +105,7 @@ fn what_is_written_follows_its_own_schema_and_comes_back() {
     let (keys, values) = Encoder::new(&output, 9).encode(&arrays, 1, None);
     assert_eq!(keys.value(0), br#"{"int64 false":-1}"#);
     assert_eq!(values.value(0), record(json));
-    assert_eq!(unreadable(SchemaKind::JsonSchema, &written, &input(&fields).columns), Ok(vec![]));
+    assert_eq!(unreadable(&FORMAT, &written, &input(&fields).columns), Ok(vec![]));
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn columns_that_a_schema_contradicts_are_named() {
     let mut columns =
         input(&[Field::new("id", DataType::Int64, false), Field::new("other", DataType::Text, false)]).columns;
     columns.push(age);
-    let found = unreadable(SchemaKind::JsonSchema, &written, &columns).unwrap();
+    let found = unreadable(&FORMAT, &written, &columns).unwrap();
     assert_eq!(
         found,
         [
@@ -139,7 +139,7 @@ fn columns_that_a_schema_contradicts_are_named() {
             (1, "column `other` is not nullable, but there is no member `other`".to_owned()),
         ]
     );
-    assert!(unreadable(SchemaKind::JsonSchema, &schema(r#"{ "type": 7 }"#), &columns).is_err());
+    assert!(unreadable(&FORMAT, &schema(r#"{ "type": 7 }"#), &columns).is_err());
 }
 
 #[test]

@@ -4,6 +4,7 @@
 pub mod access;
 pub mod config;
 pub mod diagnostic;
+mod format;
 pub mod kafka;
 mod names;
 pub mod pipeline;

@@ -1,10 +1,9 @@
 //! The plan of what runs: a pipeline file resolved into tasks. Each task reads one topic, runs a chain of
 //! fused stateless stages over it, and ends in topics, in a stateful operator, or in a store.
 
-use std::fmt;
-
 use schemars::JsonSchema;
 
+pub use crate::format::{Decimals, Format, SchemaKind, TimeFormat, value_subject};
 use crate::plugin::{AggregatePlan, TransformPlan};
 use crate::types::{DataType, Field, Schema};
 
@@ -153,72 +152,8 @@ pub struct StreamColumn {
     pub field: Field,
     /// Where in the record it stands: the member's name, and those of the objects inside it.
     pub path: Vec<String>,
-    /// How a timestamp is written, if the record's own schema does not say it.
+    /// How a timestamp is written, and in a change stream a time, if the record's own schema does not say it.
     pub time_format: TimeFormat,
-}
-
-/// How JSON writes a timestamp.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum TimeFormat {
-    /// Epoch seconds.
-    Seconds,
-    /// Epoch milliseconds: what topics hold unless the schema says otherwise.
-    #[default]
-    Millis,
-    /// Epoch microseconds.
-    Micros,
-    /// ISO 8601 text.
-    Iso,
-}
-
-impl TimeFormat {
-    /// The microseconds in one of what is counted; none for text.
-    pub fn micros(self) -> Option<i64> {
-        match self {
-            Self::Seconds => Some(1_000_000),
-            Self::Millis => Some(1_000),
-            Self::Micros => Some(1),
-            Self::Iso => None,
-        }
-    }
-}
-
-/// What the records of a topic are written in.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Format {
-    /// A JSON object each.
-    #[default]
-    Json,
-    /// By schemas of a registry: each record begins with the id of its own.
-    Registered {
-        /// What the schemas are.
-        kind: SchemaKind,
-        /// The registry's URL if the pipeline names one; otherwise it is the host's.
-        registry: Option<String>,
-    },
-}
-
-/// What a registry's schema is written in, and the records that follow it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum SchemaKind {
-    /// Apache Avro.
-    Avro,
-    /// JSON Schema.
-    JsonSchema,
-}
-
-impl fmt::Display for SchemaKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Avro => "Avro",
-            Self::JsonSchema => "JSON Schema",
-        })
-    }
-}
-
-/// The registry's name for what the values of a topic are written with.
-pub fn value_subject(topic: &str) -> String {
-    format!("{topic}-value")
 }
 
 /// The event time of a stream and how late rows may come.

@@ -99,6 +99,9 @@ fn describe_format(format: &Format) -> String {
         Format::Json => String::new(),
         Format::Registered { kind, registry: None } => format!(" in {kind}"),
         Format::Registered { kind, registry: Some(url) } => format!(" in {kind} of {url}"),
+        Format::Debezium { decimals } => format!(" in Debezium's JSON, decimals {decimals:?}"),
+        Format::DebeziumAvro { registry: None } => " in Debezium's Avro".to_owned(),
+        Format::DebeziumAvro { registry: Some(url) } => format!(" in Debezium's Avro of {url}"),
     }
 }
 

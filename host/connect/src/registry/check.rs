@@ -19,12 +19,12 @@ impl Registries {
         format: &Format,
         columns: &[StreamColumn],
     ) -> Result<(), Vec<SchemaProblem>> {
-        let Format::Registered { kind, registry } = format else { return Ok(()) };
+        let Some((_, registry)) = format.registered() else { return Ok(()) };
         let subject = value_subject(topic);
-        let registry = self.open(registry.as_deref()).map_err(problem)?;
+        let registry = self.open(registry.map(String::as_str)).map_err(problem)?;
         let Some(schema) = registry.latest(&subject).await.map_err(problem)? else { return Ok(()) };
         let of_subject = |reason: String| format!("the latest schema of `{subject}` cannot be read: {reason}");
-        let found = match unreadable(*kind, &schema, columns) {
+        let found = match unreadable(format, &schema, columns) {
             Ok(found) => found.into_iter().map(|(column, reason)| (Some(column), reason)).collect(),
             Err(reason) => vec![(None, reason)],
         };

@@ -52,10 +52,10 @@ impl Registries {
     pub fn of_plan(&self, plan: &Plan) -> Result<HashMap<Option<String>, Arc<dyn Schemas>>, SchemasError> {
         let mut opened: HashMap<Option<String>, Arc<dyn Schemas>> = HashMap::new();
         for format in plan.tasks.iter().flat_map(formats) {
-            if let Format::Registered { registry, .. } = format
-                && !opened.contains_key(registry)
+            if let Some((_, registry)) = format.registered()
+                && !opened.contains_key(&registry.cloned())
             {
-                opened.insert(registry.clone(), Arc::new(self.open(registry.as_deref())?));
+                opened.insert(registry.cloned(), Arc::new(self.open(registry.map(String::as_str))?));
             }
         }
         Ok(opened)

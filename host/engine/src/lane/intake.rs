@@ -8,7 +8,7 @@ use arrow_array::types::TimestampMicrosecondType;
 use arrow_array::{Array, UInt32Array};
 use azenha_formats::Decoder;
 use azenha_model::Records;
-use azenha_model::plan::{EventTime, Format, Input, StreamInput};
+use azenha_model::plan::{EventTime, Input, StreamInput};
 
 use crate::dead_letter::{Cause, Complaint, DeadLetters};
 use crate::end::{AggregateEnd, End, RowEnd};
@@ -42,12 +42,12 @@ impl Intake {
     /// Fetches the schemas that records name and that were not met before. Decoding cannot wait for them.
     pub async fn learn(&mut self, context: &TaskContext, records: &Records) -> Result<(), EngineError> {
         let (Self::Stream(stream), Input::Stream(input)) = (self, &context.task().input) else { return Ok(()) };
-        let Format::Registered { registry, .. } = &input.format else { return Ok(()) };
+        let Some((_, registry)) = input.format.registered() else { return Ok(()) };
         let missing = stream.decoder.missing(records);
         if missing.is_empty() {
             return Ok(());
         }
-        let registry = Arc::clone(context.program.registry(registry.as_deref())?);
+        let registry = Arc::clone(context.program.registry(registry.map(String::as_str))?);
         for (id, schema) in context.io(fetch(registry, missing)).await?? {
             stream.decoder.learn(id, schema.as_deref());
         }

@@ -27,6 +27,13 @@ pub(super) fn push_value(
     Writer { schema, out, limit }.value(id, cursor, 0)
 }
 
+/// Appends the datum that begins at `from` in a record.
+pub(crate) fn push_datum(schema: &AvroSchema, record: &[u8], from: usize, out: &mut String) -> Result<(), String> {
+    let mut cursor = Cursor::new(record, from);
+    let written = push_value(schema, schema.root, &mut cursor, out).and_then(|()| cursor.end());
+    written.map_err(|fault| format!("record {fault}; read up to byte {}", cursor.at))
+}
+
 struct Writer<'a> {
     schema: &'a AvroSchema,
     out: &'a mut String,

@@ -29,5 +29,6 @@ mod skip;
 
 pub use decode::AvroDecoder;
 pub use encode::{AvroEncoder, avro_schema};
+pub(crate) use json::push_datum;
 pub use plan::Unreadable;
 pub use schema::{AvroSchema, BadSchema, incompatibility};

@@ -72,6 +72,14 @@ impl Read {
             Unit::Nanos => Self::TimestampNanos,
         }
     }
+
+    /// How a number is read whose unit only the column says.
+    fn of_count(format: TimeFormat) -> Option<Self> {
+        match format {
+            TimeFormat::Nanos => Some(Self::TimestampNanos),
+            _ => format.micros_of(1).map(Self::Timestamp),
+        }
+    }
 }
 
 /// A column that a schema cannot be read as.
@@ -282,7 +290,7 @@ fn reading(id: TypeId, writer: &Type, column: &StreamColumn) -> Option<Read> {
         (DataType::Time, Type::Time(Unit::Millis)) => Read::TimeMillis,
         (DataType::Time, Type::Time(Unit::Micros)) => Read::TimeMicros,
         (DataType::Timestamp, Type::Timestamp(unit)) => Read::of_timestamp(*unit),
-        (DataType::Timestamp, Type::Long) => Read::Timestamp(column.time_format.micros()?),
+        (DataType::Timestamp, Type::Long) => Read::of_count(column.time_format)?,
         (DataType::Timestamp, Type::Text) if column.time_format == TimeFormat::Iso => Read::Iso,
         _ => return None,
     })

@@ -7,10 +7,8 @@ use super::schema::{AvroSchema, Type};
 use super::skip::skip;
 use crate::civil;
 use crate::column::{ColumnBuilder, SHORT, Strings, Values};
+use crate::decimal;
 use crate::json::is_json;
-
-/// The largest decimal: 38 digits.
-const MAX_DECIMAL: u128 = 10_u128.pow(38) - 1;
 
 /// Why a record gave no row, and the column whose value is wrong, if it is one's.
 pub(super) type Refused = (Option<usize>, Box<Fault>);
@@ -190,7 +188,7 @@ fn decimal(read: Read, cursor: &mut Cursor<'_>) -> Result<i128, Box<Fault>> {
         Read::Decimal { size, factor } => (unscaled(size, cursor)?, factor),
         _ => return Err(other_plan()),
     };
-    let value = value.checked_mul(factor).filter(|value| value.unsigned_abs() <= MAX_DECIMAL);
+    let value = value.checked_mul(factor).filter(|value| value.unsigned_abs() <= decimal::MAX_DECIMAL.unsigned_abs());
     value.ok_or_else(|| Fault::Range("38 digits").into())
 }
 
@@ -200,16 +198,7 @@ pub(super) fn unscaled(size: Option<usize>, cursor: &mut Cursor<'_>) -> Result<i
         Some(size) => cursor.take(size)?,
         None => cursor.bytes()?,
     };
-    let negative = bytes.first().is_some_and(|byte| *byte >= 0x80);
-    let sign = if negative { 0xff } else { 0 };
-    let (padding, low) = bytes.split_at(bytes.len().saturating_sub(16));
-    let mut whole = [sign; 16];
-    whole[16 - low.len()..].copy_from_slice(low);
-    let value = i128::from_be_bytes(whole);
-    if padding.iter().any(|byte| *byte != sign) || (value < 0) != negative {
-        return Err(Fault::Range("38 digits").into());
-    }
-    Ok(value)
+    decimal::unscaled(bytes).ok_or_else(|| Fault::Range("38 digits").into())
 }
 
 pub(super) fn date(cursor: &mut Cursor<'_>) -> Result<i32, Box<Fault>> {

@@ -56,7 +56,7 @@ impl Values {
 }
 
 #[inline]
-fn string(kind: Kind, raw: &str) -> Result<Cow<'_, str>, Misfit> {
+pub(crate) fn string(kind: Kind, raw: &str) -> Result<Cow<'_, str>, Misfit> {
     match kind {
         Kind::Text => Ok(unquote(raw, false)),
         Kind::EscapedText => Ok(unquote(raw, true)),
@@ -65,7 +65,7 @@ fn string(kind: Kind, raw: &str) -> Result<Cow<'_, str>, Misfit> {
 }
 
 #[inline]
-fn whole(kind: Kind, raw: &str) -> Result<i64, Misfit> {
+pub(crate) fn whole(kind: Kind, raw: &str) -> Result<i64, Misfit> {
     match kind {
         Kind::Integer => integer(raw).ok_or(Misfit::Range),
         Kind::Number => scaled(raw, 0).and_then(|value| i64::try_from(value).ok()).ok_or(Misfit::Range),
@@ -74,12 +74,11 @@ fn whole(kind: Kind, raw: &str) -> Result<i64, Misfit> {
 }
 
 #[inline]
-fn timestamp(value: i64, format: TimeFormat) -> Result<i64, Misfit> {
-    let unit = format.micros().unwrap_or(1);
-    value.checked_mul(unit).filter(|micros| civil::TIMESTAMPS.contains(micros)).ok_or(Misfit::Range)
+pub(crate) fn timestamp(value: i64, format: TimeFormat) -> Result<i64, Misfit> {
+    format.micros_of(value).filter(|micros| civil::TIMESTAMPS.contains(micros)).ok_or(Misfit::Range)
 }
 
-fn instant(text: &str) -> Result<i64, Misfit> {
+pub(crate) fn instant(text: &str) -> Result<i64, Misfit> {
     civil::parse_timestamp(text).ok_or(Misfit::Form)
 }
 
@@ -91,7 +90,7 @@ fn boolean(kind: Kind) -> Result<bool, Misfit> {
     }
 }
 
-fn float(kind: Kind, raw: &str) -> Result<f64, Misfit> {
+pub(crate) fn float(kind: Kind, raw: &str) -> Result<f64, Misfit> {
     if !matches!(kind, Kind::Integer | Kind::Number) {
         return Err(Misfit::Kind);
     }

@@ -5,7 +5,7 @@ use azenha_model::Records;
 use azenha_model::plan::StreamColumn;
 
 use super::locate::Locator;
-use super::reason;
+use super::reason::{self, Wanted};
 use crate::column::ColumnBuilder;
 use crate::decoded::{Decoded, Refusal, Row, decode_each};
 
@@ -95,14 +95,7 @@ impl Reader {
     /// A reader of some columns; each comes with the index of its builder.
     fn new<'a>(columns: impl Iterator<Item = (usize, &'a StreamColumn)>) -> Self {
         let mut locator = Locator::new();
-        let slots = columns.map(|(builder, column)| {
-            let slot = match column.path.split_last() {
-                Some((name, parents)) => locator.want(parents, name),
-                None => locator.want(&[], &column.field.name),
-            };
-            (builder, slot)
-        });
-        let slots = slots.collect();
+        let slots = columns.map(|(builder, column)| (builder, locator.want_column(&[], column))).collect();
         Self { locator, slots }
     }
 
@@ -114,11 +107,10 @@ impl Reader {
         }
         for (builder, slot) in &self.slots {
             let column = &mut columns[*builder].1;
-            let found = self.locator.slot(*slot);
-            let raw = text.get(found.start as usize..found.end as usize).unwrap_or_default();
-            if let Err(misfit) = column.append(found.kind, raw) {
-                let path = self.locator.path(*slot);
-                return Err(reason::of_misfit(misfit, (&column.field, column.format), path, found.kind, raw));
+            let (kind, raw) = self.locator.found(*slot, text);
+            if let Err(misfit) = column.append(kind, raw) {
+                let wanted = Wanted::of_json(&column.field, column.format);
+                return Err(reason::of_misfit(misfit, &wanted, self.locator.path(*slot), kind, raw));
             }
         }
         Ok(())
@@ -126,7 +118,7 @@ impl Reader {
 }
 
 /// The values of a batch as text. They are checked to be UTF-8 all at once, which is faster than each alone.
-struct Texts<'a> {
+pub(crate) struct Texts<'a> {
     array: &'a BinaryArray,
     /// All values, if together they are UTF-8.
     whole: Option<&'a str>,
@@ -135,7 +127,7 @@ struct Texts<'a> {
 }
 
 impl<'a> Texts<'a> {
-    fn new(array: &'a BinaryArray) -> Self {
+    pub fn new(array: &'a BinaryArray) -> Self {
         let offsets = array.value_offsets();
         let (start, end) = (offsets[0] as usize, offsets[array.len()] as usize);
         Self { array, whole: str::from_utf8(&array.value_data()[start..end]).ok(), start }
@@ -143,7 +135,7 @@ impl<'a> Texts<'a> {
 
     /// The text at `index`, or the place of the first byte that is not UTF-8. None if the value is null.
     #[inline]
-    fn get(&self, index: usize) -> Option<Result<&'a str, usize>> {
+    pub fn get(&self, index: usize) -> Option<Result<&'a str, usize>> {
         if self.array.is_null(index) {
             return None;
         }

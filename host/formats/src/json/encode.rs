@@ -244,6 +244,7 @@ fn push_timestamp(out: &mut String, micros: i64, format: TimeFormat) {
         TimeFormat::Seconds => push_integer(out, micros.div_euclid(civil::SECOND)),
         TimeFormat::Millis => push_integer(out, micros.div_euclid(1000)),
         TimeFormat::Micros => push_integer(out, micros),
+        TimeFormat::Nanos => out.push_str(itoa::Buffer::new().format(i128::from(micros) * 1000)),
         TimeFormat::Iso => quoted(out, |out| civil::push_iso(out, micros)),
     }
 }

@@ -5,12 +5,14 @@
 //! each object of the tree learns the names that it meets, and first compares with the one that followed last
 //! time: one comparison of bytes instead of a scan and a search.
 
+use azenha_model::plan::StreamColumn;
+
 use super::scan::{Fault, Kind, Scanner};
 use super::text::unquote;
 
 /// Where the value of a wanted member stands in the record.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Slot {
+struct Slot {
     pub kind: Kind,
     pub start: u32,
     pub end: u32,
@@ -22,7 +24,7 @@ const MISSING: Slot = Slot { kind: Kind::Missing, start: 0, end: 0 };
 const MAX_LEARNED: usize = 128;
 
 /// Finds the values of the wanted fields.
-pub(super) struct Locator {
+pub(crate) struct Locator {
     /// The tree; the first is the record itself.
     objects: Vec<WantedObject>,
     slots: Vec<Slot>,
@@ -87,15 +89,26 @@ impl Locator {
         members.len() - 1
     }
 
-    /// What the last record that was located has for a member.
-    #[inline]
-    pub fn slot(&self, slot: usize) -> Slot {
-        self.slots[slot]
+    /// Wants what a column is read from, in the object at the end of `parents`. A column with an empty path stands under
+    /// its own name.
+    pub fn want_column(&mut self, parents: &[&str], column: &StreamColumn) -> usize {
+        let name = std::slice::from_ref(&column.field.name);
+        let path = if column.path.is_empty() { name } else { &column.path };
+        let whole: Vec<String> =
+            parents.iter().map(|parent| (*parent).to_owned()).chain(path.iter().cloned()).collect();
+        whole.split_last().map_or(0, |(name, parents)| self.want(parents, name))
     }
 
     /// The member's path, for messages.
     pub fn path(&self, slot: usize) -> &str {
         &self.paths[slot]
+    }
+
+    /// The text of the member in the last record that was located, and what it is. A member that is missing has none.
+    #[inline]
+    pub fn found<'a>(&self, slot: usize, record: &'a str) -> (Kind, &'a str) {
+        let Slot { kind, start, end } = self.slots[slot];
+        (kind, record.get(start as usize..end as usize).unwrap_or_default())
     }
 
     /// Checks a record and fills the slots. A fault comes with its place.

@@ -25,9 +25,13 @@ mod scan;
 mod text;
 
 pub use crate::decoded::{Decoded, Refused};
+pub(crate) use column::{float, instant, string, timestamp, whole};
 pub use decode::JsonDecoder;
-pub(crate) use decode::Tombstones;
+pub(crate) use decode::{Texts, Tombstones};
 pub use encode::{JsonEncoder, row_json};
 pub(crate) use encode::{ObjectEncoder, push_decimal, push_float, push_integer, quoted};
-pub(crate) use scan::{MAX_DEPTH, is_json};
+pub(crate) use locate::Locator;
+pub(crate) use number::scaled;
+pub(crate) use reason::{Misfit, Wanted, not_utf8, of_fault, of_field, of_misfit, schema};
+pub(crate) use scan::{Kind, MAX_DEPTH, is_json, is_number};
 pub(crate) use text::push_quoted;

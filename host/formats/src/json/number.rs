@@ -1,7 +1,6 @@
 //! Numbers, exactly. What comes in here has been found to be a JSON number.
 
-/// The largest decimal: 38 digits.
-const MAX_DECIMAL: i128 = 10_i128.pow(38) - 1;
+use crate::decimal::MAX_DECIMAL;
 
 /// The value of a number without point and exponent. None if it does not fit.
 #[inline]
@@ -34,7 +33,7 @@ fn eight_digits(digits: [u8; 8]) -> i64 {
 }
 
 /// The value of a number times 10^`scale`. None if that is not whole, or has more than 38 digits.
-pub(super) fn scaled(text: &str, scale: u8) -> Option<i128> {
+pub(crate) fn scaled(text: &str, scale: u8) -> Option<i128> {
     let (mantissa, exponent) = match text.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => (mantissa, saturating(exponent)),
         None => (text, 0),

@@ -7,7 +7,7 @@ use super::scan::{Fault, Kind, MAX_DEPTH};
 
 /// Why a value does not fit its column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Misfit {
+pub(crate) enum Misfit {
     /// Null or absent, though the column has no nulls.
     Absent,
     /// A value of another kind.
@@ -18,16 +18,31 @@ pub(super) enum Misfit {
     Range,
 }
 
+/// What a column takes.
+pub(crate) struct Wanted<'a> {
+    pub field: &'a Field,
+    /// Its type, as the pipeline file writes it.
+    pub schema: String,
+    /// What the type is read from.
+    pub needs: &'static str,
+}
+
+impl<'a> Wanted<'a> {
+    pub fn of_json(field: &'a Field, format: TimeFormat) -> Self {
+        Self { field, schema: schema(field.data_type, format), needs: needs(field.data_type, format) }
+    }
+}
+
 /// Characters of a value that a message shows.
 const SHOWN: usize = 60;
 
 /// Bytes that are not UTF-8 from `at` on.
-pub(super) fn not_utf8(at: usize) -> String {
+pub(crate) fn not_utf8(at: usize) -> String {
     format!("not UTF-8 at byte {at}")
 }
 
 /// A record that has another form than the wanted fields need; `path` names the members of slots.
-pub(super) fn of_fault(
+pub(crate) fn of_fault(
     fault: Fault,
     at: usize,
     record: &str,
@@ -51,16 +66,14 @@ pub(super) fn of_fault(
 }
 
 /// A value, the text `raw`, that does not fit its column.
-pub(super) fn of_misfit(
+pub(crate) fn of_misfit(
     misfit: Misfit,
-    column: (&Field, TimeFormat),
+    wanted: &Wanted<'_>,
     path: &str,
     kind: Kind,
     raw: &str,
 ) -> (Option<String>, String) {
-    let (field, format) = column;
-    let schema = schema(field.data_type, format);
-    let needs = needs(field.data_type, format);
+    let Wanted { field, schema, needs } = wanted;
     let what = match misfit {
         Misfit::Absent if kind == Kind::Missing => "is missing".to_owned(),
         Misfit::Absent => "is null, but not nullable".to_owned(),
@@ -73,7 +86,7 @@ pub(super) fn of_misfit(
     of_field(path.to_owned(), &what)
 }
 
-fn of_field(path: String, what: &str) -> (Option<String>, String) {
+pub(crate) fn of_field(path: String, what: &str) -> (Option<String>, String) {
     let reason = format!("field `{path}` {what}");
     (Some(path), reason)
 }
@@ -109,11 +122,12 @@ fn value(kind: Kind, raw: &str, pii: bool) -> String {
 }
 
 /// The type as schemas write it.
-fn schema(data_type: DataType, format: TimeFormat) -> String {
+pub(crate) fn schema(data_type: DataType, format: TimeFormat) -> String {
     match (data_type, format) {
         (DataType::Timestamp, TimeFormat::Seconds) => "timestamp(s)".to_owned(),
         (DataType::Timestamp, TimeFormat::Millis) => "timestamp(ms)".to_owned(),
         (DataType::Timestamp, TimeFormat::Micros) => "timestamp(us)".to_owned(),
+        (DataType::Timestamp, TimeFormat::Nanos) => "timestamp(ns)".to_owned(),
         (DataType::Timestamp, TimeFormat::Iso) => "timestamp(iso)".to_owned(),
         _ => data_type.to_string(),
     }
@@ -132,6 +146,7 @@ fn needs(data_type: DataType, format: TimeFormat) -> &'static str {
         (DataType::Timestamp, TimeFormat::Seconds) => "a number of seconds",
         (DataType::Timestamp, TimeFormat::Millis) => "a number of milliseconds",
         (DataType::Timestamp, TimeFormat::Micros) => "a number of microseconds",
+        (DataType::Timestamp, TimeFormat::Nanos) => "a number of nanoseconds",
         (DataType::Timestamp, TimeFormat::Iso) => "a string such as \"2024-01-31T23:59:59Z\"",
         (DataType::Json, _) => "any value but null",
     }

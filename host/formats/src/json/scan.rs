@@ -8,7 +8,7 @@ pub(crate) const MAX_DEPTH: usize = 127;
 
 /// What stands in a record for a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// Nothing.
     Missing,
     Null,
@@ -28,7 +28,7 @@ pub(super) enum Kind {
 
 /// Why a text is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// This should stand where the scanner stopped.
     Expected(&'static str),
     TooDeep,
@@ -243,7 +243,7 @@ pub(crate) fn is_json(text: &str) -> bool {
 }
 
 /// Whether `text` is a JSON number and nothing else.
-pub(super) fn is_number(text: &str) -> bool {
+pub(crate) fn is_number(text: &str) -> bool {
     let mut scanner = Scanner::new(text.as_bytes());
     scanner.number().is_ok() && scanner.at == text.len()
 }

@@ -6,10 +6,14 @@ use arrow_array::BinaryArray;
 use azenha_formats::avro::{AvroDecoder, AvroSchema};
 use azenha_formats::json::JsonEncoder;
 use azenha_formats::unreadable;
-use azenha_model::plan::{OutputColumn, SchemaKind, StreamColumn, TimeFormat};
+use azenha_model::plan::{Format, OutputColumn, SchemaKind, StreamColumn, TimeFormat};
 use azenha_model::{DataType, Records};
 
 use super::{ID, column, decode, nullable, outcome, outcomes, record, record_of, schema};
+
+fn registered(kind: SchemaKind) -> Format {
+    Format::Registered { kind, registry: None }
+}
 
 /// Why a writer's schema cannot be read as a column.
 fn reasons(writer: &str, columns: &[StreamColumn]) -> Vec<String> {
@@ -123,9 +127,9 @@ fn a_schema_that_is_no_record_or_of_another_kind_says_so() {
         outcome(r#""long""#, &[column("x", DataType::Int64)], &[2]),
         "schema 7: column `x` is field `x` of a record, but there is a long"
     );
-    let json = unreadable(SchemaKind::JsonSchema, &schema("{}"), &[]);
+    let json = unreadable(&registered(SchemaKind::JsonSchema), &schema("{}"), &[]);
     assert_eq!(json, Err("it is not of JSON Schema".to_owned()));
-    assert!(unreadable(SchemaKind::Avro, &schema("nonsense"), &[]).is_err());
+    assert!(unreadable(&registered(SchemaKind::Avro), &schema("nonsense"), &[]).is_err());
 }
 
 #[test]

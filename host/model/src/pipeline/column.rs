@@ -32,9 +32,8 @@ impl FromNode for ColumnDef {
     }
 }
 
-/// The types of columns as a pattern, with the units of timestamps and the `?` of nullable columns.
-const TYPE_PATTERN: &str =
-    r"^(boolean|int64|float64|decimal\([0-9]+\)|text|bytes|date|time|timestamp(\((s|ms|us|iso)\))?|json)\??$";
+/// The types of columns as a pattern, with the units of timestamps and times, and the `?` of nullable columns.
+const TYPE_PATTERN: &str = r"^(boolean|int64|float64|decimal\([0-9]+\)|text|bytes|date|time(\((ms|us|ns)\))?|timestamp(\((s|ms|us|ns|iso)\))?|json)\??$";
 
 impl JsonSchema for ColumnDef {
     fn schema_name() -> Cow<'static, str> {
@@ -46,7 +45,8 @@ impl JsonSchema for ColumnDef {
             "type": "string",
             "pattern": TYPE_PATTERN,
             "description": "The column's type; `?` after it allows absent values. A timestamp says how it is \
-                            written: `timestamp(ms)` (the default), `(s)`, `(us)` or `(iso)`.",
+                            written: `timestamp(ms)` (the default), `(s)`, `(us)`, `(ns)` or `(iso)`. In change \
+                            streams a time that is a number says it too: `time(ms)`, `(us)` or `(ns)`.",
         });
         json_schema!({
             "description": "A column: its type, or a mapping with more.",
@@ -88,6 +88,7 @@ const TYPE_NAMES: &[&str] = &[
     "timestamp(ms)",
     "timestamp(s)",
     "timestamp(us)",
+    "timestamp(ns)",
     "timestamp(iso)",
     "json",
 ];
@@ -117,14 +118,18 @@ fn parse_type(written: &Spanned<String>, report: &mut Report) -> Option<(DataTyp
         Some(name) => (name, true),
         None => (written.value.as_str(), false),
     };
-    let time_format = match name {
-        "timestamp(s)" => TimeFormat::Seconds,
-        "timestamp(us)" => TimeFormat::Micros,
-        "timestamp(iso)" => TimeFormat::Iso,
-        _ => TimeFormat::Millis,
+    let (data_type, time_format) = match name {
+        "timestamp(s)" => (Ok(DataType::Timestamp), TimeFormat::Seconds),
+        "timestamp(ms)" => (Ok(DataType::Timestamp), TimeFormat::Millis),
+        "timestamp(us)" => (Ok(DataType::Timestamp), TimeFormat::Micros),
+        "timestamp(ns)" => (Ok(DataType::Timestamp), TimeFormat::Nanos),
+        "timestamp(iso)" => (Ok(DataType::Timestamp), TimeFormat::Iso),
+        "time" => (Ok(DataType::Time), TimeFormat::Iso),
+        "time(ms)" => (Ok(DataType::Time), TimeFormat::Millis),
+        "time(us)" => (Ok(DataType::Time), TimeFormat::Micros),
+        "time(ns)" => (Ok(DataType::Time), TimeFormat::Nanos),
+        _ => (name.parse(), TimeFormat::Millis),
     };
-    let is_timestamp = name == "timestamp(ms)" || time_format != TimeFormat::Millis;
-    let data_type = if is_timestamp { Ok(DataType::Timestamp) } else { name.parse() };
     if data_type.is_err() {
         report
             .error(written.place, format!("`{}` is not a type", written.value))

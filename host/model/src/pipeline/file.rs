@@ -4,7 +4,7 @@
 use schemars::JsonSchema;
 
 use super::column::ColumnDef;
-use crate::plan::{Emit, WriteMode};
+use crate::plan::{Decimals, Emit, WriteMode};
 use crate::plugin::World;
 use crate::units::Micros;
 use crate::yaml::{Entries, FromNode, Node, Report, Spanned, Value, choose, from_keys, whole_number, word};
@@ -36,6 +36,9 @@ pub(crate) struct SourceDef {
     pub format: Option<Spanned<FormatDef>>,
     /// The URL of the registry that has the schemas; by default that of the host's configuration.
     pub registry: Option<Spanned<String>>,
+    /// For `format: debezium`: the connector's `decimal.handling.mode`, `precise` by default. Schemas beside the records
+    /// go before it; decimals that are JSON numbers (`double`) need none.
+    pub decimals: Option<Spanned<Decimals>>,
     /// How many partitions the topic gets if it does not exist yet; 1 by default.
     pub partitions: Option<Partitions>,
     /// Columns that decide in which partition a record stands. Aggregations by these columns, and
@@ -47,7 +50,7 @@ pub(crate) struct SourceDef {
 from_keys!(
     SourceDef, "a source",
     required: [topic, schema],
-    optional: [format, registry, partitions, partitioned_by, event_time]
+    optional: [format, registry, decimals, partitions, partitioned_by, event_time]
 );
 
 /// How many partitions a topic gets.
@@ -72,11 +75,28 @@ pub(crate) enum FormatDef {
     Avro,
     /// One JSON object a record, behind the id of its JSON Schema in a registry.
     JsonSchema,
+    /// The changes of a table's rows that Debezium writes, in JSON with or without schemas. For sources only.
+    Debezium,
+    /// The same in Avro, keys too, each record behind the id of its schema in a registry. For sources only.
+    DebeziumAvro,
 }
 
 impl FromNode for FormatDef {
     fn from_node(node: &Node, report: &mut Report) -> Option<Self> {
-        word(node, &[("json", Self::Json), ("avro", Self::Avro), ("json-schema", Self::JsonSchema)], report)
+        let formats = [
+            ("json", Self::Json),
+            ("avro", Self::Avro),
+            ("json-schema", Self::JsonSchema),
+            ("debezium", Self::Debezium),
+            ("debezium-avro", Self::DebeziumAvro),
+        ];
+        word(node, &formats, report)
+    }
+}
+
+impl FromNode for Decimals {
+    fn from_node(node: &Node, report: &mut Report) -> Option<Self> {
+        word(node, &[("precise", Self::Precise), ("string", Self::String)], report)
     }
 }
 

@@ -1,30 +1,74 @@
 //! What the records of a source or sink are written in.
 
-use super::file::FormatDef;
+use super::column::ColumnDef;
+use super::file::{FormatDef, SourceDef, TopicSinkDef};
 use crate::plan::{Format, SchemaKind};
 use crate::registry::checked_url;
-use crate::yaml::{Place, Report, Spanned};
+use crate::yaml::{Entries, Place, Report, Spanned};
 
-/// The format that the keys `format` and `registry` give. `place` is that of what has them, for when they are left
-/// out.
-pub(super) fn checked_format(
+/// The format of a source. `place` is that of what has the keys, for when they are left out.
+pub(super) fn source_format(source: &SourceDef, place: Place, report: &mut Report) -> Spanned<Format> {
+    let mut format = checked_format(source.format.as_ref(), source.registry.as_ref(), place, report);
+    match (&mut format.value, &source.decimals) {
+        (Format::Debezium { decimals }, Some(said)) => *decimals = said.value,
+        (_, Some(said)) => {
+            report
+                .error(said.place, "`decimals` is for `format: debezium`")
+                .suggest("leave it out: in other formats, every decimal says itself what it is");
+        }
+        (_, None) => {}
+    }
+    if !format.value.is_change_stream() {
+        refuse_units_of_times(&source.schema, report);
+    }
+    format
+}
+
+/// The format of a topic sink.
+pub(super) fn sink_format(sink: &TopicSinkDef, place: Place, report: &mut Report) -> Spanned<Format> {
+    let format = checked_format(sink.format.as_ref(), sink.registry.as_ref(), place, report);
+    if format.value.is_change_stream() {
+        report
+            .error(format.place, "a topic cannot be written as a change stream: only a database has one")
+            .suggest("write `format: json` (or `avro`, `json-schema`) with a `key`: deletes become tombstones");
+    }
+    format
+}
+
+/// The format that the keys `format` and `registry` give.
+fn checked_format(
     format: Option<&Spanned<FormatDef>>,
     registry: Option<&Spanned<String>>,
-    place: Place,
+    default_place: Place,
     report: &mut Report,
 ) -> Spanned<Format> {
-    let kind = match format.map(|format| format.value) {
-        None | Some(FormatDef::Json) => {
-            if let Some(registry) = registry {
-                report
-                    .error(registry.place, "records in JSON have no schema in a registry")
-                    .suggest("add `format: avro` or `format: json-schema`, or leave this out");
-            }
-            return Spanned { value: Format::Json, place };
-        }
-        Some(FormatDef::Avro) => SchemaKind::Avro,
-        Some(FormatDef::JsonSchema) => SchemaKind::JsonSchema,
+    let place = format.map_or(default_place, |format| format.place);
+    let written = format.map_or(FormatDef::Json, |format| format.value);
+    if let (FormatDef::Json | FormatDef::Debezium, Some(registry)) = (written, registry) {
+        report.error(registry.place, "records in JSON have no schema in a registry").suggest(match written {
+            FormatDef::Debezium => "write `format: debezium-avro`, or leave this out",
+            _ => "add `format: avro` or `format: json-schema`, or leave this out",
+        });
+    }
+    let mut registry = || registry.and_then(|registry| checked_url(registry, report));
+    let value = match written {
+        FormatDef::Json => Format::Json,
+        FormatDef::Avro => Format::Registered { kind: SchemaKind::Avro, registry: registry() },
+        FormatDef::JsonSchema => Format::Registered { kind: SchemaKind::JsonSchema, registry: registry() },
+        FormatDef::Debezium => Format::Debezium { decimals: Default::default() },
+        FormatDef::DebeziumAvro => Format::DebeziumAvro { registry: registry() },
     };
-    let registry = registry.and_then(|registry| checked_url(registry, report));
-    Spanned { value: Format::Registered { kind, registry }, place: format.map_or(place, |format| format.place) }
+    Spanned { value, place }
+}
+
+/// Only change streams have times as numbers.
+fn refuse_units_of_times(schema: &Entries<ColumnDef>, report: &mut Report) {
+    let Entries(columns) = schema;
+    for written in columns.iter().map(|column| &column.value.data_type) {
+        if written.value.starts_with("time(") {
+            report
+                .error(written.place, format!("`{}` is for change streams: elsewhere a time is text", written.value))
+                .suggest("write `time`: \"23:59:59.5\"");
+        }
+    }
 }

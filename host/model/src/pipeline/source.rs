@@ -3,7 +3,7 @@
 use super::check_topic;
 use super::column::ColumnDef;
 use super::file::{EventTimeDef, Partitions, SourceDef};
-use super::format::checked_format;
+use super::format::source_format;
 use crate::names::unknown;
 use crate::plan::{EventTime, Format, StreamColumn};
 use crate::types::DataType;
@@ -39,12 +39,12 @@ impl Source {
         let Named { name, value: definition } = source;
         check_topic(&definition.topic, report);
         let columns = columns(&definition.schema, &name, report)?;
+        let format = source_format(&definition, name.place, report);
         let partitioned_by = definition
             .partitioned_by
             .filter(|names| !names.is_empty())
             .map(|names| partitioning(&names, &columns, report));
         let event_time = definition.event_time.and_then(|definition| event_time(&definition, &columns, report));
-        let format = checked_format(definition.format.as_ref(), definition.registry.as_ref(), name.place, report);
         let Entries(named) = &definition.schema;
         let column_places = named.iter().map(|column| column.name.place).collect();
         let (topic, partitions) = (definition.topic, definition.partitions.map(|Partitions(wanted)| wanted));

@@ -9,7 +9,7 @@ use crate::yaml::Place;
 impl Resolver<'_> {
     pub(super) fn check_source_schema(&mut self, source: &Source) {
         let format = &source.format;
-        if format.value == Format::Json {
+        if format.value.registered().is_none() {
             return;
         }
         let found = self.surroundings.check_readable(&source.topic.value, &format.value, &source.columns);

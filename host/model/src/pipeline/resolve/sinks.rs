@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::file::{Partitions, SinkColumns, TableSinkDef, TopicSinkDef};
-use super::super::format::checked_format;
+use super::super::format::sink_format;
 use super::stream::{Rows, Stream};
 use super::{Outcome, Reported, Resolver};
 use crate::names::listed;
@@ -52,7 +52,7 @@ impl Resolver<'_> {
             self.check_changes_key(names, &key, rows, &columns)?;
             self.check_together(names, &key, rows, &columns)?;
         }
-        let format = checked_format(sink.format.as_ref(), sink.registry.as_ref(), name.place, &mut self.report);
+        let format = sink_format(sink, name.place, &mut self.report);
         let place = sink.columns.as_ref().and_then(SinkColumns::place).unwrap_or(name.place);
         let output = TopicOutput { topic: sink.topic.value.clone(), format: format.value, columns, key };
         self.check_sink_schema(&output, format.place, place)?;
