@@ -1,12 +1,12 @@
 //! Schemas that stand beside what they describe, in each record again: `{"schema": …, "payload": …}`. One is read when
 //! it is met first; later records that begin with the same bytes are recognized by them.
 
+use azenha_model::plan::StreamColumn;
 use serde_json::Value;
 
 use super::meaning::{Described, Meaning};
 use crate::decoded::Refusal;
 use crate::json::{Kind, Locator, of_fault};
-use azenha_model::plan::StreamColumn;
 
 /// Schemas that are kept. A topic has one, and another while the table's columns change.
 const KEPT: usize = 4;

@@ -132,17 +132,18 @@ impl EventReader {
 
     #[cold]
     fn no_change(&self, op: Option<&str>, event: &str) -> Refusal {
-        let is_missing = self.locator.found(self.op, event).0 == Kind::Missing;
-        let reason = match op {
-            Some("m") => "is a message that a program put into the database's log (`op` is `m`), not a change of a row",
-            Some(_) => "has another `op` than c, u, d, r or t",
-            None if is_missing => {
+        let found = self.locator.found(self.op, event).0;
+        let reason = match (found, op) {
+            (Kind::Missing, _) => {
                 "is no change event of Debezium: it has no `op`. If a transform such as ExtractNewRecordState unwraps \
                  events, take it out of the connector"
             }
-            None => "has an `op` that is no string",
+            (_, Some("m")) => {
+                "is a message that a program put into the database's log (`op` is `m`), not a change of a row"
+            }
+            _ => "has another `op` than \"c\", \"u\", \"d\", \"r\" or \"t\"",
         };
-        let field = (!is_missing).then(|| "op".to_owned());
+        let field = (found != Kind::Missing).then(|| "op".to_owned());
         (field, format!("record {reason}"))
     }
 }
