@@ -72,7 +72,7 @@ fn problem(error: SchemasError) -> Vec<SchemaProblem> {
     let help = match &error {
         SchemasError::Unavailable { .. } => "start the registry, or correct its URL: the pipeline needs it",
         SchemasError::Refused { .. } => "correct what the registry says",
-        SchemasError::Configuration(_) => "the formats `avro` and `json-schema` need a registry",
+        SchemasError::Configuration(_) => "the formats `avro`, `json-schema` and `debezium-avro` need a registry",
     };
     vec![SchemaProblem { column: None, message: error.to_string(), help: help.to_owned() }]
 }

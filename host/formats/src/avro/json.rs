@@ -5,9 +5,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::cursor::{Cursor, Fault};
+use super::pick::Picked;
 use super::plan::Read;
 use super::read::{date, time, timestamp, unscaled};
 use super::schema::{AvroSchema, Type, TypeId, Unit};
+use super::skip::skip;
 use crate::civil;
 use crate::json::{MAX_DEPTH, push_decimal, push_float, push_integer, push_quoted, quoted};
 
@@ -27,10 +29,18 @@ pub(super) fn push_value(
     Writer { schema, out, limit }.value(id, cursor, 0)
 }
 
-/// Appends the datum that begins at `from` in a record.
-pub(crate) fn push_datum(schema: &AvroSchema, record: &[u8], from: usize, out: &mut String) -> Result<(), String> {
+/// Appends what is picked of the datum that begins at `from` in a record.
+pub(crate) fn push_datum(
+    schema: &AvroSchema,
+    picked: &Picked,
+    record: &[u8],
+    from: usize,
+    out: &mut String,
+) -> Result<(), String> {
     let mut cursor = Cursor::new(record, from);
-    let written = push_value(schema, schema.root, &mut cursor, out).and_then(|()| cursor.end());
+    let limit = out.len() + FREE_TEXT + TEXT_FOR_A_BYTE * cursor.length();
+    let written = Writer { schema, out, limit }.picked(schema.root, picked, &mut cursor, 0);
+    let written = written.and_then(|()| cursor.end());
     written.map_err(|fault| format!("record {fault}; read up to byte {}", cursor.at))
 }
 
@@ -65,6 +75,35 @@ impl Writer<'_> {
                 writer.value(*values, cursor, depth + 1)
             }),
             other => push_scalar(self.out, other, cursor),
+        }
+    }
+
+    /// Appends what is picked of a value; `depth` records are open around it.
+    fn picked(&mut self, id: TypeId, picked: &Picked, cursor: &mut Cursor<'_>, depth: usize) -> Result<(), Box<Fault>> {
+        let schema = self.schema;
+        match (&schema.types[id], picked) {
+            (Type::Union(branches), Picked::Fields(_)) => {
+                let branch = cursor.branch(branches.len())?;
+                self.picked(branches[branch], picked, cursor, depth)
+            }
+            (Type::Record(fields), Picked::Fields(picks)) => {
+                self.out.push('{');
+                for ((name, id), picked) in fields.iter().zip(picks) {
+                    let Some(picked) = picked else {
+                        skip(schema, *id, cursor, depth + 1)?;
+                        continue;
+                    };
+                    if !self.out.ends_with('{') {
+                        self.out.push(',');
+                    }
+                    push_quoted(self.out, name);
+                    self.out.push(':');
+                    self.picked(*id, picked, cursor, depth + 1)?;
+                }
+                self.out.push('}');
+                Ok(())
+            }
+            _ => self.value(id, cursor, depth),
         }
     }
 

@@ -11,9 +11,10 @@ use serde_json::Value;
 use super::embedded::{Embedded, path};
 use super::json::key_row;
 use super::meaning::{Described, Meaning};
-use super::reader::{Change, EventReader, KeyReader, Outcome, in_key};
+use super::position::MEMBERS;
+use super::reader::{Change, EventReader, HEAD, KeyReader, Outcome, in_key};
 use super::rows::{Rows, Wants};
-use crate::avro::{AvroSchema, push_datum};
+use crate::avro::{AvroSchema, Pick, Picked, push_datum};
 use crate::column::ColumnBuilder;
 use crate::decoded::{ChangesBuilder, Decoded, Refusal, Row, decode_each};
 use crate::wire::{PREFIX, Readers, RegisteredSchema, schema_id};
@@ -31,12 +32,15 @@ pub(crate) struct DebeziumAvroDecoder {
     /// For keys in JSON.
     key_schemas: Embedded,
     schemas: Readers<Schema>,
+    /// What is read of events and of keys.
+    pick: Pick,
     scratch: String,
 }
 
 /// A schema of events or of keys.
 struct Schema {
     avro: AvroSchema,
+    picked: Picked,
     /// What it says of the columns.
     meanings: Vec<Meaning>,
 }
@@ -55,6 +59,7 @@ impl DebeziumAvroDecoder {
             key_schemas: Embedded::new(read.clone(), declared),
             read,
             schemas: Readers::new(SchemaKind::Avro),
+            pick: pick(&wants),
             scratch: String::new(),
         }
     }
@@ -68,7 +73,7 @@ impl DebeziumAvroDecoder {
 
     /// Takes the schema with an id; none: the registry does not know it.
     pub fn learn(&mut self, id: u32, schema: Option<&RegisteredSchema>) {
-        let read = &self.read;
+        let Self { read, pick, .. } = self;
         self.schemas.learn(id, schema, |schema| {
             let described: Value = serde_json::from_str(&schema.text).map_err(|error| error.to_string())?;
             let row = row_of(&described);
@@ -76,7 +81,8 @@ impl DebeziumAvroDecoder {
                 let field = field(row, &path(column));
                 field.and_then(|field| Meaning::described(column, terms(field))).unwrap_or_else(|| declared(column))
             };
-            Ok(Schema { avro: parsed(schema)?, meanings: read.iter().map(meaning).collect() })
+            let avro = parsed(schema)?;
+            Ok(Schema { picked: pick.of(&avro), avro, meanings: read.iter().map(meaning).collect() })
         });
     }
 
@@ -139,8 +145,26 @@ fn avro_key_row(
 fn write_text<'a>(schemas: &'a Readers<Schema>, record: &[u8], scratch: &mut String) -> Result<&'a [Meaning], Refusal> {
     let (id, schema) = schemas.of(record).map_err(|reason| (None, reason))?;
     scratch.clear();
-    push_datum(&schema.avro, record, PREFIX, scratch).map_err(|reason| (None, format!("{reason} by schema {id}")))?;
+    push_datum(&schema.avro, &schema.picked, record, PREFIX, scratch)
+        .map_err(|reason| (None, format!("{reason} by schema {id}")))?;
     Ok(&schema.meanings)
+}
+
+/// What is read: what readers of events and of keys look for.
+fn pick(wants: &Wants<'_>) -> Pick {
+    let mut pick = Pick::new();
+    for path in HEAD {
+        pick.add(path.iter().copied());
+    }
+    MEMBERS.iter().for_each(|member| pick.add(["source", member].into_iter()));
+    // A row is there even if no column of it is read.
+    pick.field("after");
+    wants.read().for_each(|column| pick.add(["after"].into_iter().chain(path(column))));
+    for (_, column) in wants.of_key() {
+        pick.add(["before"].into_iter().chain(path(column)));
+        pick.add(path(column).into_iter());
+    }
+    pick
 }
 
 fn parsed(schema: &RegisteredSchema) -> Result<AvroSchema, String> {

@@ -25,6 +25,9 @@ pub(super) enum Outcome {
     OfKey(Change),
 }
 
+/// What is read of an event beside its row and its position.
+pub(super) const HEAD: [&[&str]; 3] = [&["op"], &["source", "connector"], &["source", "snapshot"]];
+
 /// Reads the text of change events.
 pub(super) struct EventReader {
     locator: Locator,

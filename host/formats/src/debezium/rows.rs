@@ -24,7 +24,8 @@ impl<'a> Wants<'a> {
         self.needed.iter().map(|index| &self.columns[*index])
     }
 
-    fn of_key(&self) -> impl Iterator<Item = (usize, &'a StreamColumn)> {
+    /// Those of them that identify a row, with the indices of their builders.
+    pub fn of_key(&self) -> impl Iterator<Item = (usize, &'a StreamColumn)> {
         self.read().enumerate().filter(|(builder, _)| self.key.contains(&self.needed[*builder]))
     }
 }

@@ -9,7 +9,7 @@
 //! | text | a string | a string |
 //! | bytes | a string of base64 (standard alphabet, padded) | the same |
 //! | date, time | `"2024-01-31"`, `"23:59:59.5"` | the same |
-//! | timestamp | a whole number of seconds, milliseconds or microseconds, or ISO 8601 text | the same, rounded down |
+//! | timestamp | a whole number of seconds, milliseconds, microseconds or nanoseconds, or ISO 8601 text | the same, rounded down |
 //! | json | any value but `null` | the same, character by character |
 //!
 //! The whole record is checked, but only the fields that somebody reads are decoded. A field that is absent or

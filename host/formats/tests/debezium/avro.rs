@@ -50,6 +50,29 @@ fn every_type_is_read_by_the_schemas_of_a_registry() {
 }
 
 #[test]
+fn parts_of_structures_are_columns_and_a_row_may_have_none() {
+    let scale_of = |needed: Vec<usize>| {
+        let mut input = stream(AVRO, "id: int64, scale: int64?, n: json?");
+        input.columns[1].path = vec!["n".to_owned(), "scale".to_owned()];
+        input.needed = needed;
+        let mut decoder = Decoder::new(&input);
+        decoder.learn(1, Some(&schema(KEY)));
+        decoder.learn(2, Some(&schema(VALUE)));
+        decode(&mut decoder, &batch(&recorded()[..3]))
+    };
+    let decoded = scale_of(vec![0, 1, 2]);
+    assert_eq!(
+        outcomes(&stream(AVRO, "id: int64, scale: int64?, n: json?"), &decoded),
+        [
+            r#"snapshot first 26617464.0.0 {"id":1,"scale":4,"n":{"scale":4,"value":"B1vNFQ=="}}"#,
+            r#"snapshot last 26617464.0.0 {"id":2,"scale":null,"n":null}"#,
+            r#"upsert 26617504.0.0 {"id":3,"scale":0,"n":{"scale":0,"value":"A+g="}}"#,
+        ]
+    );
+    assert_eq!(scale_of(Vec::new()).rows, [0, 1, 2]);
+}
+
+#[test]
 fn a_schema_that_the_registry_does_not_know_refuses_its_records_until_it_does() {
     let input = stream(AVRO, "id: int64");
     let mut decoder = Decoder::new(&input);

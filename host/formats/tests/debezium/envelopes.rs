@@ -197,6 +197,14 @@ fn only_what_is_needed_is_decoded_and_other_columns_may_be_wrong() {
 }
 
 #[test]
+fn a_row_may_have_no_column_that_is_needed() {
+    let mut input = stream(JSON, "id: int64");
+    input.needed = Vec::new();
+    let event = upsert(r#"{"id":"no number"}"#);
+    assert_eq!(decode(&mut Decoder::new(&input), &records(&[(None, Some(event.as_bytes()))])).rows, [0]);
+}
+
+#[test]
 fn what_a_refused_record_left_out_is_forgotten() {
     let input = stream(JSON, "id: int64, big: text, last: int64");
     let event = |last: &str| upsert(&format!(r#"{{"id":1,"big":"__debezium_unavailable_value","last":{last}}}"#));
