@@ -4,7 +4,8 @@
 
 use std::sync::Arc;
 
-use azenha_conformance::proxy::{Cut, Proxy};
+use azenha_conformance::proxy::Proxy;
+use azenha_conformance::store_connection_conformance;
 use azenha_conformance::store_helpers::*;
 use azenha_connect::open_store;
 use azenha_engine::store::{Store, StoreError};
@@ -20,64 +21,31 @@ fn is_unavailable(ended: Result<(), StoreError>) -> bool {
     matches!(ended, Err(StoreError::Unavailable { .. }))
 }
 
-/// The fixture's store behind a proxy.
-async fn behind_proxy(fixture: &Postgres) -> (Proxy, Arc<dyn Store>) {
-    let (user, place) = fixture.url.rsplit_once('@').unwrap();
-    let (server, database) = place.split_once('/').unwrap();
-    let proxy = Proxy::start(server).await;
-    let url = format!("{user}@{}/{database}", proxy.address());
-    (proxy, open_store("warehouse", &url).unwrap())
+/// A database, and its store once more behind a proxy.
+async fn behind_proxy() -> Option<(Postgres, Proxy, Arc<dyn Store>)> {
+    let fixture = database().await?;
+    let (proxy, url) = Proxy::before(&fixture.url).await;
+    Some((fixture, proxy, open_store("warehouse", &url).unwrap()))
 }
+
+store_connection_conformance!(behind_proxy());
 
 fn appending(table: &str) -> StoreOutput {
     output(table, &fields(), &[], WriteMode::Append)
 }
 
-/// Both times the client learns nothing, and the stored position tells which it was.
 #[tokio::test]
-async fn a_commit_whose_answer_is_lost_is_settled_by_the_position() {
+async fn a_session_that_the_server_ends_is_unavailable() {
     let Some(fixture) = database().await else { return };
-    let (proxy, store) = behind_proxy(&fixture).await;
-    for (cut, table) in [(Cut::BeforeCommit, "not_done"), (Cut::AfterCommit, "done")] {
-        let output = appending(table);
-        let mut owner = prepared(&*store, &output).await;
-        owner.commit(&[puts(0, &[(1, "a")])], 1).await.unwrap();
-        proxy.cut_next_commit(cut);
-        assert!(is_unavailable(owner.commit(&[puts(1, &[(2, "b"), (3, "c")])], 3).await));
-        assert_eq!(proxy.cuts_left(), 0);
-        assert!(is_unavailable(owner.commit(&[puts(1, &[(2, "b"), (3, "c")])], 3).await), "it must be opened again");
-        let mut owner = store.open(&output, &lane(&output, 0, 0)).await.unwrap();
-        if cut == Cut::BeforeCommit {
-            assert_eq!(owner.position(), Some(1));
-            owner.commit(&[puts(1, &[(2, "b"), (3, "c")])], 3).await.unwrap();
-        }
-        assert_eq!(owner.position(), Some(3));
-        assert_eq!(found(&fixture, table).await, ["1=a", "2=b", "3=c"]);
-    }
-}
-
-#[tokio::test]
-async fn a_lost_connection_is_unavailable_until_the_lane_is_opened_again() {
-    let Some(fixture) = database().await else { return };
-    let (proxy, store) = behind_proxy(&fixture).await;
-    let output = simple("lost");
-    let mut owner = prepared(&*store, &output).await;
+    let output = simple("ended");
+    let mut owner = prepared(&*fixture.store, &output).await;
+    owner.commit(&[puts(0, &[(1, "a")])], 1).await.unwrap();
     let terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'azenha' \
         AND datname = current_database()";
-    for offset in 0..4 {
-        owner.commit(&[puts(offset, &[(offset as i64, "x")])], offset + 1).await.unwrap();
-        match offset {
-            0 | 2 => proxy.cut_all(),
-            _ => fixture.run(terminate).await,
-        }
-        let more = [puts(offset + 1, &[(9, "lost")])];
-        for _ in 0..2 {
-            assert!(is_unavailable(owner.commit(&more, offset + 2).await));
-        }
-        owner = store.open(&output, &lane(&output, 0, 0)).await.unwrap();
-        assert_eq!(owner.position(), Some(offset + 1));
-    }
-    assert_eq!(found(&fixture, "lost").await, ["0=x", "1=x", "2=x", "3=x"]);
+    fixture.run(terminate).await;
+    assert!(is_unavailable(owner.commit(&[puts(1, &[(2, "b")])], 2).await));
+    let owner = fixture.store.open(&output, &lane(&output, 0, 0)).await.unwrap();
+    assert_eq!(owner.position(), Some(1));
 }
 
 #[tokio::test]

@@ -12,9 +12,11 @@ pub mod log_helpers;
 pub mod log_members;
 pub mod proxy;
 pub mod store;
+pub mod store_connections;
 pub mod store_helpers;
 pub mod store_refusals;
 pub mod store_tables;
+pub mod store_values;
 
 /// Makes a test of each check of [`log`]. `$fixture` is an async expression that opens a log: an `Option` of what
 /// has a method `log() -> &dyn Log` and lives as long as the test; with none, the tests say that they were skipped.
@@ -91,6 +93,10 @@ macro_rules! store_conformance {
             a_table_may_have_only_keys
             nulls_replace_values
             every_type_keeps_its_extremes
+            floats_keep_every_digit
+            a_float_that_is_no_number_is_kept_or_refused
+            text_keys_differ_in_every_byte
+            any_suffix_may_be_replayed
             dates_beyond_the_calendar_are_refused_alone
             poison_rows_are_refused_alone_and_nothing_else_is_written
             one_poison_row_of_twenty_thousand_is_found
@@ -114,6 +120,32 @@ macro_rules! store_conformance {
             async fn $check() {
                 match $fixture.await {
                     Some(fixture) => $crate::store::$check(&fixture).await,
+                    None => println!("skipped: there is no server to test with"),
+                }
+            }
+        )+
+    };
+}
+
+/// Makes a test of each check of [`store_connections`]. `$fixture` is an async expression that gives an
+/// `Option<(impl StoreFixture, Proxy, Arc<dyn Store>)>`; with none, the tests say that they were skipped.
+#[macro_export]
+macro_rules! store_connection_conformance {
+    ($fixture:expr) => {
+        $crate::store_connection_conformance! { @each $fixture;
+            a_commit_whose_answer_is_lost_is_settled_by_the_position
+            a_commit_that_is_cut_anywhere_is_done_or_not
+            a_lost_connection_is_unavailable_until_the_lane_is_opened_again
+        }
+    };
+    (@each $fixture:expr; $($check:ident)+) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $check() {
+                match $fixture.await {
+                    Some((fixture, proxy, store)) => {
+                        $crate::store_connections::$check(&fixture, &proxy, &*store).await;
+                    }
                     None => println!("skipped: there is no server to test with"),
                 }
             }

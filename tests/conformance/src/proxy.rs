@@ -10,14 +10,15 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// PostgreSQL's message for a `COMMIT` without parameters. A client waits for an answer before it sends one, so
+/// How the messages of PostgreSQL and of MySQL end that commit. A client waits for an answer before it sends one, so
 /// that it is the last of what has been received.
-const COMMIT: &[u8] = b"Q\0\0\0\x0bCOMMIT\0";
+const COMMITS: [&[u8]; 2] = [b"Q\0\0\0\x0bCOMMIT\0", b"; COMMIT"];
+const LONGEST_COMMIT: usize = 12;
 
 /// When a connection that commits is cut. Both look the same to the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cut {
-    /// The server never sees the `COMMIT`.
+    /// The server never sees it.
     BeforeCommit,
     /// The server has done it, and its answer is lost.
     AfterCommit,
@@ -38,6 +39,8 @@ struct Shared {
     cut: watch::Sender<()>,
     before: AtomicUsize,
     after: AtomicUsize,
+    /// Of the next requests the last is not forwarded; none if it is zero.
+    requests: AtomicUsize,
 }
 
 impl Proxy {
@@ -45,11 +48,25 @@ impl Proxy {
     pub async fn start(target: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (before, after) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let shared = Arc::new(Shared { target: target.to_owned(), cut: watch::Sender::new(()), before, after });
+        let shared = Arc::new(Shared {
+            target: target.to_owned(),
+            cut: watch::Sender::new(()),
+            before: AtomicUsize::default(),
+            after: AtomicUsize::default(),
+            requests: AtomicUsize::default(),
+        });
         let mut accepting = JoinSet::new();
         accepting.spawn(accept(listener, Arc::clone(&shared)));
         Self { address, shared, _accepting: accepting }
+    }
+
+    /// Listens before the server of a URL, `SCHEME://USER@HOST:PORT/DATABASE`; with the URL that leads through it.
+    pub async fn before(url: &str) -> (Self, String) {
+        let (user, place) = url.rsplit_once('@').unwrap();
+        let (server, database) = place.split_once('/').unwrap();
+        let proxy = Self::start(server).await;
+        let url = format!("{user}@{}/{database}", proxy.address());
+        (proxy, url)
     }
 
     /// Where clients connect.
@@ -67,9 +84,16 @@ impl Proxy {
         self.shared.counter(cut).fetch_add(1, Ordering::SeqCst);
     }
 
-    /// The commits that are still to be cut.
+    /// Cuts the connection that sends the `request`th piece from now on, counted from 1, before the server sees it;
+    /// zero takes that back.
+    pub fn cut_at_request(&self, request: usize) {
+        self.shared.requests.store(request, Ordering::SeqCst);
+    }
+
+    /// What is still to be cut.
     pub fn cuts_left(&self) -> usize {
-        self.shared.before.load(Ordering::SeqCst) + self.shared.after.load(Ordering::SeqCst)
+        let Shared { before, after, requests, .. } = &*self.shared;
+        before.load(Ordering::SeqCst) + after.load(Ordering::SeqCst) + requests.load(Ordering::SeqCst).min(1)
     }
 }
 
@@ -83,8 +107,13 @@ impl Shared {
 
     /// Takes one of the cuts that were asked for.
     fn take(&self, cut: Cut) -> bool {
-        let one_less = |left: usize| left.checked_sub(1);
-        self.counter(cut).fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok()
+        self.counter(cut).fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+    }
+
+    /// Counts a request; true if it is the one to be cut.
+    fn cuts_request(&self) -> bool {
+        let before = self.requests.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        before == Ok(1)
     }
 }
 
@@ -126,10 +155,10 @@ async fn requests(client: &mut OwnedReadHalf, server: &mut OwnedWriteHalf, share
     loop {
         let received = client.read(&mut buffer).await.ok().filter(|count| *count > 0)?;
         let received = &buffer[..received];
-        tail.extend_from_slice(&received[received.len().saturating_sub(COMMIT.len())..]);
-        tail.drain(..tail.len().saturating_sub(COMMIT.len()));
-        let commits = tail == COMMIT;
-        if commits && shared.take(Cut::BeforeCommit) {
+        tail.extend_from_slice(&received[received.len().saturating_sub(LONGEST_COMMIT)..]);
+        tail.drain(..tail.len().saturating_sub(LONGEST_COMMIT));
+        let commits = COMMITS.iter().any(|commit| tail.ends_with(commit));
+        if shared.cuts_request() || commits && shared.take(Cut::BeforeCommit) {
             return Some(Cut::BeforeCommit);
         }
         server.write_all(received).await.ok()?;

@@ -47,7 +47,7 @@ pub async fn a_missing_column_that_is_never_null_is_named(fixture: &dyn StoreFix
     let fields = [fields()[0].clone(), fields()[1].clone(), Field::new("must", DataType::Int64, false)];
     let message = refused_definition(fixture, &output("strict", &fields, &[0], WriteMode::Upsert)).await;
     assert!(message.contains("table `strict` has no column `must`"), "{message}");
-    assert!(message.contains("\"must\" ") && message.contains("NOT NULL DEFAULT"), "{message}");
+    assert!(message.replace('`', "\"").contains("\"must\" ") && message.contains("NOT NULL DEFAULT"), "{message}");
     fixture.run("ALTER TABLE strict ADD COLUMN name TEXT").await;
 }
 
@@ -56,14 +56,14 @@ pub async fn a_wrong_type_is_named(fixture: &dyn StoreFixture) {
     fixture.run("CREATE TABLE mistyped (id BIGINT NOT NULL PRIMARY KEY, name DATE)").await;
     let message = definition_error(fixture, "mistyped").await.to_lowercase();
     assert!(message.contains("column `name` of table `mistyped` is declared `date`"), "{message}");
-    assert!(message.contains("needs `text`"), "{message}");
+    assert!(message.contains("needs `text") || message.contains("needs `longtext"), "{message}");
     assert!(message.contains("alter table") || message.contains("create table"), "{message}");
 }
 
 /// An upsert needs a unique key; a unique index over more or fewer columns is none.
 pub async fn a_key_that_is_not_unique_is_named(fixture: &dyn StoreFixture) {
-    fixture.run("CREATE TABLE twice (id BIGINT NOT NULL, name TEXT, UNIQUE (id, name))").await;
-    let message = definition_error(fixture, "twice").await;
+    fixture.run("CREATE TABLE twice (id BIGINT NOT NULL, name VARCHAR(100), UNIQUE (id, name))").await;
+    let message = definition_error(fixture, "twice").await.replace('`', "\"");
     assert!(message.contains("key (\"id\") is not unique"), "{message}");
     assert!(message.contains("CREATE UNIQUE INDEX \"twice_key\" ON \"twice\" (\"id\")"), "{message}");
 }
