@@ -21,9 +21,10 @@ pub fn open_store(name: &str, url: &str) -> Result<Arc<dyn Store>, StoreError> {
     match url.split_once(':').map(|(scheme, _)| scheme) {
         Some("sqlite") => sql::sqlite(name, url),
         Some("postgres" | "postgresql") => sql::postgres(name, url),
+        Some("mysql" | "mariadb") => sql::mysql(name, url),
         scheme => Err(StoreError::Definition(format!(
-            "connection `{name}` has a URL of scheme `{}`; supported are sqlite://FILE and \
-             postgres://USER@HOST/DATABASE",
+            "connection `{name}` has a URL of scheme `{}`; supported are sqlite://FILE, \
+             postgres://USER@HOST/DATABASE and mysql://USER@HOST/DATABASE",
             scheme.unwrap_or("")
         ))),
     }

@@ -71,7 +71,7 @@ impl Default for Limits {
 const LOG: &str = "log";
 
 /// The schemes of the stores that a connection can name.
-const SCHEMES: &[&str] = &["sqlite", "postgres", "postgresql"];
+const SCHEMES: &[&str] = &["sqlite", "postgres", "postgresql", "mysql", "mariadb"];
 
 impl HostConfig {
     /// What holds without a file: the embedded log in `data`, and a SQLite database there for every

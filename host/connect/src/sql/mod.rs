@@ -15,6 +15,7 @@ use azenha_model::plan::StoreOutput;
 use tokio::runtime::Handle;
 
 use self::commit::{Outcome, Step};
+use self::mysql::MySqlConnector;
 use self::positions::Taken;
 use self::postgres::PostgresConnector;
 use self::session::{Failure, Session};
@@ -25,6 +26,7 @@ mod cells;
 mod changes;
 mod commit;
 mod dialect;
+mod mysql;
 mod positions;
 mod postgres;
 mod session;
@@ -34,6 +36,8 @@ mod wire;
 
 /// After this long without an answer a database counts as unavailable.
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a server may take to answer at first.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A store of a SQLite file: `sqlite://FILE`, made if it is missing.
 pub(crate) fn sqlite(name: &str, url: &str) -> Result<Arc<dyn Store>, StoreError> {
@@ -52,6 +56,12 @@ pub(crate) fn postgres(name: &str, url: &str) -> Result<Arc<dyn Store>, StoreErr
     Ok(Arc::new(SqlStore::new(name, Arc::new(connector))))
 }
 
+/// A store of a MariaDB or MySQL database: `mysql://USER:PASSWORD@HOST:PORT/DATABASE`.
+pub(crate) fn mysql(name: &str, url: &str) -> Result<Arc<dyn Store>, StoreError> {
+    let connector = MySqlConnector::new(url).map_err(|error| unreadable(name, &error))?;
+    Ok(Arc::new(SqlStore::new(name, Arc::new(connector))))
+}
+
 /// Names the connection but not its URL, which may hold a password.
 fn unreadable(name: &str, error: &sqlx::Error) -> StoreError {
     StoreError::Definition(format!("the URL of connection `{name}` cannot be read: {error}"))
@@ -61,6 +71,12 @@ fn unreadable(name: &str, error: &sqlx::Error) -> StoreError {
 #[async_trait]
 trait Connector: Send + Sync + std::fmt::Debug {
     async fn connect(&self) -> Result<Box<dyn Session>, Failure>;
+}
+
+/// Gives up a connection that is not made in time.
+async fn in_time<T>(connecting: impl Future<Output = T>) -> Result<T, Failure> {
+    let connected = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await;
+    Ok(connected.map_err(std::io::Error::from).map_err(sqlx::Error::Io)?)
 }
 
 #[derive(Debug)]

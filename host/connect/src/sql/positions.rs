@@ -1,58 +1,45 @@
 //! The table that holds, beside the rows, how far each lane of each sink came.
 
 use azenha_engine::store::StoreLaneId;
-use azenha_model::Offset;
+use azenha_model::plan::WriteMode;
+use azenha_model::{DataType, Field, Offset};
 
 use super::session::{Argument, Failure, Session};
+use super::table::{self, Target};
 
 const TABLE: &str = "azenha_positions";
 
-const CREATE: &str = "CREATE TABLE azenha_positions (
-    pipeline TEXT NOT NULL,
-    sink TEXT NOT NULL,
-    topic TEXT NOT NULL,
-    topic_id TEXT NOT NULL,
-    partition BIGINT NOT NULL,
-    generation BIGINT NOT NULL,
-    epoch BIGINT NOT NULL,
-    next_offset BIGINT,
-    PRIMARY KEY (pipeline, sink, topic, partition)
-)";
+/// A lane that nobody has taken yet, unless it is there.
+const ADD: &str = "INSERT INTO azenha_positions (pipeline, sink, topic, \"partition\", generation, topic_id, epoch)
+    VALUES ($1, $2, $3, $4, $5, $6, 0)";
 
-/// A new generation starts without a position; an older one than the stored one matches no row.
-const TAKE: &str = "INSERT INTO azenha_positions (pipeline, sink, topic, partition, generation, topic_id, epoch)
-    VALUES ($1, $2, $3, $4, $5, $6, 1)
-    ON CONFLICT (pipeline, sink, topic, partition) DO UPDATE SET
-        epoch = azenha_positions.epoch + 1,
-        generation = excluded.generation,
-        topic_id = CASE azenha_positions.generation
-            WHEN excluded.generation THEN azenha_positions.topic_id ELSE excluded.topic_id END,
-        next_offset = CASE azenha_positions.generation WHEN excluded.generation THEN azenha_positions.next_offset END
-    WHERE azenha_positions.generation <= excluded.generation
-    RETURNING epoch, next_offset, CAST(CASE topic_id WHEN $6 THEN 1 ELSE 0 END AS BIGINT)";
+/// A new generation starts without a position; an older one than the stored one changes no row. The generation comes
+/// last because MySQL sees what was set before.
+const TAKE: &str = "UPDATE azenha_positions SET
+        epoch = epoch + 1,
+        topic_id = CASE generation WHEN $5 THEN topic_id ELSE $6 END,
+        next_offset = CASE generation WHEN $5 THEN next_offset END,
+        generation = $5
+    WHERE pipeline = $1 AND sink = $2 AND topic = $3 AND \"partition\" = $4 AND generation <= $5";
 
-/// Where a lane stands, and whether in the topic that is read.
-const FIND: &str = "SELECT next_offset, CAST(CASE topic_id WHEN $5 THEN 1 ELSE 0 END AS BIGINT) FROM azenha_positions
-    WHERE pipeline = $1 AND sink = $2 AND topic = $3 AND partition = $4";
+/// Where a lane stands, and whether in the topic that is read: the last column is zero if not.
+const FIND: &str = "SELECT epoch, next_offset, CASE topic_id WHEN $5 THEN epoch ELSE 0 END FROM azenha_positions
+    WHERE pipeline = $1 AND sink = $2 AND topic = $3 AND \"partition\" = $4";
 
 /// All at once: a lane that was given a new generation but no position would start over.
-const SET: &str =
-    "INSERT INTO azenha_positions (pipeline, sink, topic, partition, generation, topic_id, epoch, next_offset)
-    VALUES ($1, $2, $3, $4, $5, $6, 1, $7)
-    ON CONFLICT (pipeline, sink, topic, partition) DO UPDATE SET
-        epoch = azenha_positions.epoch + 1,
-        generation = excluded.generation,
-        topic_id = excluded.topic_id,
-        next_offset = excluded.next_offset
-    WHERE azenha_positions.generation <= excluded.generation
-    RETURNING epoch";
+const SET: &str = "UPDATE azenha_positions SET
+        epoch = epoch + 1,
+        topic_id = $6,
+        next_offset = $7,
+        generation = $5
+    WHERE pipeline = $1 AND sink = $2 AND topic = $3 AND \"partition\" = $4 AND generation <= $5";
 
+/// No position is expected as -1, because nulls are not equal.
 const ADVANCE: &str = "UPDATE azenha_positions SET next_offset = $8
-    WHERE pipeline = $1 AND sink = $2 AND topic = $3 AND partition = $4
-        AND generation = $5 AND epoch = $6 AND next_offset IS NOT DISTINCT FROM $7
-    RETURNING next_offset";
+    WHERE pipeline = $1 AND sink = $2 AND topic = $3 AND \"partition\" = $4
+        AND generation = $5 AND epoch = $6 AND COALESCE(next_offset, -1) = $7";
 
-/// A lane as its owner took it.
+/// A lane as it stands; its owner keeps what it took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Taken {
     pub epoch: i64,
@@ -65,16 +52,24 @@ pub(super) struct Taken {
 pub(super) async fn prepare(session: &mut dyn Session) -> Result<(), Failure> {
     match session.find_table(TABLE).await? {
         Some(_) => Ok(()),
-        None => session.run(CREATE).await,
+        None => session.run(&table::create_statement(session.dialect(), &target())).await,
     }
 }
 
-/// A lane as anybody sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Found {
-    pub next_offset: Option<i64>,
-    /// As in [`Taken`].
-    pub same_topic: bool,
+fn target() -> Target {
+    let text = |name| Field::new(name, DataType::Text, false);
+    let integer = |name| Field::new(name, DataType::Int64, false);
+    let fields = vec![
+        text("pipeline"),
+        text("sink"),
+        text("topic"),
+        text("topic_id"),
+        integer("partition"),
+        integer("generation"),
+        integer("epoch"),
+        Field::new("next_offset", DataType::Int64, true),
+    ];
+    Target { table: TABLE.to_owned(), fields, key: vec![0, 1, 2, 4], mode: WriteMode::Upsert }
 }
 
 fn identity(lane: &StoreLaneId) -> [Argument<'_>; 5] {
@@ -82,34 +77,45 @@ fn identity(lane: &StoreLaneId) -> [Argument<'_>; 5] {
         Argument::Text(&lane.pipeline),
         Argument::Text(&lane.sink),
         Argument::Text(&lane.topic),
-        Argument::Integer(Some(i64::from(lane.partition))),
-        Argument::Integer(Some(i64::from(lane.generation))),
+        Argument::Integer(i64::from(lane.partition)),
+        Argument::Integer(i64::from(lane.generation)),
     ]
 }
 
-/// Raises the lane's epoch; none if a newer generation owns it.
+/// Raises the lane's epoch, in a transaction; none if a newer generation owns it.
 pub(super) async fn take(session: &mut dyn Session, lane: &StoreLaneId) -> Result<Option<Taken>, Failure> {
-    let mut arguments = identity(lane).to_vec();
-    arguments.push(Argument::Text(&lane.topic_id));
-    let Some(row) = session.integers(TAKE, &arguments).await? else { return Ok(None) };
-    let [Some(epoch), next_offset, same_topic] = row[..] else { return Ok(None) };
-    Ok(Some(Taken { epoch, next_offset, same_topic: same_topic == Some(1) }))
+    if change(session, TAKE, lane, &[]).await? { find(session, lane).await } else { Ok(None) }
 }
 
 /// Where the lane stands, whoever owns it.
-pub(super) async fn find(session: &mut dyn Session, lane: &StoreLaneId) -> Result<Option<Found>, Failure> {
+pub(super) async fn find(session: &mut dyn Session, lane: &StoreLaneId) -> Result<Option<Taken>, Failure> {
     let [pipeline, sink, topic, partition, _] = identity(lane);
     let arguments = [pipeline, sink, topic, partition, Argument::Text(&lane.topic_id)];
     let Some(row) = session.integers(FIND, &arguments).await? else { return Ok(None) };
-    let [next_offset, same_topic] = row[..] else { return Ok(None) };
-    Ok(Some(Found { next_offset, same_topic: same_topic == Some(1) }))
+    let [Some(epoch), next_offset, same_topic] = row[..] else { return Ok(None) };
+    Ok(Some(Taken { epoch, next_offset, same_topic: same_topic != Some(0) }))
 }
 
 /// Sets the position of the lane's generation; false if a newer generation owns it.
 pub(super) async fn set(session: &mut dyn Session, lane: &StoreLaneId, next: Offset) -> Result<bool, Failure> {
+    session.begin().await?;
+    let is_set = change(session, SET, lane, &[Argument::Integer(next as i64)]).await?;
+    session.commit().await?;
+    Ok(is_set)
+}
+
+/// Adds the lane if it is missing and changes it; false if a newer generation owns it.
+async fn change(
+    session: &mut dyn Session,
+    sql: &str,
+    lane: &StoreLaneId,
+    more: &[Argument<'_>],
+) -> Result<bool, Failure> {
     let mut arguments = identity(lane).to_vec();
-    arguments.extend([Argument::Text(&lane.topic_id), Argument::Integer(Some(next as i64))]);
-    Ok(session.integers(SET, &arguments).await?.is_some())
+    arguments.push(Argument::Text(&lane.topic_id));
+    session.change(&format!("{ADD}{}", session.dialect().unless_there()), &arguments).await?;
+    arguments.extend(more);
+    Ok(session.change(sql, &arguments).await? > 0)
 }
 
 /// Moves the position, if nobody took the lane over or moved it meanwhile.
@@ -120,6 +126,7 @@ pub(super) async fn advance(
     next: Offset,
 ) -> Result<bool, Failure> {
     let mut arguments = identity(lane).to_vec();
-    arguments.extend([Some(taken.epoch), taken.next_offset, Some(next as i64)].map(Argument::Integer));
-    Ok(session.integers(ADVANCE, &arguments).await?.is_some())
+    let expected = taken.next_offset.unwrap_or(-1);
+    arguments.extend([taken.epoch, expected, next as i64].map(Argument::Integer));
+    Ok(session.change(ADVANCE, &arguments).await? > 0)
 }

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
@@ -11,15 +10,13 @@ use azenha_model::plan::WriteMode;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgDatabaseError};
 use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Connection, Row};
 
-use super::Connector;
 use super::cells::{Cells, Values};
-use super::dialect::{self, Dialect, quote};
+use super::dialect::{self, DOUBLE, Dialect};
 use super::session::{Argument, Failure, Fault, Operation, Session, bound};
 use super::table::{FoundColumn, FoundTable, Target};
 use super::wire::{self, ArrayParameter};
+use super::{Connector, in_time};
 
-/// How long a server may take to answer at first.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// What the server does about a host that has vanished without a word, as with its network: it would keep the lock
 /// on a lane's position, for which the next owner waits. The client's own limit is the same.
 const SETTINGS: &str = "SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '60s';
@@ -47,8 +44,7 @@ impl PostgresConnector {
 #[async_trait]
 impl Connector for PostgresConnector {
     async fn connect(&self) -> Result<Box<dyn Session>, Failure> {
-        let connected = tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&self.options)).await;
-        let connection = connected.map_err(std::io::Error::from).map_err(sqlx::Error::Io)?.map_err(failure)?;
+        let connection = in_time(PgConnection::connect_with(&self.options)).await?.map_err(failure)?;
         let mut session = PostgresSession { connection, in_transaction: false, plain_json: None };
         session.run(SETTINGS).await?;
         Ok(Box::new(session))
@@ -122,6 +118,11 @@ impl Session for PostgresSession {
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.connection).await.map(drop).map_err(failure)
     }
 
+    async fn change(&mut self, sql: &str, arguments: &[Argument<'_>]) -> Result<u64, Failure> {
+        let query = sqlx::query_with(AssertSqlSafe(sql), bound::<PgArguments>(arguments)?);
+        query.execute(&mut self.connection).await.map(|done| done.rows_affected()).map_err(failure)
+    }
+
     async fn integers(&mut self, sql: &str, arguments: &[Argument<'_>]) -> Result<Option<Vec<Option<i64>>>, Failure> {
         let query = sqlx::query_with(AssertSqlSafe(sql), bound::<PgArguments>(arguments)?);
         let Some(row) = query.fetch_optional(&mut self.connection).await.map_err(failure)? else { return Ok(None) };
@@ -132,7 +133,8 @@ impl Session for PostgresSession {
         let columns = "SELECT attname::text, format_type(atttypid, atttypmod),
                 attnotnull AND NOT atthasdef AND attidentity = '' FROM pg_attribute
             WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY attnum";
-        let rows = sqlx::query(columns).bind(quote(table)).fetch_all(&mut self.connection).await.map_err(failure)?;
+        let rows =
+            sqlx::query(columns).bind(DOUBLE.table(table)).fetch_all(&mut self.connection).await.map_err(failure)?;
         let mut found = FoundTable::default();
         for row in rows {
             let column = FoundColumn { name: row.try_get(0)?, declared: row.try_get(1)?, required: row.try_get(2)? };
@@ -142,7 +144,8 @@ impl Session for PostgresSession {
                 SELECT attname::text FROM pg_attribute WHERE attrelid = indrelid AND attnum = ANY (indkey)
             ) FROM pg_index WHERE indrelid = to_regclass($1) AND indisunique AND indimmediate AND indpred IS NULL
                 AND indexprs IS NULL AND indnatts = indnkeyatts";
-        let rows = sqlx::query(unique).bind(quote(table)).fetch_all(&mut self.connection).await.map_err(failure)?;
+        let rows =
+            sqlx::query(unique).bind(DOUBLE.table(table)).fetch_all(&mut self.connection).await.map_err(failure)?;
         found.unique = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
         Ok((!found.columns.is_empty()).then_some(found))
     }

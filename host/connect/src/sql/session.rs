@@ -50,14 +50,14 @@ impl Failure {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Argument<'a> {
     Text(&'a str),
-    Integer(Option<i64>),
+    Integer(i64),
 }
 
 /// Parameters in the form in which a database takes them.
 pub(super) fn bound<'a, A: Arguments>(arguments: &[Argument<'a>]) -> Result<A, Failure>
 where
     &'a str: Encode<'a, A::Database> + Type<A::Database>,
-    Option<i64>: Encode<'a, A::Database> + Type<A::Database>,
+    i64: Encode<'a, A::Database> + Type<A::Database>,
 {
     let mut bound = A::default();
     for argument in arguments {
@@ -95,7 +95,10 @@ pub(super) trait Session: Send {
     /// Runs statements without parameters.
     async fn run(&mut self, sql: &str) -> Result<(), Failure>;
 
-    /// Runs a statement with parameters `$1`, `$2`, …: the first row that it gives, whose columns are integers.
+    /// Runs a statement with parameters `$1`, `$2`, … and names in double quotes: the rows that it changed.
+    async fn change(&mut self, sql: &str, arguments: &[Argument<'_>]) -> Result<u64, Failure>;
+
+    /// Runs such a query: its first row, whose columns are integers.
     async fn integers(&mut self, sql: &str, arguments: &[Argument<'_>]) -> Result<Option<Vec<Option<i64>>>, Failure>;
 
     /// The table as the database has it.

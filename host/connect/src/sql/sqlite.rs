@@ -115,6 +115,11 @@ impl Session for SqliteSession {
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.connection).await.map(drop).map_err(failure)
     }
 
+    async fn change(&mut self, sql: &str, arguments: &[Argument<'_>]) -> Result<u64, Failure> {
+        let query = sqlx::query_with(AssertSqlSafe(sql), bound::<SqliteArguments>(arguments)?);
+        query.execute(&mut self.connection).await.map(|done| done.rows_affected()).map_err(failure)
+    }
+
     async fn integers(&mut self, sql: &str, arguments: &[Argument<'_>]) -> Result<Option<Vec<Option<i64>>>, Failure> {
         let query = sqlx::query_with(AssertSqlSafe(sql), bound::<SqliteArguments>(arguments)?);
         let Some(row) = query.fetch_optional(&mut self.connection).await.map_err(failure)? else { return Ok(None) };

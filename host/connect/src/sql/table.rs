@@ -3,7 +3,7 @@
 use azenha_model::Field;
 use azenha_model::plan::{StoreOutput, WriteMode};
 
-use super::dialect::{Dialect, quote, quote_all};
+use super::dialect::{Declaration, Dialect};
 use super::session::{Failure, Operation, Session};
 
 /// What a sink writes.
@@ -81,26 +81,32 @@ pub(super) async fn prepare(session: &mut dyn Session, target: &Target) -> Resul
         return Err(Failure::Definition(problems.join("\n")));
     }
     for index in (0..target.fields.len()).filter(|index| found.column(dialect, target, *index).is_none()) {
-        session.run(&dialect.add_column(&target.table, &column_definition(dialect, target, index))).await?;
+        session.run(&dialect.add_column(&target.table, &declaration(dialect, target, index))).await?;
     }
     Ok(())
 }
 
-fn column_definition(dialect: &dyn Dialect, target: &Target, index: usize) -> String {
+fn declaration(dialect: &dyn Dialect, target: &Target, index: usize) -> Declaration {
     let field = &target.fields[index];
-    let not_null = if target.is_nullable(index) { "" } else { " NOT NULL" };
-    format!("{} {}{not_null}", quote_all([field.name.as_str()]), dialect.column_type(field.data_type))
+    let data_type = if target.mode == WriteMode::Upsert && target.key.contains(&index) {
+        dialect.key_type(&target.key_fields(), field.data_type)
+    } else {
+        dialect.column_type(field.data_type)
+    };
+    let column = dialect.quotes().columns([field.name.as_str()]);
+    Declaration { column, data_type, not_null: !target.is_nullable(index) }
 }
 
-fn create_statement(dialect: &dyn Dialect, target: &Target) -> String {
+/// The statement that makes the table.
+pub(super) fn create_statement(dialect: &dyn Dialect, target: &Target) -> String {
     let mut parts: Vec<String> =
-        (0..target.fields.len()).map(|index| column_definition(dialect, target, index)).collect();
-    let mut options = "";
+        (0..target.fields.len()).map(|index| declaration(dialect, target, index).to_string()).collect();
+    let quotes = dialect.quotes();
     if target.mode == WriteMode::Upsert {
-        parts.push(format!("PRIMARY KEY ({})", quote_all(target.key_names())));
-        options = dialect.table_options();
+        parts.push(format!("PRIMARY KEY ({})", quotes.columns(target.key_names())));
     }
-    format!("CREATE TABLE {} ({}){options}", quote(&target.table), parts.join(", "))
+    let options = dialect.table_options(target.mode);
+    format!("CREATE TABLE {} ({}){options}", quotes.table(&target.table), parts.join(", "))
 }
 
 /// Everything that does not fit and cannot be added: what was found, what is wanted, and what would be right.
@@ -131,18 +137,24 @@ fn column_problem(dialect: &dyn Dialect, target: &Target, index: usize, found: &
              a column that may be null would be added",
             field.name,
             field.data_type,
-            dialect.add_column(table, &column_definition(dialect, target, index))
+            dialect.add_column(table, &declaration(dialect, target, index))
         ));
     };
-    if dialect.keeps(field.data_type, &column.declared) {
+    let is_key = target.mode == WriteMode::Upsert && target.key.contains(&index);
+    let tells_apart = !is_key || dialect.tells_keys_apart(&column.declared);
+    if tells_apart && dialect.keeps(field.data_type, &column.declared) {
         return None;
     }
-    let wanted = dialect.column_type(field.data_type);
-    let advice = dialect.change_type(table, &field.name, &wanted);
+    let wanted = declaration(dialect, target, index);
+    let advice = dialect.change_type(table, &wanted);
     let advice = advice.unwrap_or_else(|| format!("make the table anew: {}", create_statement(dialect, target)));
     Some(format!(
-        "column `{}` of table `{table}` is declared `{}`, but the sink writes {}, which needs `{wanted}`: {advice}",
-        field.name, column.declared, field.data_type
+        "column `{}` of table `{table}` is declared `{}`, but the sink writes {}{}, which needs `{}`: {advice}",
+        field.name,
+        column.declared,
+        if is_key { "the key as " } else { "" },
+        field.data_type,
+        wanted.data_type
     ))
 }
 
@@ -155,11 +167,12 @@ fn key_problem(dialect: &dyn Dialect, target: &Target, found: &FoundTable) -> Op
     if target.mode == WriteMode::Append || found.unique.iter().any(is_key) {
         return None;
     }
-    let keys = quote_all(target.key_names());
+    let quotes = dialect.quotes();
+    let keys = quotes.columns(target.key_names());
     Some(format!(
         "the sink's key ({keys}) is not unique in table `{}`: CREATE UNIQUE INDEX {} ON {} ({keys})",
         target.table,
-        quote_all([format!("{}_key", target.table.replace('.', "_")).as_str()]),
-        quote(&target.table)
+        quotes.columns([format!("{}_key", target.table.replace('.', "_")).as_str()]),
+        quotes.table(&target.table)
     ))
 }
