@@ -17,6 +17,6 @@ pub use host::{Azenha, Finished, Running, repository};
 pub use hosts::{Group, Host};
 pub use http::{Answer, get, post, send};
 pub use postgres::Postgres;
-pub use services::{OwnKafka, OwnPostgres, is_there};
+pub use services::{OwnDatabase, OwnKafka, is_there};
 pub use sql::{Counts, Database};
 pub use trial::Trial;

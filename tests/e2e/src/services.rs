@@ -94,16 +94,25 @@ impl OwnKafka {
     }
 }
 
-/// A PostgreSQL.
-pub struct OwnPostgres(Service);
+/// A SQL database.
+pub struct OwnDatabase(Service);
 
-impl OwnPostgres {
-    /// Starts it; none if it cannot be had.
-    pub fn start() -> Result<Option<Self>> {
-        if !is_there("AZENHA_TEST_POSTGRES") {
+impl OwnDatabase {
+    /// Starts a PostgreSQL; none if it cannot be had.
+    pub fn postgres() -> Result<Option<Self>> {
+        Self::start("postgres", "AZENHA_TEST_POSTGRES")
+    }
+
+    /// Starts a MariaDB; none if it cannot be had.
+    pub fn mariadb() -> Result<Option<Self>> {
+        Self::start("mariadb", "AZENHA_TEST_MARIADB")
+    }
+
+    fn start(script: &'static str, variable: &str) -> Result<Option<Self>> {
+        if !is_there(variable) {
             return Ok(None);
         }
-        Service::start("postgres", &[]).map(|service| Some(Self(service)))
+        Service::start(script, &[]).map(|service| Some(Self(service)))
     }
 
     /// The URL of a database.

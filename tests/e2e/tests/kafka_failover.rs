@@ -3,7 +3,7 @@
 
 use anyhow::{Result, ensure};
 use azenha_e2e::numbered::{Load, NUMBERED};
-use azenha_e2e::{OwnKafka, OwnPostgres, Postgres, Trial};
+use azenha_e2e::{OwnDatabase, OwnKafka, Postgres, Trial};
 
 /// Records a second.
 const RATE: u64 = 2_000;
@@ -38,7 +38,7 @@ async fn the_leader_of_the_input_is_killed_and_the_pipeline_goes_on() -> Result<
         return Ok(());
     }
     let Some(kafka) = OwnKafka::start(3)? else { return Ok(()) };
-    let Some(postgres) = OwnPostgres::start()? else { return Ok(()) };
+    let Some(postgres) = OwnDatabase::postgres()? else { return Ok(()) };
     let url = postgres.url()?;
     let mut trial = Trial::start(&kafka.brokers()?, Postgres::at(&url), &url).await?;
     let load = Load::start(&trial.kafka, RATE, 1)?;

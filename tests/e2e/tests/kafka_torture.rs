@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, ensure};
 use azenha_conformance::proxy::{Cut, Proxy};
 use azenha_e2e::numbered::Load;
-use azenha_e2e::{OwnKafka, OwnPostgres, Postgres, Trial};
+use azenha_e2e::{OwnDatabase, OwnKafka, Postgres, Trial};
 use fastrand::Rng;
 
 /// Records a second.
@@ -74,7 +74,7 @@ fn is_long() -> bool {
 struct Torture {
     trial: Trial,
     kafka: OwnKafka,
-    postgres: OwnPostgres,
+    postgres: OwnDatabase,
     proxy: Proxy,
     random: Rng,
     happened: BTreeMap<Event, usize>,
@@ -189,7 +189,7 @@ fn address(url: &str) -> Result<&str> {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_or_doubled_whatever_dies() -> Result<()> {
     let Some(kafka) = OwnKafka::start(1)? else { return Ok(()) };
-    let Some(postgres) = OwnPostgres::start()? else { return Ok(()) };
+    let Some(postgres) = OwnDatabase::postgres()? else { return Ok(()) };
     let seed = seed();
     let url = postgres.url()?;
     let proxy = Proxy::start(address(&url)?).await;

@@ -1,5 +1,6 @@
-//! How fast rows are written to PostgreSQL, beside a bare `COPY` of the same rows into a table of the same kind.
-//! Prints rows a second and the host's own CPU a row; fails nothing. The server is that of AZENHA_TEST_POSTGRES.
+//! How fast rows are written to PostgreSQL and to MariaDB, beside what is plain and fast there: a bare `COPY`, or a bare
+//! `INSERT` of many rows, of the same rows into a table of the same kind. Prints rows a second and the host's own CPU
+//! a row; fails nothing. The servers are those of AZENHA_TEST_POSTGRES and AZENHA_TEST_MARIADB.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use azenha_engine::store::{Store, StoreLaneId, StoreRows};
 use azenha_model::plan::{OutputColumn, StoreOutput, TimeFormat, WriteMode};
 use azenha_model::{DataType, Field};
 use futures::future::try_join_all;
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, MySqlConnection, PgConnection};
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -29,36 +30,60 @@ struct Taken {
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Outcome<()> {
-    let Ok(url) = std::env::var("AZENHA_TEST_POSTGRES") else {
-        println!("skipped: AZENHA_TEST_POSTGRES names no server");
-        return Ok(());
-    };
-    let mut connection = PgConnection::connect(&url).await?;
     println!("{ROWS} rows of five columns");
+    for (variable, what) in [("AZENHA_TEST_POSTGRES", "PostgreSQL"), ("AZENHA_TEST_MARIADB", "MariaDB")] {
+        let Ok(url) = std::env::var(variable) else {
+            println!("{what} is skipped: {variable} names no server");
+            continue;
+        };
+        println!("{what}");
+        match variable {
+            "AZENHA_TEST_POSTGRES" => compare(&url, &mut PgConnection::connect(&url).await?).await?,
+            _ => compare(&url, &mut MySqlConnection::connect(&url).await?).await?,
+        }
+    }
+    Ok(())
+}
+
+/// A server that rows are written to, as plainly as it allows.
+trait Server {
+    /// What is fast there.
+    const BARE: &str;
+
+    /// Runs statements.
+    async fn run(&mut self, sql: &str) -> Outcome<()>;
+
+    /// Writes all rows in one transaction, of text that was made before.
+    async fn bare(&mut self) -> Outcome<Taken>;
+}
+
+/// Our writing beside the plain one, in both modes.
+async fn compare<S: Server>(url: &str, server: &mut S) -> Outcome<()> {
     for mode in [WriteMode::Upsert, WriteMode::Append] {
-        let store = open_store("bench", &url)?;
+        let store = open_store("bench", url)?;
         let output = output(mode);
-        fresh_table(&mut connection, &*store, &output).await?;
-        let bare = bare_copy(&mut connection).await?;
-        report(&format!("{mode:?}: bare COPY"), bare, bare);
+        fresh_table(server, &*store, &output).await?;
+        let bare = server.bare().await?;
+        report::<S>(&format!("{mode:?}: bare"), bare, bare);
         for (lanes, commit) in [(1, 4000), (1, 8000), (1, 20_000), (2, 4000), (2, 20_000)] {
-            fresh_table(&mut connection, &*store, &output).await?;
+            fresh_table(server, &*store, &output).await?;
             let taken = write(&*store, &output, (lanes, commit, 0)).await?;
-            report(&format!("{mode:?}: {lanes} lane(s), {commit} rows a commit"), taken, bare);
+            report::<S>(&format!("{mode:?}: {lanes} lane(s), {commit} rows a commit"), taken, bare);
         }
         // Every row is there already.
         let taken = write(&*store, &output, (2, 8000, 1)).await?;
-        report(&format!("{mode:?}: 2 lane(s), 8000 rows a commit, again"), taken, bare);
+        report::<S>(&format!("{mode:?}: 2 lane(s), 8000 rows a commit, again"), taken, bare);
     }
-    run(&mut connection, &format!("DROP TABLE {TABLE}; DELETE FROM azenha_positions WHERE pipeline = 'bench'")).await
+    server.run(&format!("DROP TABLE {TABLE}; DELETE FROM azenha_positions WHERE pipeline = 'bench'")).await
 }
 
-fn report(what: &str, taken: Taken, bare: Taken) {
+fn report<S: Server>(what: &str, taken: Taken, bare: Taken) {
     let seconds = taken.wall.as_secs_f64();
     println!(
-        "{what:45} {:8.0} rows/s, {:.2} × a bare COPY, {:.2} µs of our CPU a row",
+        "{what:45} {:8.0} rows/s, {:.2} × a bare {}, {:.2} µs of our CPU a row",
         ROWS as f64 / seconds,
         bare.wall.as_secs_f64() / seconds,
+        S::BARE,
         taken.cpu.as_secs_f64() * 1e6 / ROWS as f64
     );
 }
@@ -102,34 +127,67 @@ fn output(mode: WriteMode) -> StoreOutput {
     }
 }
 
-async fn run(connection: &mut PgConnection, sql: &str) -> Outcome<()> {
-    sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await?;
-    Ok(())
-}
-
-async fn fresh_table(connection: &mut PgConnection, store: &dyn Store, output: &StoreOutput) -> Outcome<()> {
-    run(connection, &format!("DROP TABLE IF EXISTS {TABLE}")).await?;
+async fn fresh_table(server: &mut impl Server, store: &dyn Store, output: &StoreOutput) -> Outcome<()> {
+    server.run(&format!("DROP TABLE IF EXISTS {TABLE}")).await?;
     store.prepare(output).await?;
-    run(connection, "DELETE FROM azenha_positions WHERE pipeline = 'bench'; CHECKPOINT").await
+    server.run("DELETE FROM azenha_positions WHERE pipeline = 'bench'").await
 }
 
-/// One transaction, of text that was made before.
-async fn bare_copy(connection: &mut PgConnection) -> Outcome<Taken> {
-    let line = |id: usize| {
-        let (campaign, user, amount) = row(id);
-        format!("{id}\t{campaign}\t{user}\t{amount}\t2026-01-01 00:00:00.{:06}+00\n", id)
-    };
-    let chunks: Vec<String> =
-        (0..ROWS / BATCH).map(|chunk| (chunk * BATCH..(chunk + 1) * BATCH).map(line).collect()).collect();
-    timed(async {
-        let mut copy = connection.copy_in_raw(&format!("COPY {TABLE} FROM STDIN")).await?;
-        for chunk in chunks {
-            copy.send(chunk.into_bytes()).await?;
-        }
-        copy.finish().await?;
+impl Server for PgConnection {
+    const BARE: &str = "COPY";
+
+    async fn run(&mut self, sql: &str) -> Outcome<()> {
+        sqlx::raw_sql(AssertSqlSafe(format!("{sql}; CHECKPOINT"))).execute(self).await?;
         Ok(())
-    })
-    .await
+    }
+
+    async fn bare(&mut self) -> Outcome<Taken> {
+        let line = |id: usize| {
+            let (campaign, user, amount) = row(id);
+            format!("{id}\t{campaign}\t{user}\t{amount}\t2026-01-01 00:00:00.{id:06}+00\n")
+        };
+        let chunks: Vec<String> =
+            (0..ROWS / BATCH).map(|chunk| (chunk * BATCH..(chunk + 1) * BATCH).map(line).collect()).collect();
+        timed(async {
+            let mut copy = self.copy_in_raw(&format!("COPY {TABLE} FROM STDIN")).await?;
+            for chunk in chunks {
+                copy.send(chunk.into_bytes()).await?;
+            }
+            copy.finish().await?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+impl Server for MySqlConnection {
+    const BARE: &str = "INSERT";
+
+    async fn run(&mut self, sql: &str) -> Outcome<()> {
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(self).await?;
+        Ok(())
+    }
+
+    /// `LOAD DATA LOCAL` would be faster, but servers do not allow it unless they are told to.
+    async fn bare(&mut self) -> Outcome<Taken> {
+        let values = |id: usize| {
+            let (campaign, user, amount) = row(id);
+            format!("({id},'{campaign}','{user}',{amount},'2026-01-01 00:00:00.{id:06}')")
+        };
+        let statement = |chunk: usize| {
+            let values: Vec<String> = (chunk * BATCH..(chunk + 1) * BATCH).map(values).collect();
+            format!("INSERT INTO {TABLE} VALUES {}", values.join(","))
+        };
+        let statements: Vec<String> = (0..ROWS / BATCH).map(statement).collect();
+        timed(async {
+            Server::run(self, "BEGIN").await?;
+            for statement in statements {
+                Server::run(self, &statement).await?;
+            }
+            Server::run(self, "COMMIT").await
+        })
+        .await
+    }
 }
 
 fn row(id: usize) -> (String, String, f64) {
