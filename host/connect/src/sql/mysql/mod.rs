@@ -16,10 +16,11 @@ use self::values::{Column, Limit};
 use super::cells::Cells;
 use super::dialect::{Dialect, MARIADB, MYSQL, MySql};
 use super::session::{Argument, Failure, Operation, Session, bound};
-use super::table::{FoundColumn, FoundTable, Target};
+use super::table::{FoundTable, Target};
 use super::{Connector, in_time};
 
 mod failures;
+mod tables;
 mod values;
 
 /// The same in every session, whatever the server is set to. Values that do not fit are refused instead of changed;
@@ -105,11 +106,6 @@ fn spelled<'a>(sql: &str, arguments: &[Argument<'a>]) -> (String, Vec<Argument<'
     (spelled.replace('"', "`"), in_order)
 }
 
-/// The database, if it is named, and the table.
-fn schema_and_name(table: &str) -> (Option<&str>, &str) {
-    table.split_once('.').map_or((None, table), |(schema, name)| (Some(schema), name))
-}
-
 #[async_trait]
 impl Session for MySqlSession {
     fn dialect(&self) -> &'static dyn Dialect {
@@ -149,13 +145,7 @@ impl Session for MySqlSession {
     }
 
     async fn find_table(&mut self, table: &str) -> Result<Option<FoundTable>, Failure> {
-        let columns = self.columns(table).await?;
-        if columns.is_empty() {
-            return Ok(None);
-        }
-        self.check_engine(table).await?;
-        let unique = self.unique_indexes(table).await?;
-        Ok(Some(FoundTable { columns: columns.into_iter().map(|column| column.found).collect(), unique }))
+        tables::find(&mut self.connection, table).await
     }
 
     async fn write(&mut self, target: &Target, operation: Operation, rows: &RecordBatch) -> Result<(), Failure> {
@@ -220,72 +210,12 @@ impl MySqlSession {
         }
     }
 
-    async fn columns(&mut self, table: &str) -> Result<Vec<DescribedColumn>, Failure> {
-        let sql = "SELECT COLUMN_NAME, CONCAT(COLUMN_TYPE, COALESCE(CONCAT(' COLLATE ', COLLATION_NAME), '')),
-                IS_NULLABLE = 'NO' AND COLUMN_DEFAULT IS NULL AND EXTRA NOT LIKE '%auto_increment%'
-                    AND EXTRA NOT LIKE '%GENERATED%',
-                CAST(CHARACTER_MAXIMUM_LENGTH AS SIGNED), CAST(CHARACTER_OCTET_LENGTH AS SIGNED)
-            FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = COALESCE(?, DATABASE()) AND TABLE_NAME = ?
-            ORDER BY ORDINAL_POSITION";
-        let (schema, name) = schema_and_name(table);
-        let query = sqlx::query(sql).bind(schema).bind(name);
-        let rows = query.fetch_all(&mut self.connection).await.map_err(failure)?;
-        let column = |row: &sqlx::mysql::MySqlRow| {
-            let found = FoundColumn { name: row.try_get(0)?, declared: row.try_get(1)?, required: row.try_get(2)? };
-            let limit = Limit { characters: row.try_get(3)?, bytes: row.try_get(4)? };
-            Ok(DescribedColumn { found, limit })
-        };
-        rows.iter().map(column).collect()
-    }
-
-    /// Refuses a table that a transaction cannot take back: rows and position would part.
-    async fn check_engine(&mut self, table: &str) -> Result<(), Failure> {
-        let sql =
-            "SELECT COALESCE(tables.ENGINE, TABLE_TYPE), COALESCE(TRANSACTIONS = 'YES' AND SAVEPOINTS = 'YES', FALSE)
-            FROM information_schema.TABLES tables LEFT JOIN information_schema.ENGINES engines
-                ON engines.ENGINE = tables.ENGINE
-            WHERE TABLE_SCHEMA = COALESCE(?, DATABASE()) AND TABLE_NAME = ?";
-        let (schema, name) = schema_and_name(table);
-        let query = sqlx::query(sql).bind(schema).bind(name);
-        let Some(row) = query.fetch_optional(&mut self.connection).await.map_err(failure)? else { return Ok(()) };
-        let (engine, has_transactions): (String, bool) = (row.try_get(0)?, row.try_get(1)?);
-        if has_transactions {
-            return Ok(());
-        }
-        let quoted = self.dialect.quotes().table(table);
-        Err(Failure::Definition(format!(
-            "table `{table}` is kept by {engine}, which has no transactions: ALTER TABLE {quoted} ENGINE=InnoDB"
-        )))
-    }
-
-    /// The columns of each unique index over whole columns.
-    async fn unique_indexes(&mut self, table: &str) -> Result<Vec<Vec<String>>, Failure> {
-        let sql = "SELECT INDEX_NAME, COLUMN_NAME, SUB_PART IS NULL AND COLUMN_NAME IS NOT NULL
-            FROM information_schema.STATISTICS
-            WHERE TABLE_SCHEMA = COALESCE(?, DATABASE()) AND TABLE_NAME = ? AND NOT NON_UNIQUE
-            ORDER BY INDEX_NAME, SEQ_IN_INDEX";
-        let (schema, name) = schema_and_name(table);
-        let query = sqlx::query(sql).bind(schema).bind(name);
-        let rows = query.fetch_all(&mut self.connection).await.map_err(failure)?;
-        let mut indexes: Vec<(String, Vec<Option<String>>)> = Vec::new();
-        for row in rows {
-            let (index, column, is_whole): (String, Option<String>, bool) =
-                (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-            let column = column.filter(|_| is_whole);
-            match indexes.last_mut().filter(|(last, _)| *last == index) {
-                Some((_, columns)) => columns.push(column),
-                None => indexes.push((index, vec![column])),
-            }
-        }
-        Ok(indexes.into_iter().filter_map(|(_, columns)| columns.into_iter().collect()).collect())
-    }
-
     /// How long texts may be in the target's columns.
     async fn limits(&mut self, target: &Target) -> Result<Arc<HashMap<String, Limit>>, Failure> {
         if let Some(limits) = &self.limits {
             return Ok(Arc::clone(limits));
         }
-        let columns = self.columns(&target.table).await?;
+        let columns = tables::columns(&mut self.connection, &target.table).await?;
         let limit = |name: &str| {
             let column = columns.iter().find(|column| self.dialect.same_name(&column.found.name, name))?;
             Some((name.to_owned(), column.limit))
@@ -294,11 +224,6 @@ impl MySqlSession {
         self.limits = Some(Arc::clone(&limits));
         Ok(limits)
     }
-}
-
-struct DescribedColumn {
-    found: FoundColumn,
-    limit: Limit,
 }
 
 #[cfg(test)]
