@@ -1,5 +1,5 @@
-//! What stands behind the engine's traits: the embedded log and Kafka, SQL tables, schema registries. What a broker
-//! or a database is like is known here and nowhere else.
+//! What stands behind the engine's traits: the embedded log and Kafka, SQL tables, documents, schema registries. What a
+//! broker or a database is like is known here and nowhere else.
 
 #![warn(missing_docs)]
 
@@ -7,10 +7,13 @@ use std::sync::Arc;
 
 use azenha_engine::store::{Store, StoreError};
 
+mod documents;
 pub mod embedded;
 pub mod kafka;
+mod mongodb;
 pub mod registry;
 pub mod sql;
+mod store;
 
 /// The store of a connection, by the scheme of its URL; `name` is what messages call it. Nothing is connected
 /// yet: `prepare` is the first to need the store. Must be called on the tokio runtime that does the store's I/O.
@@ -22,9 +25,10 @@ pub fn open_store(name: &str, url: &str) -> Result<Arc<dyn Store>, StoreError> {
         Some("sqlite") => sql::sqlite(name, url),
         Some("postgres" | "postgresql") => sql::postgres(name, url),
         Some("mysql" | "mariadb") => sql::mysql(name, url),
+        Some("mongodb" | "mongodb+srv") => mongodb::mongodb(name, url),
         scheme => Err(StoreError::Definition(format!(
             "connection `{name}` has a URL of scheme `{}`; supported are sqlite://FILE, \
-             postgres://USER@HOST/DATABASE and mysql://USER@HOST/DATABASE",
+             postgres://USER@HOST/DATABASE, mysql://USER@HOST/DATABASE and mongodb://USER@HOST/DATABASE",
             scheme.unwrap_or("")
         ))),
     }

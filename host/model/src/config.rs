@@ -11,6 +11,7 @@ use crate::diagnostic::Diagnostics;
 use crate::kafka::KafkaConfig;
 use crate::names::{listed, unknown};
 use crate::pipeline::check_connection;
+use crate::plan::Target;
 use crate::registry::{RegistryConfig, RegistryDef};
 use crate::units::{Bytes, Micros};
 use crate::yaml::{self, Entries, Environment, FromNode, Named, Node, Report, Spanned, choose, from_keys};
@@ -71,7 +72,7 @@ impl Default for Limits {
 const LOG: &str = "log";
 
 /// The schemes of the stores that a connection can name.
-const SCHEMES: &[&str] = &["sqlite", "postgres", "postgresql", "mysql", "mariadb"];
+const SCHEMES: &[&str] = &["sqlite", "postgres", "postgresql", "mysql", "mariadb", "mongodb", "mongodb+srv"];
 
 impl HostConfig {
     /// What holds without a file: the embedded log in `data`, and a SQLite database there for every
@@ -138,6 +139,23 @@ impl HostConfig {
             None if matches!(self.log, LogConfig::Kafka(_)) => None,
             None if name.eq_ignore_ascii_case(LOG) => None,
             None => Some(Secret::from(format!("sqlite:{}", self.data.join(format!("{name}.db")).display()))),
+        }
+    }
+
+    /// Whether a connection, if there is one, has such targets: documents are in MongoDB, and in SQLite instead of it.
+    ///
+    /// # Errors
+    /// What the connection is, for people.
+    pub fn check_target(&self, connection: &str, target: &Target) -> Result<(), String> {
+        let Some(url) = self.connection(connection) else { return Ok(()) };
+        let scheme = url.reveal().split(':').next().unwrap_or_default();
+        let is_mongodb = scheme.starts_with("mongodb");
+        match target {
+            Target::Table if is_mongodb => Err(format!("connection `{connection}` is a MongoDB, which has no tables")),
+            Target::Collection { .. } if !is_mongodb && scheme != "sqlite" => {
+                Err(format!("connection `{connection}` is a database of tables, which has no collections"))
+            }
+            Target::Table | Target::Collection { .. } => Ok(()),
         }
     }
 

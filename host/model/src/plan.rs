@@ -7,6 +7,10 @@ pub use crate::format::{Decimals, Format, SchemaKind, TimeFormat, value_subject}
 use crate::plugin::{AggregatePlan, TransformPlan};
 use crate::types::{DataType, Field, Schema};
 
+pub use store::{StoreOutput, Target, WriteMode};
+
+mod store;
+
 /// A pipeline, resolved: everything that a host needs to run it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
@@ -216,7 +220,7 @@ pub enum End {
         /// Where results go.
         outputs: Vec<TopicOutput>,
     },
-    /// Rows go to a table of a store.
+    /// Rows go to a table or a collection of a store.
     Store(StoreOutput),
 }
 
@@ -342,33 +346,6 @@ pub struct OutputColumn {
     pub field: Field,
     /// How a topic's JSON writes it, if it is a timestamp.
     pub time_format: TimeFormat,
-}
-
-/// A table of a store that rows are written to.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StoreOutput {
-    /// The sink's name.
-    pub sink: String,
-    /// The name of a connection of the host's configuration.
-    pub connection: String,
-    /// The table's name, as the store has it.
-    pub table: String,
-    /// What is written.
-    pub columns: Vec<OutputColumn>,
-    /// Positions in `columns`; not empty if rows are upserted.
-    pub key: Vec<usize>,
-    /// Whether rows replace others.
-    pub mode: WriteMode,
-}
-
-/// How rows are written to a store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
-#[schemars(rename_all = "lowercase")]
-pub enum WriteMode {
-    /// A row replaces the one with its key; deletes are applied.
-    Upsert,
-    /// Every row is added.
-    Append,
 }
 
 /// Version of what a task's offsets and rows mean; raised by each explicit reset, replay or rebuild, so

@@ -7,7 +7,7 @@ mod common;
 use std::fmt::Write;
 
 use azenha_model::plan::{
-    Aggregation, End, Format, Input, OutputColumn, Plan, Stage, StoreOutput, StreamInput, Task, TopicOutput,
+    Aggregation, End, Format, Input, OutputColumn, Plan, Stage, StoreOutput, StreamInput, Target, Task, TopicOutput,
 };
 use azenha_model::{Field, Schema};
 
@@ -143,13 +143,21 @@ fn describe_topic(output: &TopicOutput) -> String {
 
 fn describe_store(output: &StoreOutput) -> String {
     format!(
-        "  writes table {} of {} by [{}], {:?}: {}\n",
-        output.table,
+        "  writes {} {} of {} by [{}], {:?}: {}\n",
+        describe_target(&output.target),
+        output.name,
         output.connection,
         key(&output.columns, &output.key),
         output.mode,
         describe_columns(&output.columns),
     )
+}
+
+fn describe_target(target: &Target) -> String {
+    match target {
+        Target::Table => "table".to_owned(),
+        Target::Collection { indexes } => format!("collection indexed by {indexes:?}"),
+    }
 }
 
 fn key(columns: &[OutputColumn], key: &[usize]) -> String {

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use azenha_connect::registry::Registries;
 use azenha_model::config::HostConfig;
 use azenha_model::pipeline::{PipelineFile, PluginError, SchemaProblem, Surroundings};
-use azenha_model::plan::{Format, Plan, StreamColumn, TopicOutput};
+use azenha_model::plan::{Format, Plan, StreamColumn, Target, TopicOutput};
 use azenha_model::plugin::{AggregatePlan, TransformPlan};
 use azenha_model::{Diagnostics, Field};
 use azenha_sandbox::{OpenError, Plugin, Sandbox};
@@ -177,6 +177,10 @@ impl Surroundings for Site<'_> {
 
     fn has_connection(&self, name: &str) -> Result<(), String> {
         self.config.connection(name).map(drop).ok_or_else(|| self.config.connection_help(name))
+    }
+
+    fn check_target(&self, connection: &str, target: &Target) -> Result<(), String> {
+        self.config.check_target(connection, target)
     }
 
     fn check_readable(&self, topic: &str, format: &Format, columns: &[StreamColumn]) -> Result<(), Vec<SchemaProblem>> {

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use anyhow::{Context, Result};
 use azenha_engine::status::{Counters, TaskStatus};
 use azenha_model::DataType;
-use azenha_model::plan::StoreOutput;
+use azenha_model::plan::{StoreOutput, Target};
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteRow};
@@ -46,9 +46,9 @@ pub struct Contents {
 }
 
 impl SinkTable {
-    /// Opens the table of `output` for reading; none if it is not in a SQLite database.
+    /// Opens the table of `output` for reading; none if it is not a table of a SQLite database.
     pub async fn open(output: &StoreOutput, url: &str) -> Result<Option<Self>> {
-        if !url.starts_with("sqlite:") {
+        if !url.starts_with("sqlite:") || output.target != Target::Table {
             return Ok(None);
         }
         let options: SqliteConnectOptions =
@@ -59,7 +59,7 @@ impl SinkTable {
 
     /// The first `rows` rows by descending number, and totals.
     pub async fn contents(&self, rows: usize) -> Result<Contents> {
-        let from = quoted(&self.output.table);
+        let from = quoted(&self.output.name);
         let names: Vec<String> = self.output.columns.iter().map(|column| quoted(&column.field.name)).collect();
         let texts: Vec<String> = names.iter().map(|name| format!("CAST({name} AS TEXT)")).collect();
         let measure = self.measure();
@@ -94,7 +94,7 @@ impl SinkTable {
         let sum = measure.map_or("0".to_owned(), |position| quoted(&self.output.columns[position].field.name));
         let query = format!("SELECT COUNT(*), COALESCE(SUM({sum}), 0) FROM {from}");
         let (rows, sum): (i64, i64) = sqlx::query_as(AssertSqlSafe(query)).fetch_one(&self.pool).await?;
-        let name = &self.output.table;
+        let name = &self.output.name;
         Ok(match measure {
             Some(position) => {
                 let column = &self.output.columns[position].field.name;

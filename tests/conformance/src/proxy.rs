@@ -1,8 +1,8 @@
 //! A TCP proxy that cuts connections when a test wants it to.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -24,6 +24,23 @@ pub enum Cut {
     AfterCommit,
 }
 
+/// Whose bytes are lost when connections are cut at some moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lost {
+    /// What a client sends.
+    Request,
+    /// What the server answers: it has done what it was asked for.
+    Answer,
+}
+
+/// When all connections are to be cut.
+#[derive(Debug, Clone, Copy)]
+struct Moment {
+    lost: Lost,
+    /// How many pieces of that direction still pass.
+    left: usize,
+}
+
 /// Forwards the connections that it accepts on a free port of 127.0.0.1; with the proxy, they end.
 #[derive(Debug)]
 pub struct Proxy {
@@ -39,8 +56,7 @@ struct Shared {
     cut: watch::Sender<()>,
     before: AtomicUsize,
     after: AtomicUsize,
-    /// Of the next requests the last is not forwarded; none if it is zero.
-    requests: AtomicUsize,
+    moment: Mutex<Option<Moment>>,
 }
 
 impl Proxy {
@@ -53,7 +69,7 @@ impl Proxy {
             cut: watch::Sender::new(()),
             before: AtomicUsize::default(),
             after: AtomicUsize::default(),
-            requests: AtomicUsize::default(),
+            moment: Mutex::default(),
         });
         let mut accepting = JoinSet::new();
         accepting.spawn(accept(listener, Arc::clone(&shared)));
@@ -84,16 +100,19 @@ impl Proxy {
         self.shared.counter(cut).fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Cuts the connection that sends the `request`th piece from now on, counted from 1, before the server sees it;
-    /// zero takes that back.
-    pub fn cut_at_request(&self, request: usize) {
-        self.shared.requests.store(request, Ordering::SeqCst);
+    /// Cuts all connections instead of forwarding a piece, after so many others that go the same way.
+    pub fn cut_after(&self, pieces: usize, lost: Lost) {
+        *self.shared.moment.lock().unwrap() = Some(Moment { lost, left: pieces });
     }
 
-    /// What is still to be cut.
+    /// Whether connections have been cut since [`cut_after`](Self::cut_after); if not, they will not be.
+    pub fn has_cut(&self) -> bool {
+        self.shared.moment.lock().unwrap().take().is_none()
+    }
+
+    /// The commits that are still to be cut.
     pub fn cuts_left(&self) -> usize {
-        let Shared { before, after, requests, .. } = &*self.shared;
-        before.load(Ordering::SeqCst) + after.load(Ordering::SeqCst) + requests.load(Ordering::SeqCst).min(1)
+        self.shared.before.load(Ordering::SeqCst) + self.shared.after.load(Ordering::SeqCst)
     }
 }
 
@@ -110,10 +129,19 @@ impl Shared {
         self.counter(cut).fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
     }
 
-    /// Counts a request; true if it is the one to be cut.
-    fn cuts_request(&self) -> bool {
-        let before = self.requests.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
-        before == Ok(1)
+    /// Whether a piece may pass; if it is the one at which to cut, all connections are.
+    fn passes(&self, direction: Lost) -> bool {
+        let mut moment = self.moment.lock().unwrap();
+        match moment.as_mut().filter(|moment| moment.lost == direction) {
+            None => return true,
+            Some(moment) if moment.left > 0 => {
+                moment.left -= 1;
+                return true;
+            }
+            Some(_) => *moment = None,
+        }
+        self.cut.send_replace(());
+        false
     }
 }
 
@@ -139,13 +167,22 @@ async fn forward(client: TcpStream, server: TcpStream, shared: &Shared) {
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
     tokio::select! {
-        _ = tokio::io::copy(&mut from_server, &mut to_client) => return,
+        () = answers(&mut from_server, &mut to_client, shared) => return,
         cut = requests(&mut from_client, &mut to_server, shared) => if cut != Some(Cut::AfterCommit) { return },
     }
     drop((from_client, to_client));
     // Closing without reading could reset the connection before the server has read what was sent.
     let _ = to_server.shutdown().await;
     let _ = tokio::io::copy(&mut from_server, &mut tokio::io::sink()).await;
+}
+
+async fn answers(server: &mut OwnedReadHalf, client: &mut OwnedWriteHalf, shared: &Shared) {
+    let mut buffer = vec![0; 64 * 1024];
+    while let Ok(count @ 1..) = server.read(&mut buffer).await {
+        if !shared.passes(Lost::Answer) || client.write_all(&buffer[..count]).await.is_err() {
+            return;
+        }
+    }
 }
 
 async fn requests(client: &mut OwnedReadHalf, server: &mut OwnedWriteHalf, shared: &Shared) -> Option<Cut> {
@@ -158,7 +195,7 @@ async fn requests(client: &mut OwnedReadHalf, server: &mut OwnedWriteHalf, share
         tail.extend_from_slice(&received[received.len().saturating_sub(LONGEST_COMMIT)..]);
         tail.drain(..tail.len().saturating_sub(LONGEST_COMMIT));
         let commits = COMMITS.iter().any(|commit| tail.ends_with(commit));
-        if shared.cuts_request() || commits && shared.take(Cut::BeforeCommit) {
+        if !shared.passes(Lost::Request) || commits && shared.take(Cut::BeforeCommit) {
             return Some(Cut::BeforeCommit);
         }
         server.write_all(received).await.ok()?;

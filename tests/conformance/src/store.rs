@@ -10,7 +10,6 @@ use futures::future::join_all;
 
 use crate::store_helpers::*;
 pub use crate::store_refusals::*;
-pub use crate::store_tables::*;
 pub use crate::store_values::*;
 
 /// Both are there after the commit.
@@ -86,7 +85,7 @@ pub async fn a_position_that_somebody_moved_fences(fixture: &dyn StoreFixture) {
     let output = simple("moved");
     let mut owner = prepared(fixture.store(), &output).await;
     owner.commit(&[puts(0, &[(1, "a")])], 1).await.unwrap();
-    fixture.run("UPDATE azenha_positions SET next_offset = 7 WHERE topic = 'topic-of-moved'").await;
+    fixture.move_lanes("topic-of-moved", 7).await;
     let error = owner.commit(&[puts(1, &[(2, "b")])], 2).await.unwrap_err();
     assert!(matches!(error, StoreError::Fenced { .. }), "{error}");
     assert_eq!(found(fixture, "moved").await, ["1=a"]);

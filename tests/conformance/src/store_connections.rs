@@ -1,10 +1,11 @@
 //! Connections to a store that are cut, at the worst moments too. Each check gets a fixture and its store once more,
 //! behind a proxy.
 
-use azenha_engine::store::{Store, StoreError};
+use azenha_engine::store::{Store, StoreError, StoreLane};
+use azenha_model::Offset;
 use azenha_model::plan::{StoreOutput, WriteMode};
 
-use crate::proxy::{Cut, Proxy};
+use crate::proxy::{Cut, Lost, Proxy};
 use crate::store_helpers::*;
 
 fn is_unavailable(ended: Result<(), StoreError>) -> bool {
@@ -39,34 +40,43 @@ pub async fn a_commit_whose_answer_is_lost_is_settled_by_the_position(
     }
 }
 
-/// Before each of the requests that a commit consists of, the later ones of statements that are prepared by then.
-pub async fn a_commit_that_is_cut_anywhere_is_done_or_not(
+/// Of a sink that appends: rows that were written twice would show. Whatever a commit said when its connection was cut,
+/// the stored position tells whether it happened.
+pub async fn a_cut_at_any_moment_is_settled_by_the_position(
     fixture: &dyn StoreFixture,
     proxy: &Proxy,
     store: &dyn Store,
 ) {
-    let output = appending("cut");
-    let mut owner = prepared(store, &output).await;
-    let (mut next, mut request) = (0, 0);
-    loop {
-        request += 1;
-        let rows: Vec<(i64, &str)> = (next..next + 7).map(|offset| (offset as i64, "x")).collect();
-        proxy.cut_at_request(request);
-        let ended = owner.commit(&[puts(next, &rows)], next + 7).await;
-        if ended.is_ok() {
-            next += 7;
-            break;
+    let output = appending("cuts");
+    fixture.store().prepare(&output).await.unwrap();
+    let mut next = 0;
+    for lost in [Lost::Request, Lost::Answer] {
+        for pieces in 0.. {
+            let mut owner = opened(store, &output, next).await;
+            proxy.cut_after(pieces, lost);
+            let said = owner.commit(&[puts(next, &[(next as i64, "x"), (next as i64, "y")])], next + 2).await;
+            let has_cut = proxy.has_cut();
+            let stored = fixture.store().position(&lane(&output, 0, 0)).await.unwrap();
+            let is_done = stored == Some(next + 2);
+            assert!(is_done || stored.unwrap_or(0) == next, "{stored:?} behind {next}");
+            match said {
+                Ok(()) => assert!(is_done, "{lost:?} {pieces}"),
+                Err(error) => assert!(matches!(error, StoreError::Unavailable { .. }), "{lost:?} {pieces}: {error}"),
+            }
+            next += if is_done { 2 } else { 0 };
+            assert_eq!(found(fixture, "cuts").await.len() as u64, next, "{lost:?} {pieces}");
+            if !has_cut {
+                break;
+            }
         }
-        assert!(is_unavailable(ended));
-        owner = store.open(&output, &lane(&output, 0, 0)).await.unwrap();
-        assert_eq!(owner.position().unwrap_or(0), next, "cut before request {request}");
-        owner.commit(&[puts(next, &rows)], next + 7).await.unwrap();
-        next += 7;
     }
-    assert!(request > 3, "{request}");
-    proxy.cut_at_request(0);
-    let wanted: Vec<String> = (0..next).map(|offset| format!("{offset}=x")).collect();
-    assert_eq!(found(fixture, "cut").await, wanted);
+    assert!(next > 0);
+}
+
+async fn opened(store: &dyn Store, output: &StoreOutput, next: Offset) -> Box<dyn StoreLane> {
+    let owner = store.open(output, &lane(output, 0, 0)).await.unwrap();
+    assert_eq!(owner.position().unwrap_or(0), next);
+    owner
 }
 
 /// Whoever cut it.

@@ -6,7 +6,7 @@ use arrow_array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
 use arrow_schema::Schema;
 use async_trait::async_trait;
 use azenha_engine::store::{RefusedRow, Store, StoreError, StoreLane, StoreLaneId, StoreRows};
-use azenha_model::plan::{Generation, OutputColumn, StoreOutput, TimeFormat, WriteMode};
+use azenha_model::plan::{Generation, OutputColumn, StoreOutput, Target, TimeFormat, WriteMode};
 use azenha_model::{DataType, Field, Offset};
 
 /// A store under test, and a second way to look into it.
@@ -15,12 +15,73 @@ pub trait StoreFixture: Send + Sync {
     /// The store.
     fn store(&self) -> &dyn Store;
 
-    /// Every row of a table, ordered by its first column, each value as text: booleans as `1` and `0`, bytes
-    /// as small hexadecimal digits, floats as Rust's `{:?}`, timestamps as `YYYY-MM-DD HH:MM:SS[.ffffff]`.
+    /// What it keeps of the extremes of types.
+    fn keeps(&self) -> Keeps {
+        Keeps { digits: 38, microseconds: true }
+    }
+
+    /// Every row of a table or collection, ordered by its first column, each value as text: booleans as `1` and `0`,
+    /// bytes as small hexadecimal digits, floats as Rust's `{:?}`, timestamps as `YYYY-MM-DD HH:MM:SS[.ffffff]`, JSON
+    /// with any space between its parts.
     async fn rows(&self, table: &str, columns: &[Field]) -> Vec<Vec<Option<String>>>;
 
+    /// Makes a table or collection of [`fields`], of which `id` is the key, with a rule of its own.
+    async fn make(&self, table: &str, rule: Rule);
+
+    /// Gives the lanes of a topic another position, as nobody but a person would.
+    async fn move_lanes(&self, topic: &str, next: i64);
+}
+
+/// A store of tables under test.
+#[async_trait]
+pub trait TableFixture: StoreFixture {
     /// Runs SQL that every database under test understands.
     async fn run(&self, sql: &str);
+}
+
+/// What a store keeps of the extremes of types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keeps {
+    /// The digits of a decimal.
+    pub digits: u32,
+    /// Whether timestamps have microseconds, or milliseconds only.
+    pub microseconds: bool,
+}
+
+/// What a table or collection wants of its rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    /// No row is called `poison`.
+    NoPoison,
+    /// No two rows have one name.
+    UniqueNames,
+}
+
+/// A store whose sinks write collections where the checks say tables.
+#[derive(Debug)]
+pub struct Collections(pub Arc<dyn Store>);
+
+fn as_collection(output: &StoreOutput) -> StoreOutput {
+    StoreOutput { target: Target::Collection { indexes: Vec::new() }, ..output.clone() }
+}
+
+#[async_trait]
+impl Store for Collections {
+    async fn prepare(&self, output: &StoreOutput) -> Result<(), StoreError> {
+        self.0.prepare(&as_collection(output)).await
+    }
+
+    async fn open(&self, output: &StoreOutput, lane: &StoreLaneId) -> Result<Box<dyn StoreLane>, StoreError> {
+        self.0.open(&as_collection(output), lane).await
+    }
+
+    async fn position(&self, lane: &StoreLaneId) -> Result<Option<Offset>, StoreError> {
+        self.0.position(lane).await
+    }
+
+    async fn set_position(&self, lane: &StoreLaneId, position: Offset) -> Result<(), StoreError> {
+        self.0.set_position(lane, position).await
+    }
 }
 
 /// A sink called `sink` that writes to a table of these columns.
@@ -33,7 +94,8 @@ pub fn output(table: &str, fields: &[Field], key: &[usize], mode: WriteMode) -> 
     StoreOutput {
         sink: "sink".to_owned(),
         connection: "store".to_owned(),
-        table: table.to_owned(),
+        name: table.to_owned(),
+        target: Target::Table,
         columns: fields.iter().enumerate().map(column).collect(),
         key: key.to_vec(),
         mode,
@@ -55,7 +117,7 @@ pub fn lane(output: &StoreOutput, partition: u32, generation: Generation) -> Sto
     StoreLaneId {
         pipeline: "pipeline".to_owned(),
         sink: output.sink.clone(),
-        topic: format!("topic-of-{}", output.table),
+        topic: format!("topic-of-{}", output.name),
         topic_id: "first".to_owned(),
         partition,
         generation,

@@ -23,7 +23,7 @@ pub async fn dates_beyond_the_calendar_are_refused_alone(fixture: &dyn StoreFixt
 /// The guilty rows are told by batch and row, and without them the commit can be done.
 pub async fn poison_rows_are_refused_alone_and_nothing_else_is_written(fixture: &dyn StoreFixture) {
     let output = simple("poison");
-    fixture.run("CREATE TABLE poison (id BIGINT NOT NULL PRIMARY KEY, name TEXT CHECK (name <> 'poison'))").await;
+    fixture.make("poison", Rule::NoPoison).await;
     let mut owner = prepared(fixture.store(), &output).await;
     owner.commit(&[puts(0, &[(500, "before")])], 1).await.unwrap();
     let healthy: Vec<(i64, &str)> = (0..300).map(|id| (id, "healthy")).collect();
@@ -33,7 +33,8 @@ pub async fn poison_rows_are_refused_alone_and_nothing_else_is_written(fixture: 
     for _ in 0..2 {
         let refused = refused(owner.commit(&rows, 400).await);
         assert_eq!(places(&refused), [(0, 1), (1, 7), (1, 299)]);
-        assert!(refused.iter().all(|row| row.reason.to_lowercase().contains("check")), "{}", refused[0].reason);
+        let names_rule = |reason: &str| reason.contains("check") || reason.contains("validator");
+        assert!(refused.iter().all(|row| names_rule(&row.reason.to_lowercase())), "{}", refused[0].reason);
         assert_eq!(owner.position(), Some(1));
         assert_eq!(found(fixture, "poison").await, ["500=before"]);
     }
@@ -44,7 +45,7 @@ pub async fn poison_rows_are_refused_alone_and_nothing_else_is_written(fixture: 
 
 /// Whatever the size of a commit.
 pub async fn one_poison_row_of_twenty_thousand_is_found(fixture: &dyn StoreFixture) {
-    fixture.run("CREATE TABLE needle (id BIGINT NOT NULL PRIMARY KEY, name TEXT CHECK (name <> 'poison'))").await;
+    fixture.make("needle", Rule::NoPoison).await;
     let mut owner = prepared(fixture.store(), &simple("needle")).await;
     let mut rows: Vec<(i64, &str)> = (0..20_000).map(|id| (id, "healthy")).collect();
     rows[13_579].1 = "poison";
@@ -53,7 +54,7 @@ pub async fn one_poison_row_of_twenty_thousand_is_found(fixture: &dyn StoreFixtu
 
 /// As an upserting one does.
 pub async fn an_appending_sink_refuses_poison_rows_alone(fixture: &dyn StoreFixture) {
-    fixture.run("CREATE TABLE poisoned (id BIGINT NOT NULL, name TEXT CHECK (name <> 'poison'))").await;
+    fixture.make("poisoned", Rule::NoPoison).await;
     let output = output("poisoned", &fields(), &[], WriteMode::Append);
     let mut owner = prepared(fixture.store(), &output).await;
     let rows = [puts(0, &[(1, "a"), (2, "poison"), (3, "b")]), puts(3, &[(4, "poison")]), puts(4, &[(5, "c")])];
@@ -65,7 +66,7 @@ pub async fn an_appending_sink_refuses_poison_rows_alone(fixture: &dyn StoreFixt
 
 /// From a row that is deleted in the same commit, and from one that changes in it.
 pub async fn a_row_may_take_what_was_unique_to_another(fixture: &dyn StoreFixture) {
-    fixture.run("CREATE TABLE handed (id BIGINT NOT NULL PRIMARY KEY, name VARCHAR(100) UNIQUE)").await;
+    fixture.make("handed", Rule::UniqueNames).await;
     let mut owner = prepared(fixture.store(), &simple("handed")).await;
     owner.commit(&[puts(0, &[(5, "five"), (6, "six")])], 2).await.unwrap();
     owner.commit(&[changes(2, &[(5, None), (1, Some("five"))])], 4).await.unwrap();
@@ -75,7 +76,7 @@ pub async fn a_row_may_take_what_was_unique_to_another(fixture: &dyn StoreFixtur
 
 /// But not the values, which may be personal.
 pub async fn a_refusal_names_the_constraint(fixture: &dyn StoreFixture) {
-    fixture.run("CREATE TABLE taken (id BIGINT NOT NULL PRIMARY KEY, name VARCHAR(100) UNIQUE)").await;
+    fixture.make("taken", Rule::UniqueNames).await;
     let output = simple("taken");
     let mut owner = prepared(fixture.store(), &output).await;
     owner.commit(&[puts(0, &[(1, "personal")])], 1).await.unwrap();

@@ -8,7 +8,7 @@ use futures::future::join_all;
 use crate::store_helpers::*;
 
 /// Preparing may be repeated; a table may have more columns, in another order.
-pub async fn a_table_that_exists_and_fits_is_used(fixture: &dyn StoreFixture) {
+pub async fn a_table_that_exists_and_fits_is_used(fixture: &dyn TableFixture) {
     fixture.run("CREATE TABLE fits (remark TEXT, name TEXT, id BIGINT NOT NULL, CHECK (id < 1000))").await;
     fixture.run("CREATE UNIQUE INDEX fits_key ON fits (id)").await;
     let output = simple("fits");
@@ -19,11 +19,11 @@ pub async fn a_table_that_exists_and_fits_is_used(fixture: &dyn StoreFixture) {
     assert_eq!(found(fixture, "fits").await, ["2=c"]);
 }
 
-async fn definition_error(fixture: &dyn StoreFixture, table: &str) -> String {
+async fn definition_error(fixture: &dyn TableFixture, table: &str) -> String {
     refused_definition(fixture, &simple(table)).await
 }
 
-async fn refused_definition(fixture: &dyn StoreFixture, output: &StoreOutput) -> String {
+async fn refused_definition(fixture: &dyn TableFixture, output: &StoreOutput) -> String {
     match fixture.store().prepare(output).await {
         Err(StoreError::Definition(message)) => message,
         other => panic!("no error of definition: {other:?}"),
@@ -31,7 +31,7 @@ async fn refused_definition(fixture: &dyn StoreFixture, output: &StoreOutput) ->
 }
 
 /// Rows that were there have no value in it.
-pub async fn a_missing_column_is_added(fixture: &dyn StoreFixture) {
+pub async fn a_missing_column_is_added(fixture: &dyn TableFixture) {
     fixture.run("CREATE TABLE lacks (id BIGINT NOT NULL PRIMARY KEY)").await;
     fixture.run("INSERT INTO lacks VALUES (1)").await;
     let output = simple("lacks");
@@ -42,7 +42,7 @@ pub async fn a_missing_column_is_added(fixture: &dyn StoreFixture) {
 }
 
 /// With the statement that adds it; nothing else is added either.
-pub async fn a_missing_column_that_is_never_null_is_named(fixture: &dyn StoreFixture) {
+pub async fn a_missing_column_that_is_never_null_is_named(fixture: &dyn TableFixture) {
     fixture.run("CREATE TABLE strict (id BIGINT NOT NULL PRIMARY KEY)").await;
     let fields = [fields()[0].clone(), fields()[1].clone(), Field::new("must", DataType::Int64, false)];
     let message = refused_definition(fixture, &output("strict", &fields, &[0], WriteMode::Upsert)).await;
@@ -52,7 +52,7 @@ pub async fn a_missing_column_that_is_never_null_is_named(fixture: &dyn StoreFix
 }
 
 /// With what was found, what is wanted, and the way there.
-pub async fn a_wrong_type_is_named(fixture: &dyn StoreFixture) {
+pub async fn a_wrong_type_is_named(fixture: &dyn TableFixture) {
     fixture.run("CREATE TABLE mistyped (id BIGINT NOT NULL PRIMARY KEY, name DATE)").await;
     let message = definition_error(fixture, "mistyped").await.to_lowercase();
     assert!(message.contains("column `name` of table `mistyped` is declared `date`"), "{message}");
@@ -61,7 +61,7 @@ pub async fn a_wrong_type_is_named(fixture: &dyn StoreFixture) {
 }
 
 /// An upsert needs a unique key; a unique index over more or fewer columns is none.
-pub async fn a_key_that_is_not_unique_is_named(fixture: &dyn StoreFixture) {
+pub async fn a_key_that_is_not_unique_is_named(fixture: &dyn TableFixture) {
     fixture.run("CREATE TABLE twice (id BIGINT NOT NULL, name VARCHAR(100), UNIQUE (id, name))").await;
     let message = definition_error(fixture, "twice").await.replace('`', "\"");
     assert!(message.contains("key (\"id\") is not unique"), "{message}");
@@ -69,7 +69,7 @@ pub async fn a_key_that_is_not_unique_is_named(fixture: &dyn StoreFixture) {
 }
 
 /// Every insert would fail.
-pub async fn a_column_that_nobody_fills_is_named(fixture: &dyn StoreFixture) {
+pub async fn a_column_that_nobody_fills_is_named(fixture: &dyn TableFixture) {
     fixture.run("CREATE TABLE unfilled (id BIGINT NOT NULL PRIMARY KEY, name TEXT, must TEXT NOT NULL)").await;
     let message = definition_error(fixture, "unfilled").await;
     assert!(message.contains("column `must` of table `unfilled`"), "{message}");

@@ -94,7 +94,7 @@ impl OwnKafka {
     }
 }
 
-/// A SQL database.
+/// A database.
 pub struct OwnDatabase(Service);
 
 impl OwnDatabase {
@@ -106,6 +106,11 @@ impl OwnDatabase {
     /// Starts a MariaDB; none if it cannot be had.
     pub fn mariadb() -> Result<Option<Self>> {
         Self::start("mariadb", "AZENHA_TEST_MARIADB")
+    }
+
+    /// Starts a MongoDB; none if it cannot be had.
+    pub fn mongodb() -> Result<Option<Self>> {
+        Self::start("mongodb", "AZENHA_TEST_MONGODB")
     }
 
     fn start(script: &'static str, variable: &str) -> Result<Option<Self>> {

@@ -9,7 +9,7 @@ use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow_schema::Schema;
 use azenha_connect::open_store;
 use azenha_engine::store::{Store, StoreLaneId, StoreRows};
-use azenha_model::plan::{OutputColumn, StoreOutput, TimeFormat, WriteMode};
+use azenha_model::plan::{OutputColumn, StoreOutput, Target, TimeFormat, WriteMode};
 use azenha_model::{DataType, Field};
 use futures::future::try_join_all;
 use sqlx::{AssertSqlSafe, Connection, MySqlConnection, PgConnection};
@@ -120,7 +120,8 @@ fn output(mode: WriteMode) -> StoreOutput {
     StoreOutput {
         sink: format!("{mode:?}"),
         connection: "bench".to_owned(),
-        table: TABLE.to_owned(),
+        name: TABLE.to_owned(),
+        target: Target::Table,
         columns: fields().into_iter().enumerate().map(column).collect(),
         key: if mode == WriteMode::Upsert { vec![0] } else { Vec::new() },
         mode,

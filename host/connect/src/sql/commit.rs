@@ -2,31 +2,12 @@
 
 use arrow_array::{RecordBatch, new_null_array};
 use azenha_engine::failpoint;
-use azenha_engine::store::{RefusedRow, StoreLaneId, StoreRows};
-use azenha_model::Offset;
 
-use super::changes::{self, Change};
-use super::positions::{self, Taken};
+use super::positions;
 use super::session::{Failure, Fault, Session};
 use super::table::Target;
-
-/// Rows that are refused in one answer. Each costs some statements: more are found when the rest is tried again.
-const MOST_REFUSED: usize = 500;
-
-/// How a commit ended, if the database answered.
-pub(super) enum Outcome {
-    Committed,
-    Fenced,
-    Refused(Vec<RefusedRow>),
-}
-
-/// The step that a lane's position takes.
-#[derive(Clone, Copy)]
-pub(super) struct Step<'a> {
-    pub lane: &'a StoreLaneId,
-    pub taken: Taken,
-    pub next: Offset,
-}
+use crate::store::changes::Change;
+use crate::store::{MOST_REFUSED, Outcome, Step};
 
 /// A row that failed alone.
 struct Suspect<'a> {
@@ -46,17 +27,12 @@ pub(super) async fn commit(
     session: &mut dyn Session,
     target: &Target,
     step: Step<'_>,
-    rows: &[StoreRows],
+    changes: &[Change],
 ) -> Result<Outcome, Failure> {
-    let undeletable = changes::undeletable(target, rows);
-    if !undeletable.is_empty() {
-        return Ok(Outcome::Refused(undeletable));
-    }
-    let changes = changes::changes(target, rows)?;
-    match quickly(session, target, step, &changes).await {
+    match quickly(session, target, step, changes).await {
         Err(Failure::Rows(_)) => {
             session.roll_back().await?;
-            carefully(session, target, step, &changes).await
+            carefully(session, target, step, changes).await
         }
         outcome => outcome,
     }
@@ -124,8 +100,7 @@ async fn carefully(
         refused.push(suspect.change.refused(suspect.row, reason(session, target, suspect).await?));
     }
     session.roll_back().await?;
-    refused.sort_unstable_by_key(|row| (row.batch, row.row));
-    Ok(Outcome::Refused(refused))
+    Ok(Outcome::refused(refused))
 }
 
 /// Writes rows; where some are refused, halves them until the guilty ones are alone.

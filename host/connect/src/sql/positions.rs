@@ -6,6 +6,7 @@ use azenha_model::{DataType, Field, Offset};
 
 use super::session::{Argument, Failure, Session};
 use super::table::{self, Target};
+use crate::store::Taken;
 
 const TABLE: &str = "azenha_positions";
 
@@ -38,15 +39,6 @@ const SET: &str = "UPDATE azenha_positions SET
 const ADVANCE: &str = "UPDATE azenha_positions SET next_offset = $8
     WHERE pipeline = $1 AND sink = $2 AND topic = $3 AND \"partition\" = $4
         AND generation = $5 AND epoch = $6 AND COALESCE(next_offset, -1) = $7";
-
-/// A lane as it stands; its owner keeps what it took.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Taken {
-    pub epoch: i64,
-    pub next_offset: Option<i64>,
-    /// The position is one in the topic that is read, not in another of its name.
-    pub same_topic: bool,
-}
 
 /// Makes the table if it is missing: to say so with `IF NOT EXISTS` needs the right to make tables even if it exists.
 pub(super) async fn prepare(session: &mut dyn Session) -> Result<(), Failure> {

@@ -10,12 +10,12 @@ use azenha_model::plan::WriteMode;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgDatabaseError};
 use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Connection, Row};
 
-use super::cells::{Cells, Values};
 use super::dialect::{self, DOUBLE, Dialect};
 use super::session::{Argument, Failure, Fault, Operation, Session, bound};
 use super::table::{FoundColumn, FoundTable, Target};
 use super::wire::{self, ArrayParameter};
 use super::{Connector, in_time};
+use crate::store::cells::{Cells, Values};
 
 /// What the server does about a host that has vanished without a word, as with its network: it would keep the lock
 /// on a lane's position, for which the next owner waits. The client's own limit is the same.
@@ -49,6 +49,10 @@ impl Connector for PostgresConnector {
         session.run(SETTINGS).await?;
         Ok(Box::new(session))
     }
+
+    fn keeps_documents(&self) -> bool {
+        false
+    }
 }
 
 struct PostgresSession {
@@ -65,14 +69,14 @@ fn failure(error: sqlx::Error) -> Failure {
         return Failure::Definition(problem.to_string());
     }
     let database = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
-    let Some(database) = database else { return Failure::Unavailable(error) };
+    let Some(database) = database else { return Failure::Unavailable(error.into()) };
     match database.code().get(..2).unwrap_or_default() {
         // Not supported, wrong user or password, no such database, schema or table, no right to it.
         "0A" | "0L" | "28" | "3D" | "3F" | "42" => Failure::Definition(with_hint(database)),
         // The connection, a read-only standby, a lost statement, deadlocks and other conflicts, resources, locks, an
         // operator, the system, the server's files, a foreign server, the server itself.
         "08" | "25" | "26" | "40" | "53" | "55" | "57" | "58" | "72" | "F0" | "HV" | "XX" => {
-            Failure::Unavailable(error)
+            Failure::Unavailable(error.into())
         }
         _ => Failure::Rows(fault(database)),
     }

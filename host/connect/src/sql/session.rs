@@ -2,47 +2,15 @@
 
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
-use azenha_engine::store::StoreError;
 use sqlx::{Arguments, Encode, Type};
 
 use super::dialect::Dialect;
 use super::table::{FoundTable, Target};
-
-/// What is wrong with a row.
-#[derive(Debug)]
-pub(super) struct Fault {
-    /// For people; values of the row are left out, for they may be personal.
-    pub reason: String,
-    /// Whether it says which column or constraint.
-    pub names_column: bool,
-}
-
-/// Why a statement failed.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// One of the rows breaks a constraint or does not fit its column; nothing of the statement happened.
-    Rows(Fault),
-    /// The table, the rights or the URL are wrong.
-    Definition(String),
-    /// The connection or the database failed; what was under way may or may not have happened.
-    Unavailable(sqlx::Error),
-}
+pub(super) use crate::store::{Failure, Fault, Operation};
 
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
-        Self::Unavailable(error)
-    }
-}
-
-impl Failure {
-    /// As the engine is told, where no row can be blamed; `what` was being done.
-    pub fn into_error(self, what: &str) -> StoreError {
-        match self {
-            Self::Rows(Fault { reason, .. }) | Self::Definition(reason) => {
-                StoreError::Definition(format!("{what}: {reason}"))
-            }
-            Self::Unavailable(error) => StoreError::Unavailable { what: what.to_owned(), source: error.into() },
-        }
+        Self::Unavailable(error.into())
     }
 }
 
@@ -68,15 +36,6 @@ where
         .map_err(sqlx::Error::Encode)?;
     }
     Ok(bound)
-}
-
-/// What a write does with its rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Operation {
-    /// Adds or replaces rows, as the sink's mode says.
-    Put,
-    /// Deletes the rows with these keys; the batch has the key columns only.
-    Delete,
 }
 
 /// A connection. Statements are prepared once and kept.

@@ -12,10 +12,10 @@ use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Connection, Row};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::Connector;
-use super::cells::{Cells, Values};
 use super::dialect::{self, Dialect};
 use super::session::{Argument, Failure, Fault, Operation, Session, bound};
 use super::table::{FoundColumn, FoundTable, Target};
+use crate::store::cells::{Cells, Values};
 
 /// Parameters that one statement may have.
 const MAX_PARAMETERS: usize = 32_766;
@@ -58,6 +58,10 @@ impl Connector for SqliteConnector {
         let connection = SqliteConnection::connect_with(&self.options).await.map_err(failure)?;
         Ok(Box::new(SqliteSession { connection, turn: Arc::clone(&self.turn), held: None }))
     }
+
+    fn keeps_documents(&self) -> bool {
+        true
+    }
 }
 
 struct SqliteSession {
@@ -83,7 +87,7 @@ fn failure(error: sqlx::Error) -> Failure {
             Failure::Rows(Fault { reason: message(), names_column: code == CONSTRAINT })
         }
         Some(ERROR | PERMISSION | READ_ONLY | NO_DATABASE) => Failure::Definition(message()),
-        _ => Failure::Unavailable(error),
+        _ => Failure::Unavailable(error.into()),
     }
 }
 

@@ -5,6 +5,7 @@ use azenha_model::plan::{StoreOutput, WriteMode};
 
 use super::dialect::{Declaration, Dialect};
 use super::session::{Failure, Operation, Session};
+use crate::store::changes::Shape;
 
 /// What a sink writes.
 #[derive(Debug)]
@@ -19,7 +20,12 @@ pub(super) struct Target {
 impl Target {
     pub fn new(output: &StoreOutput) -> Self {
         let fields = output.columns.iter().map(|column| column.field.clone()).collect();
-        Self { table: output.table.clone(), fields, key: output.key.clone(), mode: output.mode }
+        Self { table: output.name.clone(), fields, key: output.key.clone(), mode: output.mode }
+    }
+
+    /// The rows.
+    pub fn shape(&self) -> Shape<'_> {
+        Shape { fields: &self.fields, key: &self.key, mode: self.mode }
     }
 
     pub fn names(&self) -> impl Iterator<Item = &str> {

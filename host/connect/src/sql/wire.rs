@@ -9,8 +9,8 @@ use sqlx::postgres::types::Oid;
 use sqlx::postgres::{PgArgumentBuffer, PgTypeInfo};
 use sqlx::{Encode, Postgres, Type};
 
-use super::cells::{Cells, Values};
 use super::session::Failure;
+use crate::store::cells::{Cells, Values};
 
 /// PostgreSQL counts from 2000-01-01: in days, and in microseconds.
 const EPOCH_DAYS: i32 = 10_957;

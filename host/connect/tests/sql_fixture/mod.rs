@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use azenha_conformance::store_helpers::StoreFixture;
+use azenha_conformance::store_helpers::{Rule, StoreFixture, TableFixture};
 use azenha_connect::open_store;
 use azenha_engine::store::Store;
 use azenha_model::{DataType, Field};
@@ -59,6 +59,30 @@ where
         rows.iter().map(|row| (0..columns.len()).map(|index| value(row, index)).collect()).collect()
     }
 
+    async fn make(&self, table: &str, rule: Rule) {
+        let name = match rule {
+            Rule::NoPoison => "name TEXT CHECK (name <> 'poison')",
+            Rule::UniqueNames => "name VARCHAR(100) UNIQUE",
+        };
+        self.run(&format!("CREATE TABLE {table} (id BIGINT NOT NULL PRIMARY KEY, {name})")).await;
+    }
+
+    async fn move_lanes(&self, topic: &str, next: i64) {
+        self.run(&format!("UPDATE azenha_positions SET next_offset = {next} WHERE topic = '{topic}'")).await;
+    }
+}
+
+#[async_trait]
+impl<C, D> TableFixture for SqlFixture<C>
+where
+    D: Database,
+    C: Connection<Database = D>,
+    for<'c> &'c mut C: Executor<'c, Database = D>,
+    D::Arguments: IntoArguments<D>,
+    usize: ColumnIndex<D::Row>,
+    for<'r> String: Decode<'r, D> + Type<D>,
+    for<'r> f64: Decode<'r, D> + Type<D>,
+{
     async fn run(&self, sql: &str) {
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.connect().await).await.unwrap();
     }

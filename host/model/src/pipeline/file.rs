@@ -249,12 +249,13 @@ pub(crate) struct SessionDef {
 }
 from_keys!(SessionDef, "a session window", required: [session], optional: []);
 
-/// Where rows go: a topic, or a table of a store.
+/// Where rows go: a topic, or a table or collection of a store.
 #[derive(Debug, Clone, JsonSchema)]
 #[schemars(untagged)]
 pub(crate) enum SinkDef {
     Topic(TopicSinkDef),
     Table(TableSinkDef),
+    Collection(CollectionSinkDef),
 }
 
 impl SinkDef {
@@ -262,15 +263,19 @@ impl SinkDef {
         match self {
             Self::Topic(sink) => &sink.from,
             Self::Table(sink) => &sink.from,
+            Self::Collection(sink) => &sink.from,
         }
     }
 }
 
 impl FromNode for SinkDef {
     fn from_node(node: &Node, report: &mut Report) -> Option<Self> {
-        match choose("a sink", node, &["topic", "connection"], report)? {
-            "topic" => TopicSinkDef::from_node(node, report).map(Self::Topic),
-            _ => TableSinkDef::from_node(node, report).map(Self::Table),
+        if choose("a sink", node, &["topic", "connection"], report)? == "topic" {
+            return TopicSinkDef::from_node(node, report).map(Self::Topic);
+        }
+        match choose("a sink with a connection", node, &["table", "collection"], report)? {
+            "table" => TableSinkDef::from_node(node, report).map(Self::Table),
+            _ => CollectionSinkDef::from_node(node, report).map(Self::Collection),
         }
     }
 }
@@ -318,6 +323,33 @@ pub(crate) struct TableSinkDef {
     pub mode: Option<Spanned<WriteMode>>,
 }
 from_keys!(TableSinkDef, "a table sink", required: [from, connection, table], optional: [key, columns, mode]);
+
+/// A collection that rows are written to as documents.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct CollectionSinkDef {
+    /// What is read: a source, a step, `step.outlet`, or a topic sink.
+    pub from: Spanned<String>,
+    /// The name of a connection of the host's configuration.
+    pub connection: Spanned<String>,
+    /// The collection's name.
+    pub collection: Spanned<String>,
+    /// The columns that make a document's `_id`, under the names they have before renaming: the value of one, an
+    /// object of several.
+    pub key: Option<Spanned<Vec<Spanned<String>>>>,
+    /// A list of columns to write, or a mapping of new names; by default all columns.
+    pub columns: Option<SinkColumns>,
+    /// Whether a document replaces the one with its key; `upsert` by default if there is a key, else `append`.
+    pub mode: Option<Spanned<WriteMode>>,
+    /// The indexes that the collection gets: each the fields that it sorts by, as documents have them. A point leads
+    /// into what a `json` column holds: `customer.id`.
+    pub indexes: Option<Vec<Spanned<Vec<Spanned<String>>>>>,
+}
+from_keys!(
+    CollectionSinkDef, "a collection sink",
+    required: [from, connection, collection],
+    optional: [key, columns, mode, indexes]
+);
 
 impl FromNode for WriteMode {
     fn from_node(node: &Node, report: &mut Report) -> Option<Self> {
@@ -370,6 +402,7 @@ mod tests {
             ("/$defs/SessionDef", SessionDef::KEYS),
             ("/$defs/TopicSinkDef", TopicSinkDef::KEYS),
             ("/$defs/TableSinkDef", TableSinkDef::KEYS),
+            ("/$defs/CollectionSinkDef", CollectionSinkDef::KEYS),
         ];
         for (pointer, keys) in shapes {
             let shape = schema.pointer(pointer).unwrap_or_else(|| panic!("no {pointer} in {schema:#}"));

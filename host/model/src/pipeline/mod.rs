@@ -65,6 +65,7 @@ impl PipelineFile {
             match &sink.value {
                 SinkDef::Topic(sink) => check_topic(&sink.topic, report),
                 SinkDef::Table(sink) => check_connection(&sink.connection, report),
+                SinkDef::Collection(sink) => check_connection(&sink.connection, report),
             }
         }
         steps.iter().for_each(|step| check_plugin(step.value.plugin(), report));

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use azenha_model::pipeline::{PipelineFile, PluginError, SchemaProblem, Surroundings};
-use azenha_model::plan::{Format, Plan, StreamColumn, TopicOutput};
+use azenha_model::plan::{Format, Plan, StreamColumn, Target, TopicOutput};
 use azenha_model::plugin::{AggregatePlan, Given, Outlet, Problem, TransformPlan, World};
 use azenha_model::{DataType, Diagnostics, Field};
 
@@ -52,7 +52,19 @@ impl Surroundings for Fake {
     }
 
     fn has_connection(&self, name: &str) -> Result<(), String> {
-        if name == "warehouse" { Ok(()) } else { Err("connections are `warehouse`".to_owned()) }
+        if ["warehouse", "documents"].contains(&name) {
+            Ok(())
+        } else {
+            Err("connections are `warehouse` and `documents`".to_owned())
+        }
+    }
+
+    fn check_target(&self, connection: &str, target: &Target) -> Result<(), String> {
+        match (connection, target) {
+            ("warehouse", Target::Collection { .. }) => Err("connection `warehouse` has tables only".to_owned()),
+            ("documents", Target::Table) => Err("connection `documents` has collections only".to_owned()),
+            _ => Ok(()),
+        }
     }
 
     fn check_readable(&self, topic: &str, _: &Format, columns: &[StreamColumn]) -> Result<(), Vec<SchemaProblem>> {

@@ -32,10 +32,10 @@ pub(super) fn failure(error: sqlx::Error) -> Failure {
     if let sqlx::Error::Configuration(problem) = &error {
         return Failure::Definition(problem.to_string());
     }
-    let Some(database) = database(&error) else { return Failure::Unavailable(error) };
+    let Some(database) = database(&error) else { return Failure::Unavailable(error.into()) };
     match (database.number(), class(database)) {
         // Too many connections, those of a user, its other limits, too many statements: others end.
-        (1040 | 1203 | 1226 | 1461, _) => Failure::Unavailable(error),
+        (1040 | 1203 | 1226 | 1461, _) => Failure::Unavailable(error.into()),
         // Larger than a page, no default, an unreadable value, no partition for it, a check, a missing character.
         (1118 | 1364 | 1366 | 1525 | 1526 | 3819 | 3854 | 3988, _) => Failure::Rows(fault(database)),
         // This host may not connect, an unknown collation, a binary log of statements, tables that must have a key.
@@ -44,7 +44,7 @@ pub(super) fn failure(error: sqlx::Error) -> Failure {
         (_, "0A" | "28" | "3D" | "42") => Failure::Definition(database.message().to_owned()),
         // The connection, a read-only transaction, deadlocks, a killed statement, distributed transactions, and all
         // that has no class: locks, resources, files, a read-only server.
-        (_, "08" | "25" | "40" | "70" | "XA" | "HY") => Failure::Unavailable(error),
+        (_, "08" | "25" | "40" | "70" | "XA" | "HY") => Failure::Unavailable(error.into()),
         _ => Failure::Rows(fault(database)),
     }
 }

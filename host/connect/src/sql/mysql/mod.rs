@@ -13,11 +13,11 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 
 use self::failures::{TWO_ROWS_IN_ONE, failure, fault_of_size};
 use self::values::{Column, Limit};
-use super::cells::Cells;
 use super::dialect::{Dialect, MARIADB, MYSQL, MySql};
 use super::session::{Argument, Failure, Operation, Session, bound};
 use super::table::{FoundTable, Target};
 use super::{Connector, in_time};
+use crate::store::cells::Cells;
 
 mod failures;
 mod tables;
@@ -78,6 +78,10 @@ impl Connector for MySqlConnector {
         let dialect = if version.contains("MariaDB") { &MARIADB } else { &MYSQL };
         let packet = usize::try_from(max_packet).unwrap_or_default();
         Ok(Box::new(MySqlSession { connection, dialect, packet, in_transaction: false, limits: None }))
+    }
+
+    fn keeps_documents(&self) -> bool {
+        false
     }
 }
 

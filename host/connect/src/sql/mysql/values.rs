@@ -4,8 +4,8 @@ use azenha_formats::civil;
 use sqlx::Arguments;
 use sqlx::mysql::MySqlArguments;
 
-use crate::sql::cells::{Cells, Values};
 use crate::sql::session::Failure;
+use crate::store::cells::{Cells, Values};
 
 /// The bytes of a parameter beside those of a text: numbers, times, and the type at most.
 const PARAMETER: usize = 48;

@@ -12,6 +12,7 @@ mod plugins;
 mod prune;
 mod schemas;
 mod sinks;
+mod stores;
 mod stream;
 mod topics;
 mod transform;
@@ -23,7 +24,7 @@ use super::file::{SinkDef, StepDef};
 use crate::diagnostic::Diagnostics;
 use crate::names::unknown;
 use crate::plan::{
-    End, Format, Input, Plan, StreamColumn, Task, TopicKind, TopicOutput, changelog_topic, dead_letters_topic,
+    End, Format, Input, Plan, StreamColumn, Target, Task, TopicKind, TopicOutput, changelog_topic, dead_letters_topic,
 };
 use crate::plugin::{AggregatePlan, Problem, TransformPlan, World};
 use crate::types::Field;
@@ -62,6 +63,12 @@ pub trait Surroundings {
     /// # Errors
     /// What would be right, for people.
     fn has_connection(&self, name: &str) -> Result<(), String>;
+
+    /// Whether the store of a connection, if there is one, has such targets.
+    ///
+    /// # Errors
+    /// What the store is, for people.
+    fn check_target(&self, connection: &str, target: &Target) -> Result<(), String>;
 
     /// Asks a source's registry whether records of the topic's latest schema, if there is one, can be read as these
     /// columns. The format is one of a registry.
@@ -154,6 +161,7 @@ pub(super) fn resolve(file: &PipelineFile, surroundings: &dyn Surroundings) -> R
             Reader::Sink(sink) => match &sink.value {
                 SinkDef::Topic(definition) => resolver.topic_sink(&sink.name, definition),
                 SinkDef::Table(definition) => resolver.table_sink(&sink.name, definition),
+                SinkDef::Collection(definition) => resolver.collection_sink(&sink.name, definition),
             },
         };
     }

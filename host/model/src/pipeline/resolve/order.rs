@@ -97,9 +97,14 @@ impl<'a> Walk<'a, '_> {
             self.report.error(from.place, message).suggest("rows flow from sources to sinks: read a source here");
             return false;
         }
-        if let Reader::Sink(Named { value: SinkDef::Table(_), .. }) = input {
+        let written = match input {
+            Reader::Sink(Named { value: SinkDef::Table(_), .. }) => Some("table"),
+            Reader::Sink(Named { value: SinkDef::Collection(_), .. }) => Some("collection"),
+            Reader::Sink(_) | Reader::Step(_) => None,
+        };
+        if let Some(written) = written {
             self.report
-                .error(from.place, format!("`{name}` writes a table, which cannot be read"))
+                .error(from.place, format!("`{name}` writes a {written}, which cannot be read"))
                 .suggest(format!("read what it reads: `from: {}`", input.from().value));
             return false;
         }

@@ -1,16 +1,16 @@
-//! Sinks: where rows go, by which key, and whether two partitions could write the same row.
+//! Topic sinks, and the keys of all sinks: whether two partitions could write the same row.
 
 use std::collections::BTreeSet;
 
-use super::super::file::{Partitions, SinkColumns, TableSinkDef, TopicSinkDef};
+use super::super::file::{Partitions, SinkColumns, TopicSinkDef};
 use super::super::format::sink_format;
 use super::stream::{Rows, Stream};
 use super::{Outcome, Reported, Resolver};
 use crate::names::listed;
-use crate::plan::{End, OutputColumn, StoreOutput, TopicKind, TopicOutput, WriteMode};
+use crate::plan::{End, OutputColumn, TopicKind, TopicOutput};
 use crate::yaml::Spanned;
 
-type KeyNames = Spanned<Vec<Spanned<String>>>;
+pub(super) type KeyNames = Spanned<Vec<Spanned<String>>>;
 
 impl Resolver<'_> {
     /// A topic sink directly behind an aggregation is one more output of its task, else a task of its own:
@@ -73,75 +73,13 @@ impl Resolver<'_> {
         self.streams.insert(name.value.clone(), stream);
     }
 
-    pub(super) fn table_sink(&mut self, name: &Spanned<String>, sink: &TableSinkDef) -> Outcome<()> {
-        let connection = &sink.connection;
-        if let Err(help) = self.surroundings.has_connection(&connection.value) {
-            self.report.error(connection.place, format!("there is no connection `{}`", connection.value)).suggest(help);
-        }
-        self.check_table(&sink.table);
-        let stream = self.stream(&sink.from)?;
-        self.check_readable_changes(sink, &stream.rows)?;
-        let rows = &stream.rows;
-        let columns = self.output_columns(sink.columns.as_ref(), rows, name)?;
-        let key = self.key(sink.key.as_ref(), rows, &columns)?;
-        let mode = self.mode(name, sink, rows)?;
-        if let (Some(names), WriteMode::Upsert) = (&sink.key, mode) {
-            self.check_changes_key(names, &key, rows, &columns)?;
-            self.check_together(names, &key, rows, &columns)?;
-        }
-        let reads = reads(&columns);
-        let (connection, table) = (connection.value.clone(), sink.table.value.clone());
-        let output = StoreOutput { sink: name.value.clone(), connection, table, columns, key, mode };
-        self.push_stream_task(&name.value, stream, reads, End::Store(output));
-        Ok(())
-    }
-
-    fn check_table(&mut self, table: &Spanned<String>) {
-        if table.value.is_empty() {
-            self.report.error(table.place, "a table needs a name").suggest("write the table's name");
-        } else if table.value.contains(char::is_control) {
-            self.report
-                .error(table.place, format!("a table cannot be called `{}`", table.value))
-                .suggest("leave out the control characters");
-        } else if is_reserved(&table.value) {
-            self.report
-                .error(table.place, format!("table `{}` is the host's or the store's own", table.value))
-                .suggest("choose another name: positions of pipelines stand in such tables");
-        }
-    }
-
-    fn check_readable_changes(&mut self, sink: &TableSinkDef, rows: &Rows) -> Outcome<()> {
-        if rows.changes.as_ref().is_none_or(|identity| !identity.is_empty()) {
-            return Ok(());
-        }
-        let from = &sink.from;
-        let message =
-            format!("`{}` holds a changelog without a key, so nobody can tell which row a change is of", from.value);
-        self.report.error(from.place, message).suggest(format!("give sink `{}` a `key`", from.value));
-        Err(Reported)
-    }
-
-    fn mode(&mut self, name: &Spanned<String>, sink: &TableSinkDef, rows: &Rows) -> Outcome<WriteMode> {
-        let default = if sink.key.is_some() { WriteMode::Upsert } else { WriteMode::Append };
-        let mode = sink.mode.as_ref().map_or(default, |mode| mode.value);
-        let place = sink.mode.as_ref().map_or(name.place, |mode| mode.place);
-        match mode {
-            WriteMode::Upsert if sink.key.is_none() => {
-                self.report
-                    .error(place, "`mode: upsert` replaces the row with the same key, but there is no `key`")
-                    .suggest("add `key: [column, …]`, or write `mode: append`");
-            }
-            WriteMode::Append if rows.changes.is_some() => {
-                let message = format!("`{}` is a changelog: its rows replace and delete earlier ones", sink.from.value);
-                self.report.error(place, message).suggest("add `key: [column, …]` and leave out `mode: append`");
-            }
-            _ => return Ok(mode),
-        }
-        Err(Reported)
-    }
-
     /// The positions of a sink's key in its columns.
-    fn key(&mut self, names: Option<&KeyNames>, rows: &Rows, columns: &[OutputColumn]) -> Outcome<Vec<usize>> {
+    pub(super) fn key(
+        &mut self,
+        names: Option<&KeyNames>,
+        rows: &Rows,
+        columns: &[OutputColumn],
+    ) -> Outcome<Vec<usize>> {
         let Some(names) = names else { return Ok(Vec::new()) };
         let inputs = self.key_columns(names, &rows.fields)?;
         let mut positions = Vec::new();
@@ -162,7 +100,7 @@ impl Resolver<'_> {
     }
 
     /// A deleted row has only the columns that identify it: a key can have no others.
-    fn check_changes_key(
+    pub(super) fn check_changes_key(
         &mut self,
         names: &KeyNames,
         key: &[usize],
@@ -181,7 +119,7 @@ impl Resolver<'_> {
     }
 
     /// Two partitions that write one row would overwrite each other in any order.
-    fn check_together(
+    pub(super) fn check_together(
         &mut self,
         names: &KeyNames,
         key: &[usize],
@@ -209,20 +147,11 @@ impl Resolver<'_> {
     }
 }
 
-/// Whether a table is one in which the host or the store keeps what it needs itself. SQLite takes capital letters for
-/// small ones.
-fn is_reserved(table: &str) -> bool {
-    let table = table.to_ascii_lowercase();
-    let name = table.rsplit('.').next().unwrap_or_default();
-    ["azenha_", "sqlite_"].iter().any(|prefix| name.starts_with(prefix))
-        || ["pg_catalog.", "information_schema."].iter().any(|schema| table.starts_with(schema))
-}
-
 /// The columns that arrive, for positions among those that are written.
 fn inputs(key: &[usize], columns: &[OutputColumn]) -> Vec<usize> {
     key.iter().map(|position| columns[*position].input).collect()
 }
 
-fn reads(columns: &[OutputColumn]) -> BTreeSet<usize> {
+pub(super) fn reads(columns: &[OutputColumn]) -> BTreeSet<usize> {
     columns.iter().map(|column| column.input).collect()
 }

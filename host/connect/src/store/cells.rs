@@ -9,17 +9,17 @@ use arrow_buffer::NullBuffer;
 use azenha_formats::civil;
 use azenha_model::{DataType, Field};
 
-use super::session::{Failure, Fault};
+use super::failure::{Failure, Fault};
 
 /// A column of rows.
-pub(super) struct Cells<'a> {
+pub(crate) struct Cells<'a> {
     pub field: &'a Field,
     pub values: Values<'a>,
     nulls: Option<&'a NullBuffer>,
 }
 
 /// The values of a column; those of rows that are null mean nothing.
-pub(super) enum Values<'a> {
+pub(crate) enum Values<'a> {
     Boolean(&'a BooleanArray),
     Int64(&'a PrimitiveArray<Int64Type>),
     Float64(&'a PrimitiveArray<Float64Type>),

@@ -1,0 +1,46 @@
+//! Sinks in stores.
+
+use schemars::JsonSchema;
+
+use super::OutputColumn;
+
+/// A table or a collection of a store that rows are written to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoreOutput {
+    /// The sink's name.
+    pub sink: String,
+    /// The name of a connection of the host's configuration.
+    pub connection: String,
+    /// The name of the table or collection, as the store has it.
+    pub name: String,
+    /// Which of them it is.
+    pub target: Target,
+    /// What is written.
+    pub columns: Vec<OutputColumn>,
+    /// Positions in `columns`; not empty if rows are upserted.
+    pub key: Vec<usize>,
+    /// Whether rows replace others.
+    pub mode: WriteMode,
+}
+
+/// What a store keeps rows in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// A table: a row each.
+    Table,
+    /// A collection: a document each.
+    Collection {
+        /// The indexes that it gets: of each the fields, with points where they lead into one.
+        indexes: Vec<Vec<String>>,
+    },
+}
+
+/// How rows are written to a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+pub enum WriteMode {
+    /// A row replaces the one with its key; deletes are applied.
+    Upsert,
+    /// Every row is added.
+    Append,
+}
