@@ -8,7 +8,7 @@ use azenha_conformance::proxy::Proxy;
 use azenha_conformance::store_connections;
 use azenha_conformance::store_helpers::*;
 use azenha_connect::open_store;
-use azenha_engine::store::{Store, StoreError};
+use azenha_engine::store::StoreError;
 use azenha_model::plan::{StoreOutput, Target};
 use mongodb::bson::doc;
 

@@ -83,7 +83,7 @@ async fn a_document_is_the_row_with_its_key_as_id() {
         "raw": null,
         "at": null,
     };
-    assert_eq!(fixture.documents("orders").await, [first, second]);
+    assert_eq!(fixture.sorted("orders", "_id").await, [first, second]);
 }
 
 #[tokio::test]
@@ -91,7 +91,7 @@ async fn the_id_is_the_value_of_a_key_of_one_column() {
     let Some(fixture) = database().await else { return };
     let mut owner = prepared(fixture.store(), &simple("single")).await;
     owner.commit(&[puts(0, &[(5, "a")])], 1).await.unwrap();
-    assert_eq!(fixture.documents("single").await, [doc! { "_id": 5_i64, "id": 5_i64, "name": "a" }]);
+    assert_eq!(fixture.sorted("single", "_id").await, [doc! { "_id": 5_i64, "id": 5_i64, "name": "a" }]);
 }
 
 /// They sort as the rows do, and to write them again would change nothing.
@@ -104,7 +104,7 @@ async fn the_ids_of_appended_documents_say_where_they_came_from() {
     let third = StoreRows { offsets: vec![9, 10], ..puts(9, &[(3, "c"), (4, "d")]) };
     owner.commit(&[twice, third], 11).await.unwrap();
     let ids: Vec<String> =
-        fixture.documents("events").await.iter().map(|found| found.get_str("_id").unwrap().to_owned()).collect();
+        fixture.sorted("events", "_id").await.iter().map(|found| found.get_str("_id").unwrap().to_owned()).collect();
     let id = |offset: u64, ordinal: u64| format!("pipeline/sink/topic-of-events/0/0/{offset:020}/{ordinal}");
     assert_eq!(ids, [id(9, 0), id(9, 1), id(9, 2), id(10, 0)]);
 }
@@ -147,7 +147,7 @@ async fn odd_names_and_values_are_documents() {
     let large = format!("\"{}\"", "x".repeat((16 << 20) - 100));
     let bodies = [r#"{"":1,"a.b":2,"$x":3,"_id":[4]}"#, r#"{"$gt":""}"#, "-0", "1e400", &nested, &large];
     owner.commit(&[json_rows(0, &bodies)], 6).await.unwrap();
-    let found = fixture.documents("odd").await;
+    let found = fixture.sorted("odd", "_id").await;
     assert_eq!(found.len(), 6);
     assert_eq!(found[0].get("body"), Some(&bson!({ "": 1_i64, "a.b": 2_i64, "$x": 3_i64, "_id": [4_i64] })));
     assert_eq!(found[1].get("body"), Some(&bson!({ "$gt": "" })));
@@ -191,7 +191,7 @@ fn indexed(indexes: &[&[&str]]) -> StoreOutput {
 #[tokio::test]
 async fn indexes_are_made_once() {
     let Some(fixture) = database().await else { return };
-    let store = fixture.plain();
+    let store = fixture.store.0;
     for indexes in [&[&["name"][..]][..], &[&["name"], &["id", "body.code"]]] {
         store.prepare(&indexed(indexes)).await.unwrap();
     }
@@ -206,14 +206,14 @@ async fn an_index_that_exists_with_other_options_is_a_definition() {
     let Some(fixture) = database().await else { return };
     let index = doc! { "key": { "name": 1 }, "name": "name_1", "unique": true };
     fixture.database.run_command(doc! { "createIndexes": "indexed", "indexes": [index] }).await.unwrap();
-    let error = fixture.plain().prepare(&indexed(&[&["name"]])).await.unwrap_err();
+    let error = fixture.store.0.prepare(&indexed(&[&["name"]])).await.unwrap_err();
     assert!(matches!(&error, StoreError::Definition(said) if said.contains("index")), "{error}");
 }
 
 #[tokio::test]
 async fn a_table_is_no_collection() {
     let Some(fixture) = database().await else { return };
-    let error = fixture.plain().prepare(&simple("rows")).await.unwrap_err();
+    let error = fixture.store.0.prepare(&simple("rows")).await.unwrap_err();
     assert!(matches!(&error, StoreError::Definition(said) if said.contains("`collection: …`")), "{error}");
 }
 

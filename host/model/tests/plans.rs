@@ -143,9 +143,8 @@ fn describe_topic(output: &TopicOutput) -> String {
 
 fn describe_store(output: &StoreOutput) -> String {
     format!(
-        "  writes {} {} of {} by [{}], {:?}: {}\n",
-        describe_target(&output.target),
-        output.name,
+        "  writes {} of {} by [{}], {:?}: {}\n",
+        describe_target(output),
         output.connection,
         key(&output.columns, &output.key),
         output.mode,
@@ -153,10 +152,10 @@ fn describe_store(output: &StoreOutput) -> String {
     )
 }
 
-fn describe_target(target: &Target) -> String {
-    match target {
-        Target::Table => "table".to_owned(),
-        Target::Collection { indexes } => format!("collection indexed by {indexes:?}"),
+fn describe_target(output: &StoreOutput) -> String {
+    match &output.target {
+        Target::Table => format!("table {}", output.name),
+        Target::Collection { indexes } => format!("collection {} (indexes {indexes:?})", output.name),
     }
 }
 

@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use anyhow::{Context, Result};
 use azenha_engine::status::{Counters, TaskStatus};
-use azenha_model::DataType;
 use azenha_model::plan::{StoreOutput, Target};
+use azenha_model::{DataType, Field};
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteRow};
@@ -32,7 +32,10 @@ pub fn tasks(tasks: &[TaskStatus]) -> Table {
 /// A table of a SQLite sink, to look into.
 #[derive(Debug)]
 pub struct SinkTable {
-    output: StoreOutput,
+    name: String,
+    columns: Vec<Field>,
+    /// Positions in `columns`.
+    key: Vec<usize>,
     pool: SqlitePool,
 }
 
@@ -46,24 +49,32 @@ pub struct Contents {
 }
 
 impl SinkTable {
-    /// Opens the table of `output` for reading; none if it is not a table of a SQLite database.
+    /// Opens the table of `output` for reading, which may stand in for a collection; none if it is not in a SQLite
+    /// database.
     pub async fn open(output: &StoreOutput, url: &str) -> Result<Option<Self>> {
-        if !url.starts_with("sqlite:") || output.target != Target::Table {
+        if !url.starts_with("sqlite:") {
             return Ok(None);
         }
         let options: SqliteConnectOptions =
             url.parse().with_context(|| format!("connection `{}`", output.connection))?;
         let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options.read_only(true)).await?;
-        Ok(Some(Self { output: output.clone(), pool }))
+        let (columns, key) = match output.target {
+            Target::Table => (output.columns.iter().map(|column| column.field.clone()).collect(), output.key.clone()),
+            Target::Collection { .. } => {
+                let document = Field::new("document", DataType::Json, false);
+                (vec![Field::new("_id", DataType::Text, false), document], vec![0])
+            }
+        };
+        Ok(Some(Self { name: output.name.clone(), columns, key, pool }))
     }
 
     /// The first `rows` rows by descending number, and totals.
     pub async fn contents(&self, rows: usize) -> Result<Contents> {
-        let from = quoted(&self.output.name);
-        let names: Vec<String> = self.output.columns.iter().map(|column| quoted(&column.field.name)).collect();
+        let from = quoted(&self.name);
+        let names: Vec<String> = self.columns.iter().map(|column| quoted(&column.name)).collect();
         let texts: Vec<String> = names.iter().map(|name| format!("CAST({name} AS TEXT)")).collect();
         let measure = self.measure();
-        let keys = self.output.key.iter().map(|position| names[*position].clone());
+        let keys = self.key.iter().map(|position| names[*position].clone());
         let mut order: Vec<String> = measure.iter().map(|position| format!("{} DESC", names[*position])).collect();
         order.extend(keys);
         let order = if order.is_empty() { "1".to_owned() } else { order.join(", ") };
@@ -74,13 +85,13 @@ impl SinkTable {
 
     /// The first number that is no part of the key.
     fn measure(&self) -> Option<usize> {
-        let columns = self.output.columns.iter().enumerate();
-        let numbers = columns.filter(|(_, column)| column.field.data_type == DataType::Int64);
-        numbers.map(|(position, _)| position).find(|position| !self.output.key.contains(position))
+        let columns = self.columns.iter().enumerate();
+        let numbers = columns.filter(|(_, column)| column.data_type == DataType::Int64);
+        numbers.map(|(position, _)| position).find(|position| !self.key.contains(position))
     }
 
     fn rows(&self, rows: &[SqliteRow]) -> Result<String> {
-        let mut table = table(self.output.columns.iter().map(|column| column.field.name.clone()));
+        let mut table = table(self.columns.iter().map(|column| column.name.clone()));
         for row in rows {
             let cells = (0..row.len()).map(|column| row.try_get::<Option<String>, _>(column));
             let cells = cells.map(|cell| cell.map(Option::unwrap_or_default)).collect::<Result<Vec<_>, _>>()?;
@@ -91,13 +102,13 @@ impl SinkTable {
     }
 
     async fn totals(&self, measure: Option<usize>, from: &str) -> Result<String> {
-        let sum = measure.map_or("0".to_owned(), |position| quoted(&self.output.columns[position].field.name));
+        let sum = measure.map_or("0".to_owned(), |position| quoted(&self.columns[position].name));
         let query = format!("SELECT COUNT(*), COALESCE(SUM({sum}), 0) FROM {from}");
         let (rows, sum): (i64, i64) = sqlx::query_as(AssertSqlSafe(query)).fetch_one(&self.pool).await?;
-        let name = &self.output.name;
+        let name = &self.name;
         Ok(match measure {
             Some(position) => {
-                let column = &self.output.columns[position].field.name;
+                let column = &self.columns[position].name;
                 format!("table {name}: {} rows, {column} {} in all", grouped(rows as u64), grouped(sum as u64))
             }
             None => format!("table {name}: {} rows", grouped(rows as u64)),

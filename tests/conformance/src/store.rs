@@ -193,9 +193,9 @@ pub async fn a_key_may_have_several_columns(fixture: &dyn StoreFixture) {
         batch(&fields, columns, first)
     };
     let mut owner = prepared(fixture.store(), &output).await;
-    owner.commit(&[rows(0, vec!["a", "a", "b"], vec![0, 1, 0], vec![Some(1), Some(2), Some(3)])], 3).await.unwrap();
+    owner.commit(&[rows(0, vec!["a", "a", "b"], vec![0, 1000, 0], vec![Some(1), Some(2), Some(3)])], 3).await.unwrap();
     let deletes = Some(BooleanArray::from(vec![false, true]));
-    let second = StoreRows { deletes, ..rows(3, vec!["a", "a"], vec![0, 1], vec![Some(7), None]) };
+    let second = StoreRows { deletes, ..rows(3, vec!["a", "a"], vec![0, 1000], vec![Some(7), None]) };
     owner.commit(&[second], 5).await.unwrap();
     let clicks: Vec<_> = fixture.rows("composite", &fields).await.into_iter().map(|row| row[2].clone()).collect();
     assert_eq!(clicks, [Some("7".to_owned()), Some("3".to_owned())]);

@@ -49,7 +49,7 @@ pub async fn every_type_keeps_its_extremes(fixture: &dyn StoreFixture) {
     let mut owner = prepared(fixture.store(), &output).await;
     owner.commit(&[batch(&fields, columns, 0)], 4).await.unwrap();
     let nines = "9".repeat(keeps.digits as usize - 2);
-    let fraction = if keeps.microseconds { "999999" } else { "999" };
+    let fraction = if keeps.microseconds { "999999" } else { "999000" };
     let wanted = [
         format!(
             "-9223372036854775808|1|-1.7976931348623157e308|-{nines}.99|||0001-01-01|00:00:00|0001-01-01 00:00:00|\

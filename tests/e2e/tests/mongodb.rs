@@ -17,17 +17,15 @@ sources:
   orders:
     topic: orders
     schema: { number: int64, customer: text, total: decimal(2), at: timestamp(ms), lines: json }
-steps:
-  kept: { transform: filter, from: orders, config: { column: number, at_least: 0 } }
 sinks:
   latest:
-    from: kept
+    from: orders
     connection: documents
     collection: Pedido
     key: [number]
     columns: { lines: linhas }
     indexes: [[customer], [linhas.units]]
-  events: { from: kept, connection: documents, collection: events, mode: append }
+  events: { from: orders, connection: documents, collection: events, mode: append }
 ";
 
 const CHANGES: usize = 20_000;

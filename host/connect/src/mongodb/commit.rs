@@ -92,24 +92,21 @@ pub(super) async fn commit(
     match transaction.run(&writes.all(), true).await? {
         Ended::Committed => Ok(Outcome::Committed),
         Ended::Fenced => Ok(Outcome::Fenced),
-        Ended::Refused(_) => carefully(&mut transaction, &writes).await,
+        Ended::Refused(first) => carefully(&mut transaction, &writes, first).await,
     }
 }
 
-/// Finds the rows to blame. It may well succeed: documents in another order need not hurt each other.
-async fn carefully(transaction: &mut Transaction<'_>, writes: &Writes<'_>) -> Result<Outcome, Failure> {
-    let mut suspects = Vec::new();
-    let mut from = 0;
+/// Finds the rows to blame: what stands behind one that is refused is tried without those before it. It may well
+/// succeed: documents in another order need not hurt each other.
+async fn carefully(transaction: &mut Transaction<'_>, writes: &Writes<'_>, first: Refusal) -> Result<Outcome, Failure> {
     let all = writes.all();
-    loop {
+    let mut suspects = vec![(first.index, first)];
+    while suspects.len() < MOST_REFUSED {
+        let from = suspects.last().map_or(0, |(guilty, _)| guilty + 1);
         match transaction.run(&all[from..], false).await? {
-            Ended::Refused(refusal) if suspects.len() < MOST_REFUSED => {
-                let guilty = from + refusal.index;
-                suspects.push((guilty, refusal));
-                from = guilty + 1;
-            }
+            Ended::Refused(refusal) => suspects.push((from + refusal.index, refusal)),
             Ended::Fenced => return Ok(Outcome::Fenced),
-            Ended::Refused(_) | Ended::Committed => break,
+            Ended::Committed => break,
         }
     }
     let (duplicates, guilty): (Vec<_>, Vec<_>) = suspects.into_iter().partition(|(_, refusal)| refusal.is_duplicate);

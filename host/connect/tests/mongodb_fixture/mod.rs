@@ -1,7 +1,6 @@
 //! A database of its own for each test, on the server of AZENHA_TEST_MONGODB, a URL like
 //! `mongodb://127.0.0.1:27017/azenha?directConnection=true`.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
@@ -36,15 +35,11 @@ pub async fn database() -> Option<MongoFixture> {
 }
 
 impl MongoFixture {
-    /// The store itself, whose sinks say what they write.
-    pub fn plain(&self) -> Arc<dyn Store> {
-        Arc::clone(&self.store.0)
-    }
-
-    /// Every document, in the order of its `_id`.
-    pub async fn documents(&self, collection: &str) -> Vec<Document> {
-        let found = self.database.collection::<Document>(collection).find(doc! {}).sort(doc! { "_id": 1 });
-        found.await.unwrap().try_collect().await.unwrap()
+    /// Every document of a collection, in the order of a field.
+    pub async fn sorted(&self, collection: &str, field: &str) -> Vec<Document> {
+        let collection = self.database.collection::<Document>(collection);
+        let found = collection.find(doc! {}).sort(doc! { field: 1 }).await.unwrap();
+        found.try_collect().await.unwrap()
     }
 }
 
@@ -59,11 +54,8 @@ impl StoreFixture for MongoFixture {
     }
 
     async fn rows(&self, table: &str, columns: &[Field]) -> Vec<Vec<Option<String>>> {
-        let first = columns[0].name.as_str();
-        let found = self.database.collection::<Document>(table).find(doc! {}).sort(doc! { first: 1 });
-        let documents: Vec<Document> = found.await.unwrap().try_collect().await.unwrap();
         let row = |document: &Document| columns.iter().map(|field| text(field, document.get(&field.name)?)).collect();
-        documents.iter().map(row).collect()
+        self.sorted(table, &columns[0].name).await.iter().map(row).collect()
     }
 
     async fn make(&self, table: &str, rule: Rule) {
@@ -91,7 +83,7 @@ impl StoreFixture for MongoFixture {
 fn text(field: &Field, value: &Bson) -> Option<String> {
     let text = match (field.data_type, value) {
         (_, Bson::Null) if field.data_type != DataType::Json => return None,
-        (DataType::Json, value) => value.clone().into_relaxed_extjson().to_string(),
+        (DataType::Json, value) => json(value),
         (DataType::Boolean, Bson::Boolean(value)) => u8::from(*value).to_string(),
         (DataType::Int64, Bson::Int64(value)) => value.to_string(),
         (DataType::Float64, Bson::Double(value)) => format!("{value:?}"),
@@ -106,4 +98,22 @@ fn text(field: &Field, value: &Bson) -> Option<String> {
         (data_type, value) => panic!("{data_type} is written as {value:?}"),
     };
     Some(text)
+}
+
+/// What a `json` column became, as JSON.
+fn json(value: &Bson) -> String {
+    match value {
+        Bson::Null => "null".to_owned(),
+        Bson::Boolean(value) => value.to_string(),
+        Bson::Int64(value) => value.to_string(),
+        Bson::Decimal128(value) => value.to_string(),
+        Bson::String(value) => format!("{value:?}"),
+        Bson::Array(values) => format!("[{}]", values.iter().map(json).collect::<Vec<_>>().join(",")),
+        Bson::Document(members) => {
+            let members: Vec<String> =
+                members.iter().map(|(name, value)| format!("{name:?}:{}", json(value))).collect();
+            format!("{{{}}}", members.join(","))
+        }
+        other => panic!("JSON became {other:?}"),
+    }
 }

@@ -270,12 +270,12 @@ impl SinkDef {
 
 impl FromNode for SinkDef {
     fn from_node(node: &Node, report: &mut Report) -> Option<Self> {
-        if choose("a sink", node, &["topic", "connection"], report)? == "topic" {
-            return TopicSinkDef::from_node(node, report).map(Self::Topic);
-        }
-        match choose("a sink with a connection", node, &["table", "collection"], report)? {
-            "table" => TableSinkDef::from_node(node, report).map(Self::Table),
-            _ => CollectionSinkDef::from_node(node, report).map(Self::Collection),
+        match choose("a sink", node, &["topic", "connection"], report)? {
+            "topic" => TopicSinkDef::from_node(node, report).map(Self::Topic),
+            _ if node.get("collection").is_some() && node.get("table").is_none() => {
+                CollectionSinkDef::from_node(node, report).map(Self::Collection)
+            }
+            _ => TableSinkDef::from_node(node, report).map(Self::Table),
         }
     }
 }
