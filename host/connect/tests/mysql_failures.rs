@@ -69,10 +69,7 @@ async fn a_lane_is_taken_when_a_commit_that_is_under_way_has_ended() {
     let mut other = fixture.connect().await;
     let mut lock = other.begin().await.unwrap();
     sqlx::raw_sql("SELECT * FROM taken_over FOR UPDATE").execute(&mut *lock).await.unwrap();
-    let first_writes = async {
-        first.commit(&[puts(0, &[(1, "a")])], 1).await.unwrap();
-        first.commit(&[puts(1, &[(2, "stale")])], 2).await.unwrap_err()
-    };
+    let first_writes = async { first.commit(&[puts(0, &[(1, "a")])], 1).await.unwrap() };
     let second_takes = async {
         until_the_store_waits(&fixture, 1).await;
         fixture.store.open(&output, &lane).await.unwrap().position()
@@ -81,8 +78,9 @@ async fn a_lane_is_taken_when_a_commit_that_is_under_way_has_ended() {
         until_the_store_waits(&fixture, 2).await;
         lock.commit().await.unwrap();
     };
-    let (error, position, ()) = tokio::join!(first_writes, second_takes, release);
+    let ((), position, ()) = tokio::join!(first_writes, second_takes, release);
     assert_eq!(position, Some(1));
+    let error = first.commit(&[puts(1, &[(2, "stale")])], 2).await.unwrap_err();
     assert!(matches!(error, StoreError::Fenced { .. }), "{error}");
     assert_eq!(found(&fixture, "taken_over").await, ["1=a"]);
 }

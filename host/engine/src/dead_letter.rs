@@ -15,6 +15,14 @@ use serde_json::value::RawValue;
 
 use crate::rows::Source;
 
+/// What a dead letter is about.
+enum Subject {
+    /// A row of a record, with the record if it may be shown.
+    Record(Option<Original>),
+    /// A group of rows.
+    Group,
+}
+
 /// Why something is a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -215,21 +223,24 @@ impl DeadLetters {
             offset: source.fetched.offsets[index],
             timestamp: records.timestamps[index],
         };
-        self.push_at(step, place, original, complaint);
+        self.push_at(step, place, Subject::Record(original), complaint);
     }
 
     /// Adds one that no single record caused: a group's, at the place that its lane had reached.
     pub fn push_group(&mut self, step: &Arc<str>, place: Place<'_>, complaint: &Complaint) {
-        self.push_at(step, place, None, complaint);
+        self.push_at(step, place, Subject::Group, complaint);
     }
 
-    fn push_at(&mut self, step: &Arc<str>, place: Place<'_>, record: Option<Original>, complaint: &Complaint) {
+    fn push_at(&mut self, step: &Arc<str>, place: Place<'_>, subject: Subject, complaint: &Complaint) {
         let Place { topic, partition, offset, timestamp } = place;
         let ordinal = self.ordinals.entry((Arc::clone(step), offset)).or_default();
-        // One large record that is refused in many parts must not become many large letters.
-        let first = *ordinal == 0;
-        let record = record.filter(|_| first);
-        let columns = |call: &PluginCall| call.columns.clone().filter(|_| first);
+        // One large record that is refused in many parts must not become many large letters. Of a group only the key is
+        // shown, without which nobody knew which one it is.
+        let (record, shows_columns) = match subject {
+            Subject::Record(record) => (record.filter(|_| *ordinal == 0), *ordinal == 0),
+            Subject::Group => (None, true),
+        };
+        let columns = |call: &PluginCall| call.columns.clone().filter(|_| shows_columns);
         let call = complaint.call.as_ref().map(|call| PluginCall { columns: columns(call), ..call.clone() });
         let id = format!("{}/{}/{step}/{topic}/{partition}/{offset}/{ordinal}", self.generation, self.pipeline);
         let letter = DeadLetter {

@@ -1,5 +1,5 @@
-//! What crosses the internal topic of an aggregation: groups that one source lane folded (or rows, if the
-//! plugin does not merge), and how far that lane's event time has come.
+//! What crosses internal topics. In front of an aggregation: groups that one source lane folded (or rows, if the plugin
+//! does not merge), and how far that lane's event time has come. In front of a relation: changes of rows.
 
 use azenha_model::Offset;
 
@@ -18,6 +18,8 @@ pub enum Cargo {
     Partials,
     /// Rows to fold, as `arrow-row` writes the columns that the plugin reads.
     Rows,
+    /// Changes of rows of tables: see [`crate::relation`].
+    Changes,
 }
 
 /// One group's part of a message.
@@ -81,7 +83,7 @@ pub fn seal(sender: Sender, before: Progress, cargo: Cargo, parcels: &[Parcel]) 
 }
 
 fn seal_one(sender: Sender, cargo: Cargo, parcels: &[Parcel]) -> Result<Vec<u8>, Malformed> {
-    let mut writer = Writer::new(VERSION, matches!(cargo, Cargo::Rows).into());
+    let mut writer = Writer::new(VERSION, cargo as u8);
     writer.u32(sender.partition);
     sender.progress.write(&mut writer);
     writer.u64(sender.from);
@@ -101,6 +103,7 @@ pub fn open(sealed: &[u8]) -> Result<Message, Malformed> {
     let cargo = match reader.u8()? {
         0 => Cargo::Partials,
         1 => Cargo::Rows,
+        2 => Cargo::Changes,
         other => return Err(Malformed(format!("{other} is no kind of exchange message"))),
     };
     let sender = Sender {

@@ -13,6 +13,7 @@ pub mod log;
 pub mod partition;
 mod pipeline;
 mod plugin;
+mod relation;
 mod rows;
 pub mod schemas;
 mod state;

@@ -105,8 +105,11 @@ fn waiting(program: &Program, task: &Task) -> Result<TaskStatus, EngineError> {
 
 fn taps(plan: &Plan) -> Taps {
     let stages = plan.tasks.iter().flat_map(|task| &task.stages).map(|stage| &stage.plugin.step);
-    let aggregations = plan.tasks.iter().filter_map(|task| task.end.aggregation()).map(|end| &end.plugin.step);
-    stages.chain(aggregations).map(|step| (step.clone(), Tap::default())).collect::<BTreeMap<_, _>>()
+    let steps = plan.tasks.iter().filter_map(|task| match &task.end {
+        EndPlan::Relate { relation, .. } => Some(&relation.step),
+        end => end.aggregation().map(|aggregation| &aggregation.plugin.step),
+    });
+    stages.chain(steps).map(|step| (step.clone(), Tap::default())).collect::<BTreeMap<_, _>>()
 }
 
 /// What a drain did beside waiting.
@@ -208,6 +211,9 @@ impl Pipeline {
             if let Err(error) = member.await {
                 tracing::error!(%error, "a task did not end as it should");
             }
+        }
+        for store in self.0.program.stores.values() {
+            store.close().await;
         }
     }
 

@@ -6,6 +6,7 @@ use arrow_array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, Record
 use arrow_array::{TimestampMicrosecondArray, UInt32Array};
 use arrow_schema::{ArrowError, Schema as ArrowSchema};
 use arrow_select::take::take;
+use azenha_formats::Changes;
 use azenha_model::types::meta;
 use azenha_model::{Fetched, Field};
 
@@ -48,6 +49,9 @@ pub struct Rows {
     pub origin: UInt32Array,
     /// True where the row with this key is deleted.
     pub deletes: Option<BooleanArray>,
+    /// What a change stream says beside columns. Only a table reads it, and no stage stands before one: whatever takes
+    /// rows apart leaves it out.
+    pub changes: Option<Arc<Changes>>,
 }
 
 impl Rows {
@@ -71,6 +75,7 @@ impl Rows {
                 .collect(),
             origin: self.origin.slice(from, length),
             deletes: self.deletes.as_ref().map(|deletes| deletes.slice(from, length)),
+            changes: None,
         }
     }
 

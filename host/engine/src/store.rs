@@ -87,6 +87,9 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Sets the next offset of a lane. Its generation must be newer than those that wrote so far, whose owners are
     /// fenced; setting it again is no error.
     async fn set_position(&self, lane: &StoreLaneId, position: Offset) -> Result<(), StoreError>;
+
+    /// Ends what was opened, once no lane is left and nothing more will be asked.
+    async fn close(&self);
 }
 
 /// The right to write the rows of one partition.

@@ -191,6 +191,8 @@ impl TaskContext {
         match &self.task().end {
             EndPlan::Exchange { aggregation, .. } | EndPlan::Aggregate { aggregation, .. } => &aggregation.plugin.step,
             EndPlan::Store(store) => &store.sink,
+            EndPlan::Table { table, .. } => &table.name,
+            EndPlan::Relate { relation, .. } => &relation.step,
             EndPlan::Topics(_) => &self.task().name,
         }
     }

@@ -12,6 +12,7 @@ pub mod plan;
 pub mod plugin;
 mod records;
 pub mod registry;
+pub mod relation;
 pub mod topic;
 pub mod types;
 mod units;

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 
 pub use crate::format::{Decimals, Format, SchemaKind, TimeFormat, value_subject};
 use crate::plugin::{AggregatePlan, TransformPlan};
+use crate::relation::{Feed, Relation, Table};
 use crate::types::{DataType, Field, Schema};
 
 pub use store::{StoreOutput, Target, WriteMode};
@@ -55,7 +56,7 @@ pub fn changelog_topic(pipeline: &str, task: &str) -> String {
     internal_topic(pipeline, task, "changelog")
 }
 
-/// The topic between the two halves of an aggregation.
+/// The topic between the two halves of an aggregation, or in front of a relation.
 pub fn exchange_topic(pipeline: &str, step: &str) -> String {
     internal_topic(pipeline, step, "exchange")
 }
@@ -97,7 +98,7 @@ pub struct Task {
 impl Task {
     /// Whether the task keeps state, and so has a changelog.
     pub fn is_stateful(&self) -> bool {
-        matches!(self.end, End::Exchange { .. } | End::Aggregate { .. })
+        !matches!(self.end, End::Topics(_) | End::Store(_))
     }
 }
 
@@ -106,7 +107,7 @@ impl Task {
 pub enum Input {
     /// Records that are decoded into rows.
     Stream(StreamInput),
-    /// What a task with `End::Exchange` wrote: partial accumulators or rows, grouped by key.
+    /// What tasks with `End::Exchange`, or with feeds, wrote: partial accumulators, rows or changes, grouped by key.
     Exchange {
         /// The internal topic.
         topic: String,
@@ -222,6 +223,24 @@ pub enum End {
     },
     /// Rows go to a table or a collection of a store.
     Store(StoreOutput),
+    /// The rows of a keyed topic are kept, and what changes is told.
+    Table {
+        /// What is kept.
+        table: Table,
+        /// The relations that read it.
+        feeds: Vec<Feed>,
+        /// The topics that get its changes.
+        outputs: Vec<TopicOutput>,
+    },
+    /// Rows of tables are brought together; the input is an exchange.
+    Relate {
+        /// What is made of them.
+        relation: Relation,
+        /// The relations that read the results.
+        feeds: Vec<Feed>,
+        /// The topics that get the results.
+        outputs: Vec<TopicOutput>,
+    },
 }
 
 /// A keyed, perhaps windowed, aggregation.
@@ -311,14 +330,17 @@ impl End {
     pub fn aggregation(&self) -> Option<&Aggregation> {
         match self {
             Self::Exchange { aggregation, .. } | Self::Aggregate { aggregation, .. } => Some(aggregation),
-            Self::Topics(_) | Self::Store(_) => None,
+            Self::Topics(_) | Self::Store(_) | Self::Table { .. } | Self::Relate { .. } => None,
         }
     }
 
     /// The topics that rows are written to.
     pub fn outputs(&self) -> &[TopicOutput] {
         match self {
-            Self::Topics(outputs) | Self::Aggregate { outputs, .. } => outputs,
+            Self::Topics(outputs)
+            | Self::Aggregate { outputs, .. }
+            | Self::Table { outputs, .. }
+            | Self::Relate { outputs, .. } => outputs,
             Self::Exchange { .. } | Self::Store(_) => &[],
         }
     }

@@ -9,6 +9,7 @@ use std::fmt::Write;
 use azenha_model::plan::{
     Aggregation, End, Format, Input, OutputColumn, Plan, Stage, StoreOutput, StreamInput, Target, Task, TopicOutput,
 };
+use azenha_model::relation::{Feed, Operator, Relation};
 use azenha_model::{Field, Schema};
 
 #[test]
@@ -40,6 +41,10 @@ fn written(end: &End) -> Vec<&str> {
         }
         End::Exchange { topic, .. } => vec![topic],
         End::Store(_) => vec![],
+        End::Table { feeds, outputs, .. } | End::Relate { feeds, outputs, .. } => {
+            let feeds = feeds.iter().map(|feed| feed.topic.as_str());
+            feeds.chain(outputs.iter().map(|output| output.topic.as_str())).collect()
+        }
     }
 }
 
@@ -71,8 +76,39 @@ fn describe_task(task: &Task) -> String {
             format!("{}{outputs}", describe_aggregation(aggregation))
         }
         End::Store(output) => describe_store(output),
+        End::Table { table, feeds, outputs } => {
+            let schema = Schema::new(table.fields.clone());
+            let whole = if table.is_whole { "the whole" } else { "a part of" };
+            let kept = format!("  keeps {whole} table {} by {}\n", table.name, names(&schema, &table.key));
+            kept + &describe_outlets(&schema, feeds, outputs)
+        }
+        End::Relate { relation, feeds, outputs } => {
+            describe_relation(relation) + &describe_outlets(&Schema::new(relation.output()), feeds, outputs)
+        }
     };
     text
+}
+
+fn describe_relation(relation: &Relation) -> String {
+    let what = match &relation.operator {
+        Operator::Join(kind) => format!("joins ({kind:?})"),
+        Operator::Assemble { plugin, config, .. } => format!("assembles by {plugin} {config}"),
+        Operator::Latest => "keeps the latest".to_owned(),
+    };
+    let mut text = format!("  {what}, groups {}\n", describe_fields(&relation.keys));
+    for table in &relation.tables {
+        let columns = describe_fields(&table.fields);
+        writeln!(text, "    {} in version(s) of {}: {columns}", table.name, table.versions).unwrap();
+    }
+    text
+}
+
+fn describe_outlets(schema: &Schema, feeds: &[Feed], outputs: &[TopicOutput]) -> String {
+    let feed = |feed: &Feed| {
+        let (by, columns) = (names(schema, &feed.by), names(schema, &feed.columns));
+        format!("  feeds {} as table {} by {by}, columns {columns}\n", feed.topic, feed.table)
+    };
+    feeds.iter().map(feed).chain(outputs.iter().map(describe_topic)).collect()
 }
 
 fn describe_stream(stream: &StreamInput) -> String {

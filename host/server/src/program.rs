@@ -11,7 +11,7 @@ use azenha_connect::registry::Registries;
 use azenha_model::config::HostConfig;
 use azenha_model::pipeline::{PipelineFile, PluginError, SchemaProblem, Surroundings};
 use azenha_model::plan::{Format, Plan, StreamColumn, Target, TopicOutput};
-use azenha_model::plugin::{AggregatePlan, TransformPlan};
+use azenha_model::plugin::{AggregatePlan, AssemblePlan, TableFields, TransformPlan};
 use azenha_model::{Diagnostics, Field};
 use azenha_sandbox::{OpenError, Plugin, Sandbox};
 
@@ -168,6 +168,17 @@ impl Surroundings for Site<'_> {
         keys: &[Field],
     ) -> Result<AggregatePlan, PluginError> {
         let opened = self.plugin(plugin)?.open_aggregate(config, input, keys).map_err(refused)?;
+        Ok(opened.plan().clone())
+    }
+
+    fn open_assemble(
+        &self,
+        plugin: &str,
+        config: &str,
+        tables: &[TableFields],
+        keys: &[Field],
+    ) -> Result<AssemblePlan, PluginError> {
+        let opened = self.plugin(plugin)?.open_assemble(config, tables, keys).map_err(refused)?;
         Ok(opened.plan().clone())
     }
 

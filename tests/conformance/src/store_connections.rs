@@ -56,7 +56,8 @@ pub async fn a_cut_at_any_moment_is_settled_by_the_position(
             proxy.cut_after(pieces, lost);
             let said = owner.commit(&[puts(next, &[(next as i64, "x"), (next as i64, "y")])], next + 2).await;
             let has_cut = proxy.has_cut();
-            let stored = fixture.store().position(&lane(&output, 0, 0)).await.unwrap();
+            // Which waits for what the server is still doing.
+            let stored = fixture.store().open(&output, &lane(&output, 0, 0)).await.unwrap().position();
             let is_done = stored == Some(next + 2);
             assert!(is_done || stored.unwrap_or(0) == next, "{stored:?} behind {next}");
             match said {

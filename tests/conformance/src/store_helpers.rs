@@ -82,6 +82,10 @@ impl Store for Collections {
     async fn set_position(&self, lane: &StoreLaneId, position: Offset) -> Result<(), StoreError> {
         self.0.set_position(lane, position).await
     }
+
+    async fn close(&self) {
+        self.0.close().await;
+    }
 }
 
 /// A sink called `sink` that writes to a table of these columns.

@@ -43,7 +43,9 @@ impl<'a> Writes<'a> {
         let mut refused = Vec::new();
         for (index, change) in changes.iter().enumerate() {
             let encoder = Encoder::new(documents, change)?;
-            for row in 0..change.rows.num_rows() {
+            // From the last key to the first: to learn that a key is not there, the server walks to the next one that
+            // the transaction sees, over all that other lanes have added meanwhile. So that is the one written before.
+            for row in (0..change.rows.num_rows()).rev() {
                 let start = encoded.buffer.len();
                 match encoder.push(&mut encoded.buffer, row) {
                     Ok(id_bytes) => {

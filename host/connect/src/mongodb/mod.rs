@@ -141,6 +141,13 @@ impl Backend for MongoBackend {
     ) -> Result<Outcome, Failure> {
         commit::commit(session, collection, step, rows).await
     }
+
+    async fn close(&self) {
+        // The driver would end its sessions when its last handle is dropped, perhaps with nothing left to run it.
+        if let Some(client) = self.client.get() {
+            client.clone().shutdown().immediate(true).await;
+        }
+    }
 }
 
 /// A server that stands alone takes every write, but no transaction.

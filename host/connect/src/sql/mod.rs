@@ -152,6 +152,9 @@ impl<C: Connector> Backend for SqlBackend<C> {
             Err(refused) => Ok(Outcome::refused(refused)),
         }
     }
+
+    /// Sessions have a connection each, and share nothing.
+    async fn close(&self) {}
 }
 
 /// Makes the tables that are missing, in one transaction.

@@ -86,6 +86,9 @@ pub(crate) trait Backend: std::fmt::Debug + Send + Sync + 'static {
         step: Step<'_>,
         rows: &[StoreRows],
     ) -> Result<Outcome, Failure>;
+
+    /// Ends what sessions share, once there is none.
+    async fn close(&self);
 }
 
 /// The store of a backend.
@@ -158,6 +161,19 @@ impl<B: Backend> Store for PositionedStore<B> {
         let is_set = self.worker.run(work).await;
         let is_set = is_set.map_err(|failure| failure.into_error(&self.of_lane("moving", lane)))?;
         if is_set { Ok(()) } else { Err(fenced(lane)) }
+    }
+
+    async fn close(&self) {
+        let backend = Arc::clone(&self.backend);
+        let work = async move {
+            backend.close().await;
+            Ok(())
+        };
+        let closed = self.worker.run(work).await;
+        if let Err(failure) = closed {
+            let error = failure.into_error(&format!("closing `{}`", self.name));
+            tracing::warn!(%error, "a store did not close as it should");
+        }
     }
 }
 

@@ -19,7 +19,7 @@ pub use call::{Complaints, Results};
 pub use keys::KeyCodec;
 
 use crate::clock::Clock;
-use crate::dead_letter::{Cause, Complaint};
+use crate::dead_letter::{Cause, Complaint, DeadLetters};
 use crate::error::EngineError;
 use crate::exchange::{Cargo, Parcel};
 use crate::plugin::Usage;
@@ -27,6 +27,7 @@ use crate::rows::{Rows, Source, batch_of};
 use crate::state::{GroupTable, Slot};
 use crate::status::NO_TIME;
 use crate::window::{Assign, Span};
+use crate::wire::Malformed;
 use call::AggregateCall;
 use sessions::Sessions;
 
@@ -227,6 +228,10 @@ impl Aggregator {
     pub fn receive(&mut self, cargo: Cargo, parcels: Vec<Parcel>) -> Result<Complaints, EngineError> {
         match cargo {
             Cargo::Partials => self.merge(parcels),
+            Cargo::Changes => Err(EngineError::Malformed {
+                what: format!("step `{}`", self.spec.plugin.step),
+                source: Malformed("an aggregation takes accumulators or rows, not changes of tables".to_owned()),
+            }),
             Cargo::Rows => {
                 let slots: Vec<Slot> = parcels.iter().map(|parcel| self.table.slot_of(&parcel.key).0).collect();
                 let parser = self.row_codec.parser();
@@ -296,6 +301,13 @@ impl Aggregator {
             *sessions = Sessions::default();
         }
         drain(&mut self.table)
+    }
+}
+
+/// Makes dead letters of complaints about rows.
+pub fn complain(step: &Arc<str>, complaints: Complaints, rows: &Rows, source: &Source, dead: &mut DeadLetters) {
+    for (row, complaint) in complaints {
+        dead.push(step, source, rows.origin.value(row), &complaint);
     }
 }
 

@@ -10,11 +10,12 @@ use azenha_model::plan::Emit;
 use azenha_model::{Field, Offset};
 
 use super::keeper::malformed;
-use super::{End, Keeper, Moment, Outgoing, RowEnd, TopicWriter};
-use crate::aggregation::{Aggregator, Complaints, Results};
+use super::{End, Keeper, MessageEnd, Moment, Outgoing, RowEnd, State, TopicWriter};
+use crate::aggregation::{Aggregator, Complaints, Results, complain};
 use crate::dead_letter::{Cause, Complaint, DeadLetters, Place};
 use crate::error::EngineError;
 use crate::exchange::{Message, Parcel, open};
+use crate::plugin::Usage;
 use crate::rows::{Rows, Source};
 use crate::state::{Slot, StateHeader};
 use crate::status::NO_TIME;
@@ -23,7 +24,11 @@ use crate::watermark::ReceiverWatermark;
 
 /// Keeps groups, closes their windows, and writes results to topics.
 pub struct AggregateEnd {
+    step: Arc<str>,
+    aggregator: Aggregator,
     keeper: Keeper,
+    /// By when windows are closed.
+    watermark: i64,
     /// Behind an exchange: what its senders said. Else the lane's own watermark decides.
     senders: Option<ReceiverWatermark>,
     /// Windows by their ends. Entries of sessions that were absorbed stay until their end and are ignored.
@@ -63,16 +68,26 @@ impl AggregateEnd {
             watermark
         });
         let fields = aggregator.spec().output().fields;
-        let keeper = Keeper::new(aggregator, changelog, input.1, reached);
-        let mut end = Self { keeper, senders, closing: BTreeSet::new(), writers, fields, tap, place: input };
-        let all: Vec<Slot> = end.keeper.aggregator.table.iter().map(|(slot, _)| slot).collect();
+        let mut end = Self {
+            step: aggregator.spec().plugin.step.as_str().into(),
+            keeper: Keeper::new(changelog, input.1),
+            watermark: reached,
+            aggregator,
+            senders,
+            closing: BTreeSet::new(),
+            writers,
+            fields,
+            tap,
+            place: input,
+        };
+        let all: Vec<Slot> = end.aggregator.table.iter().map(|(slot, _)| slot).collect();
         end.watch(&all);
         end
     }
 
     /// Notes when the windows of groups end.
     fn watch(&mut self, slots: &[Slot]) {
-        let aggregator = &self.keeper.aggregator;
+        let aggregator = &self.aggregator;
         for slot in slots {
             let group = aggregator.table.get(*slot);
             if let Some(span) = group.and_then(|group| aggregator.keys().span(&group.key)) {
@@ -81,34 +96,8 @@ impl AggregateEnd {
         }
     }
 
-    /// Takes a message of an exchange in: the record with this index.
-    pub fn message(&mut self, source: &Source, record: u32, dead: &mut DeadLetters) -> Result<(), EngineError> {
-        let sealed = source.fetched.records.values.value(record as usize);
-        let Message { sender, cargo, parcels } = open(sealed).map_err(|error| malformed(&source.topic, error))?;
-        let closed_at = self.senders.as_ref().map_or(NO_TIME, ReceiverWatermark::value);
-        let aggregator = &self.keeper.aggregator;
-        let is_open = |parcel: &Parcel| aggregator.keys().span(&parcel.key).is_none_or(|span| span.end > closed_at);
-        let (open, closed): (Vec<Parcel>, Vec<Parcel>) = parcels.into_iter().partition(is_open);
-        for parcel in closed {
-            let key = self.describe(&parcel.key)?;
-            let reason = format!(
-                "{} row(s) of {key} from offsets {}..{} of source partition {} came after their window had closed: \
-                 the watermark is at {closed_at} µs",
-                parcel.rows, sender.from, sender.through, sender.partition
-            );
-            dead.push(&self.keeper.step, source, record, &Complaint::new(Cause::WindowClosed, reason));
-        }
-        for (_, complaint) in self.keeper.aggregator.receive(cargo, open)? {
-            dead.push(&self.keeper.step, source, record, &complaint);
-        }
-        if let Some(senders) = &mut self.senders {
-            senders.report(sender.partition, sender.progress);
-        }
-        Ok(())
-    }
-
     fn describe(&self, key: &[u8]) -> Result<String, EngineError> {
-        let aggregator = &self.keeper.aggregator;
+        let aggregator = &self.aggregator;
         let columns = aggregator.keys().columns(std::iter::once(key))?;
         Ok(row_json(&aggregator.spec().key_fields(), &columns, 0, true))
     }
@@ -120,7 +109,7 @@ impl AggregateEnd {
             && end <= watermark
         {
             self.closing.pop_first();
-            let aggregator = &self.keeper.aggregator;
+            let aggregator = &self.aggregator;
             let group = aggregator.table.get(slot);
             if group.and_then(|group| aggregator.keys().span(&group.key)).is_some_and(|span| span.end == end) {
                 closed.push(slot);
@@ -131,10 +120,10 @@ impl AggregateEnd {
 
     /// Results of groups, and deletes for rows in the output that have none any more.
     fn emission(&mut self, slots: &[Slot], dead: &mut DeadLetters, place: Place<'_>) -> Result<Emission, EngineError> {
-        let gone = self.keeper.aggregator.take_absorbed();
-        let Results { with_row, columns, without_row, complaints } = self.keeper.aggregator.finish(slots)?;
-        self.complain(complaints, dead, place);
-        let Keeper { aggregator, .. } = &mut self.keeper;
+        let gone = self.aggregator.take_absorbed();
+        let Results { with_row, columns, without_row, complaints } = self.aggregator.finish(slots)?;
+        self.complain_of_groups(complaints, dead, place);
+        let aggregator = &mut self.aggregator;
         let group = |slot: &Slot| aggregator.table.get(*slot);
         let deleted: Vec<Slot> =
             without_row.into_iter().filter(|slot| group(slot).is_some_and(|group| group.emitted)).collect();
@@ -161,9 +150,9 @@ impl AggregateEnd {
         Ok(Emission { columns: all, deletes: flags, rows })
     }
 
-    fn complain(&self, complaints: Complaints, dead: &mut DeadLetters, place: Place<'_>) {
+    fn complain_of_groups(&self, complaints: Complaints, dead: &mut DeadLetters, place: Place<'_>) {
         for (_, complaint) in complaints {
-            dead.push_group(&self.keeper.step, place, &complaint);
+            dead.push_group(&self.step, place, &complaint);
         }
     }
 
@@ -183,42 +172,70 @@ impl AggregateEnd {
     fn header(&self, moment: &Moment) -> StateHeader {
         StateHeader {
             position: moment.position,
-            definition: self.keeper.aggregator.definition().to_owned(),
-            state_version: self.keeper.aggregator.spec().plan.state_version,
+            definition: self.aggregator.definition().to_owned(),
+            state_version: self.aggregator.spec().plan.state_version,
             timestamp: moment.timestamp,
             event_time: moment.event_time,
-            watermark: self.keeper.watermark,
+            watermark: self.watermark,
             senders: self.senders.iter().flat_map(ReceiverWatermark::senders).collect(),
         }
     }
 }
 
+impl MessageEnd for AggregateEnd {
+    fn message(&mut self, source: &Source, record: u32, dead: &mut DeadLetters) -> Result<(), EngineError> {
+        let sealed = source.fetched.records.values.value(record as usize);
+        let Message { sender, cargo, parcels } = open(sealed).map_err(|error| malformed(&source.topic, error))?;
+        let closed_at = self.senders.as_ref().map_or(NO_TIME, ReceiverWatermark::value);
+        let aggregator = &self.aggregator;
+        let is_open = |parcel: &Parcel| aggregator.keys().span(&parcel.key).is_none_or(|span| span.end > closed_at);
+        let (open, closed): (Vec<Parcel>, Vec<Parcel>) = parcels.into_iter().partition(is_open);
+        for parcel in closed {
+            let key = self.describe(&parcel.key)?;
+            let reason = format!(
+                "{} row(s) of {key} from offsets {}..{} of source partition {} came after their window had closed: \
+                 the watermark is at {closed_at} µs",
+                parcel.rows, sender.from, sender.through, sender.partition
+            );
+            dead.push(&self.step, source, record, &Complaint::new(Cause::WindowClosed, reason));
+        }
+        for (_, complaint) in self.aggregator.receive(cargo, open)? {
+            dead.push(&self.step, source, record, &complaint);
+        }
+        if let Some(senders) = &mut self.senders {
+            senders.report(sender.partition, sender.progress);
+        }
+        Ok(())
+    }
+}
+
 impl RowEnd for AggregateEnd {
     fn rows(&mut self, rows: &Rows, source: &Arc<Source>, dead: &mut DeadLetters) -> Result<(), EngineError> {
-        let complaints = self.keeper.aggregator.fold(rows, source)?;
-        self.keeper.complain(complaints, rows, source, dead);
+        let complaints = self.aggregator.fold(rows, source)?;
+        complain(&self.step, complaints, rows, source, dead);
         Ok(())
     }
 }
 
 impl End for AggregateEnd {
     fn commit(&mut self, moment: &Moment, dead: &mut DeadLetters) -> Result<Outgoing, EngineError> {
-        let changed: Vec<Slot> = self.keeper.aggregator.table.dirty().collect();
+        let changed: Vec<Slot> = self.aggregator.table.dirty().collect();
         self.watch(&changed);
-        self.keeper.watermark = self.senders.as_ref().map_or(moment.watermark, ReceiverWatermark::value);
-        let closed = self.take_closed(self.keeper.watermark);
+        self.watermark = self.senders.as_ref().map_or(moment.watermark, ReceiverWatermark::value);
+        let closed = self.take_closed(self.watermark);
 
         let (topic, partition) = self.place.clone();
         let offset: Offset = moment.position.saturating_sub(1);
         let place = Place { topic: &topic, partition, offset, timestamp: moment.timestamp };
-        let given = if self.keeper.aggregator.spec().emit == Emit::Final { &closed } else { &changed };
+        let given = if self.aggregator.spec().emit == Emit::Final { &closed } else { &changed };
         let emission = self.emission(given, dead, place)?;
         self.write(&emission, moment.timestamp)?;
         for slot in closed {
-            self.keeper.aggregator.remove(slot);
+            self.aggregator.remove(slot);
         }
 
-        let (state, purge_changelog) = self.keeper.blocks(&self.header(moment))?;
+        let header = self.header(moment);
+        let (state, purge_changelog) = self.keeper.blocks(&header, &mut self.aggregator.table)?;
         let mut appends = vec![state];
         for writer in &mut self.writers {
             appends.extend(writer.take()?);
@@ -230,7 +247,12 @@ impl End for AggregateEnd {
         self.writers.iter().map(TopicWriter::bytes).sum()
     }
 
-    fn keeper(&mut self) -> Option<&mut Keeper> {
-        Some(&mut self.keeper)
+    fn state(&mut self) -> Option<State<'_>> {
+        let Self { step, aggregator, keeper, watermark, .. } = self;
+        Some(State { step, table: &aggregator.table, keeper, watermark: *watermark })
+    }
+
+    fn take_usage(&mut self) -> Usage {
+        self.aggregator.take_usage()
     }
 }

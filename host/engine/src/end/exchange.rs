@@ -7,13 +7,14 @@ use arrow_array::BinaryArray;
 use azenha_model::Records;
 
 use super::keeper::malformed;
-use super::{End, Keeper, Moment, Outgoing, RowEnd};
-use crate::aggregation::Aggregator;
+use super::{End, Keeper, Moment, Outgoing, RowEnd, State};
+use crate::aggregation::{Aggregator, complain};
 use crate::dead_letter::DeadLetters;
 use crate::error::EngineError;
 use crate::exchange::{Cargo, Parcel, Sender, seal};
 use crate::log::Append;
 use crate::partition::partition_of;
+use crate::plugin::Usage;
 use crate::rows::{Rows, Source};
 use crate::state::StateHeader;
 use crate::status::NO_TIME;
@@ -21,6 +22,8 @@ use crate::watermark::Progress;
 
 /// Sends groups to their owners.
 pub struct ExchangeEnd {
+    step: Arc<str>,
+    aggregator: Aggregator,
     keeper: Keeper,
     topic: String,
     partitions: u32,
@@ -44,7 +47,9 @@ impl ExchangeEnd {
         told: Option<Progress>,
     ) -> Self {
         Self {
-            keeper: Keeper::new(aggregator, changelog, partition, NO_TIME),
+            step: aggregator.spec().plugin.step.as_str().into(),
+            aggregator,
+            keeper: Keeper::new(changelog, partition),
             topic: topic.to_owned(),
             partitions,
             partition,
@@ -55,20 +60,20 @@ impl ExchangeEnd {
     }
 
     fn merges(&self) -> bool {
-        self.keeper.aggregator.spec().plan.merges
+        self.aggregator.spec().plan.merges
     }
 
     /// The messages of one commit. Every partition hears of progress, with or without groups.
     fn messages(&mut self, moment: &Moment, progress: Progress) -> Result<Vec<Append>, EngineError> {
         let (cargo, parcels) = if self.merges() {
-            (Cargo::Partials, self.keeper.aggregator.drain())
+            (Cargo::Partials, self.aggregator.drain())
         } else {
             self.waiting_bytes = 0;
             (Cargo::Rows, std::mem::take(&mut self.waiting))
         };
         let mut shares: Vec<Vec<Parcel>> = vec![Vec::new(); self.partitions as usize];
         for parcel in parcels {
-            let group = self.keeper.aggregator.keys().group(&parcel.key);
+            let group = self.aggregator.keys().group(&parcel.key);
             shares[partition_of(group, self.partitions) as usize].push(parcel);
         }
         let before = self.told.unwrap_or(Progress::At(NO_TIME));
@@ -90,14 +95,14 @@ impl ExchangeEnd {
 impl RowEnd for ExchangeEnd {
     fn rows(&mut self, rows: &Rows, source: &Arc<Source>, dead: &mut DeadLetters) -> Result<(), EngineError> {
         let complaints = if self.merges() {
-            self.keeper.aggregator.fold(rows, source)?
+            self.aggregator.fold(rows, source)?
         } else {
-            let (parcels, complaints) = self.keeper.aggregator.parcels(rows, source)?;
+            let (parcels, complaints) = self.aggregator.parcels(rows, source)?;
             self.waiting_bytes += parcels.iter().map(|parcel| parcel.key.len() + parcel.payload.len()).sum::<usize>();
             self.waiting.extend(parcels);
             complaints
         };
-        self.keeper.complain(complaints, rows, source, dead);
+        complain(&self.step, complaints, rows, source, dead);
         Ok(())
     }
 }
@@ -108,23 +113,28 @@ impl End for ExchangeEnd {
         let mut appends = self.messages(moment, progress)?;
         let header = StateHeader {
             position: moment.position,
-            definition: self.keeper.aggregator.definition().to_owned(),
-            state_version: self.keeper.aggregator.spec().plan.state_version,
+            definition: self.aggregator.definition().to_owned(),
+            state_version: self.aggregator.spec().plan.state_version,
             timestamp: moment.timestamp,
             event_time: moment.event_time,
             watermark: moment.watermark,
             senders: vec![(self.partition, progress)],
         };
-        let (state, purge_changelog) = self.keeper.blocks(&header)?;
+        let (state, purge_changelog) = self.keeper.blocks(&header, &mut self.aggregator.table)?;
         appends.push(state);
         Ok(Outgoing { appends, purge_changelog, ..Outgoing::default() })
     }
 
     fn pending_bytes(&self) -> usize {
-        self.waiting_bytes + self.keeper.aggregator.table.bytes()
+        self.waiting_bytes + self.aggregator.table.bytes()
     }
 
-    fn keeper(&mut self) -> Option<&mut Keeper> {
-        Some(&mut self.keeper)
+    fn state(&mut self) -> Option<State<'_>> {
+        let Self { step, aggregator, keeper, .. } = self;
+        Some(State { step, table: &aggregator.table, keeper, watermark: NO_TIME })
+    }
+
+    fn take_usage(&mut self) -> Usage {
+        self.aggregator.take_usage()
     }
 }

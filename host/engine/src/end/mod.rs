@@ -1,9 +1,11 @@
-//! How a task ends: in topics, in the first or second half of an aggregation, or in a store.
+//! How a task ends: in topics, in the first or second half of an aggregation, in a table, in a relation, or in a store.
 
 mod aggregate;
 mod exchange;
 mod keeper;
+mod relate;
 mod store;
+mod table;
 mod topic_writer;
 mod topics;
 
@@ -12,7 +14,9 @@ use std::sync::Arc;
 pub use aggregate::AggregateEnd;
 pub use exchange::ExchangeEnd;
 pub use keeper::Keeper;
+pub use relate::{Operation, RelateEnd, definition as relation_definition};
 pub use store::{StoreBatch, StoreEnd};
+pub use table::{TableEnd, definition as table_definition, new_readers};
 pub use topic_writer::TopicWriter;
 pub use topics::TopicsEnd;
 
@@ -21,7 +25,9 @@ use azenha_model::Offset;
 use crate::dead_letter::DeadLetters;
 use crate::error::EngineError;
 use crate::log::Append;
+use crate::plugin::Usage;
 use crate::rows::{Rows, Source};
+use crate::state::GroupTable;
 
 /// What a lane has reached when it commits.
 #[derive(Debug, Clone, Copy)]
@@ -62,11 +68,32 @@ pub trait End: Send {
     fn pending_bytes(&self) -> usize;
 
     /// The state, if the end keeps one.
-    fn keeper(&mut self) -> Option<&mut Keeper>;
+    fn state(&mut self) -> Option<State<'_>>;
+
+    /// What calls of the end's plugin cost since this was last asked.
+    fn take_usage(&mut self) -> Usage;
+}
+
+/// The state of an end.
+pub struct State<'a> {
+    /// The step, for messages.
+    pub step: &'a str,
+    /// What is kept.
+    pub table: &'a GroupTable,
+    /// Writes the changelog.
+    pub keeper: &'a mut Keeper,
+    /// By when windows close here, in microseconds, or [`crate::status::NO_TIME`].
+    pub watermark: i64,
 }
 
 /// An end that takes rows.
 pub trait RowEnd: End {
     /// Takes rows in.
     fn rows(&mut self, rows: &Rows, source: &Arc<Source>, dead: &mut DeadLetters) -> Result<(), EngineError>;
+}
+
+/// An end that takes messages of an exchange.
+pub trait MessageEnd: End {
+    /// Takes the message in that is the record with this index.
+    fn message(&mut self, source: &Source, record: u32, dead: &mut DeadLetters) -> Result<(), EngineError>;
 }

@@ -7,9 +7,10 @@ use arrow_schema::Schema as ArrowSchema;
 use azenha_model::Field;
 use azenha_model::plan::StoreOutput;
 
-use super::{End, Keeper, Moment, Outgoing, RowEnd};
+use super::{End, Moment, Outgoing, RowEnd, State};
 use crate::dead_letter::DeadLetters;
 use crate::error::EngineError;
+use crate::plugin::Usage;
 use crate::rows::{Rows, Source, batch_of};
 use crate::store::StoreRows;
 
@@ -81,7 +82,11 @@ impl End for StoreEnd {
         self.bytes
     }
 
-    fn keeper(&mut self) -> Option<&mut Keeper> {
+    fn state(&mut self) -> Option<State<'_>> {
         None
+    }
+
+    fn take_usage(&mut self) -> Usage {
+        Usage::default()
     }
 }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use azenha_model::Field;
 
-use super::{End, Keeper, Moment, Outgoing, RowEnd, TopicWriter};
+use super::{End, Moment, Outgoing, RowEnd, State, TopicWriter};
 use crate::dead_letter::DeadLetters;
 use crate::error::EngineError;
+use crate::plugin::Usage;
 use crate::rows::{Rows, Source};
 
 /// Encodes rows for one topic or several.
@@ -53,7 +54,11 @@ impl End for TopicsEnd {
         self.writers.iter().map(TopicWriter::bytes).sum()
     }
 
-    fn keeper(&mut self) -> Option<&mut Keeper> {
+    fn state(&mut self) -> Option<State<'_>> {
         None
+    }
+
+    fn take_usage(&mut self) -> Usage {
+        Usage::default()
     }
 }

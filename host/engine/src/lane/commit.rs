@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::Lane;
 use super::deliver::{Batch, Committed, Delivery};
-use crate::end::Moment;
+use crate::end::{Moment, State};
 use crate::error::EngineError;
 use crate::failpoint;
 use crate::status::NO_TIME;
@@ -74,15 +74,24 @@ impl Lane {
         Ok(())
     }
 
+    /// Commits in the middle of what was read: what it makes is more than may wait.
+    pub async fn commit_between(&mut self) -> Result<(), EngineError> {
+        if self.in_flight.is_some() {
+            let outcome = landed(&mut self.in_flight).await;
+            self.settle(outcome)?;
+        }
+        self.begin_commit().await
+    }
+
     async fn tell_cycle_start(&mut self) -> Result<(), EngineError> {
         let partition = self.partition;
-        let Some(keeper) = self.intake.end().keeper() else { return Ok(()) };
+        let Some(State { keeper, .. }) = self.intake.end().state() else { return Ok(()) };
         if !keeper.needs_cycle_start() {
             return Ok(());
         }
         let (log, topic) = (Arc::clone(&self.context.log), keeper.changelog().to_owned());
         let bounds = self.context.io(async move { log.bounds(&topic, partition).await }).await??;
-        if let Some(keeper) = self.intake.end().keeper() {
+        if let Some(State { keeper, .. }) = self.intake.end().state() {
             keeper.begin_cycle(bounds.end);
         }
         Ok(())
@@ -116,7 +125,7 @@ impl Lane {
         counters.late.fetch_add(commit.late, Relaxed);
         let moment = self.moment();
         self.status.event_time.store(moment.event_time, Relaxed);
-        let closes = self.intake.end().keeper().map_or(NO_TIME, |keeper| keeper.watermark);
+        let closes = self.intake.end().state().map_or(NO_TIME, |state| state.watermark);
         self.status.watermark.store(closes.max(moment.watermark), Relaxed);
         self.status.set_committed(commit.position);
         self.note_position(commit.position);
@@ -141,7 +150,7 @@ impl Lane {
     /// Deletes what is not needed after a commit. It may fail and be done again: nothing depends on it.
     fn purge(&mut self, commit: &InFlight) {
         let partition = self.partition;
-        if let (Some(before), Some(keeper)) = (commit.purge_changelog, self.intake.end().keeper()) {
+        if let (Some(before), Some(State { keeper, .. })) = (commit.purge_changelog, self.intake.end().state()) {
             let (context, topic) = (Arc::clone(&self.context), keeper.changelog().to_owned());
             self.behind.spawn_on(async move { purge(&context, &topic, partition, before).await }, &self.context.io);
         }

@@ -11,7 +11,7 @@ use azenha_model::Records;
 use azenha_model::plan::{EventTime, Input, StreamInput};
 
 use crate::dead_letter::{Cause, Complaint, DeadLetters};
-use crate::end::{AggregateEnd, End, RowEnd};
+use crate::end::{End, MessageEnd, RowEnd};
 use crate::error::EngineError;
 use crate::plugin::{FusedStage, Usage};
 use crate::rows::{Rows, Source};
@@ -25,7 +25,7 @@ pub enum Intake {
     /// Records of a stream.
     Stream(Box<StreamIntake>),
     /// Messages of an exchange.
-    Exchange(Box<AggregateEnd>),
+    Exchange(Box<dyn MessageEnd>),
 }
 
 impl Intake {
@@ -72,7 +72,7 @@ impl Intake {
 
     /// What plugin calls cost since this was last asked.
     pub fn take_usage(&mut self) -> Usage {
-        let mut usage = self.end().keeper().map(|keeper| keeper.aggregator.take_usage()).unwrap_or_default();
+        let mut usage = self.end().take_usage();
         if let Self::Stream(stream) = self {
             for stage in &mut stream.stages {
                 let of_stage = stage.take_usage();
@@ -119,7 +119,12 @@ impl StreamIntake {
             let complaint = Complaint { part: refused.field, ..Complaint::new(Cause::Decode, refused.reason) };
             dead.push(&self.step, &source, refused.record, &complaint);
         }
-        let rows = Rows { columns: decoded.columns, origin: UInt32Array::from(decoded.rows), deletes: decoded.deletes };
+        let rows = Rows {
+            columns: decoded.columns,
+            origin: UInt32Array::from(decoded.rows),
+            deletes: decoded.deletes,
+            changes: decoded.changes.map(Arc::new),
+        };
         self.tell_time(&rows, &mut source);
         let source = Arc::new(source);
         let mut pieces = vec![rows];

@@ -3,6 +3,7 @@
 
 mod commit;
 mod deliver;
+mod ends;
 mod intake;
 mod open;
 
@@ -17,7 +18,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::sleep;
 
 use crate::dead_letter::DeadLetters;
-use crate::end::Keeper;
+use crate::end::State;
 use crate::error::EngineError;
 use crate::log::{LogError, Membership, ReadLimit, Reader};
 use crate::rows::Source;
@@ -48,6 +49,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
 /// Longest pause before a lane is started again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Messages of an exchange that are taken in at once.
+const MESSAGES: usize = 16;
 
 /// Asks a lane to close the windows that end by a time, in microseconds; answered once that is committed.
 #[derive(Debug)]
@@ -206,6 +210,8 @@ impl Lane {
         let program = &context.program;
         let pipeline = program.plan.pipeline.as_str().into();
         let topic: Arc<str> = context.task().input.topic().into();
+        // Results that have to be made anew wait for no record.
+        let waiting = intake.end().pending_bytes() > 0;
         Ok(Self {
             reading: read(context, reader, Duration::ZERO),
             dead: DeadLetters::new(pipeline, program.generation, context.keeps_records()),
@@ -218,7 +224,7 @@ impl Lane {
             intake,
             position,
             uncommitted: position,
-            waiting: false,
+            waiting,
             last_commit: None,
             delivery: Some(delivery),
             in_flight: None,
@@ -275,17 +281,24 @@ impl Lane {
         }
         self.last_record = self.context.clock.elapsed();
         self.idle = false;
-        self.wait_for_commit();
         if self.status.counters.records.load(Relaxed) == 0 {
             tracing::debug!(lane = %self.context.lane_id(self.partition), "the lane reads its first records");
         }
         self.intake.learn(&self.context, &fetched.records).await?;
-        let rows = self.context.options.batch_rows.max(1);
+        let rows = match self.context.task().input {
+            Input::Stream(_) => self.context.options.batch_rows.max(1),
+            // Each is a batch itself, and may change very many joined rows.
+            Input::Exchange { .. } => MESSAGES,
+        };
         for from in (0..fetched.offsets.len()).step_by(rows) {
             let length = rows.min(fetched.offsets.len() - from);
             let offsets = fetched.offsets[from..from + length].to_vec();
             let behind = offsets.last().map_or(self.position, |last| last + 1);
             self.process(Fetched { offsets, records: fetched.records.slice(from, length), next: behind })?;
+            self.wait_for_commit();
+            if self.pending_bytes() >= PENDING_BYTES {
+                self.commit_between().await?;
+            }
             // Other lanes share the thread.
             tokio::task::yield_now().await;
         }
@@ -312,8 +325,8 @@ impl Lane {
 
     fn check_state(&mut self) -> Result<(), EngineError> {
         let limit = self.context.options.state_limit;
-        let Some(Keeper { aggregator, step, .. }) = self.intake.end().keeper() else { return Ok(()) };
-        let (groups, bytes) = (aggregator.table.len(), aggregator.table.bytes());
+        let Some(State { step, table, .. }) = self.intake.end().state() else { return Ok(()) };
+        let (groups, bytes) = (table.len(), table.bytes());
         self.status.counters.state_groups.store(groups as u64, Relaxed);
         self.status.counters.state_bytes.store(bytes as u64, Relaxed);
         if bytes <= limit {

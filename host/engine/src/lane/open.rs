@@ -1,24 +1,19 @@
-//! Taking a lane over: its position, its state, its plugins.
+//! Taking a lane over: its position and its state.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use azenha_model::Offset;
-use azenha_model::plan::{Aggregation, End as EndPlan, Input, StreamInput, TopicOutput, changelog_topic};
-use azenha_model::types::meta;
+use azenha_model::plan::{End as EndPlan, Input, changelog_topic};
 
 use super::deliver::Delivery;
-use super::intake::{Intake, StreamIntake};
-use crate::aggregation::{Aggregator, definition};
-use crate::end::{AggregateEnd, ExchangeEnd, RowEnd, StoreEnd, TopicWriter, TopicsEnd};
+use super::ends::{check_fits, open_exchange, open_stream};
+use super::intake::Intake;
 use crate::error::EngineError;
 use crate::failpoint;
 use crate::log::{Bounds, Log, LogError, Membership, ReadLimit, Reader};
-use crate::plugin::FusedStage;
-use crate::state::{GroupTable, Restored, StateHeader, restore};
-use crate::status::NO_TIME;
+use crate::state::{Restored, restore};
 use crate::task::TaskContext;
-use crate::watermark::SourceWatermark;
 
 /// A state is read so often, at most, if it is purged meanwhile.
 const RECOVERIES: u32 = 5;
@@ -63,8 +58,8 @@ pub async fn open(
         }
     }
     let position = start(context, partition, committed).await?;
-    if let (Some(aggregation), Some(header)) = (context.task().end.aggregation(), &recovered.header) {
-        check_fits(aggregation, header)?;
+    if let Some(header) = &recovered.header {
+        check_fits(context, header)?;
     }
     let timestamp = recovered.header.as_ref().map_or(0, |header| header.timestamp);
     let intake = match &context.task().input {
@@ -155,118 +150,4 @@ async fn blocks(log: &dyn Log, topic: &str, partition: u32) -> Result<Restored, 
             .map_err(|source| EngineError::Malformed { what: format!("topic `{topic}`"), source })?;
     }
     Ok(restored)
-}
-
-fn open_stream(
-    context: &Arc<TaskContext>,
-    partition: u32,
-    stream: &StreamInput,
-    recovered: Restored,
-) -> Result<Intake, EngineError> {
-    let task = context.task();
-    let stages = task
-        .stages
-        .iter()
-        .map(|stage| {
-            let plugin = context.program.plugin(&stage.plugin.plugin)?;
-            FusedStage::open(stage, plugin, context.tap(&stage.plugin.step), Arc::clone(&context.clock))
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    let mut fields = task.stages.last().map_or_else(|| stream.schema(), |stage| stage.output.clone()).fields;
-    for field in meta::fields() {
-        if !fields.iter().any(|known| known.name == field.name) {
-            fields.push(field);
-        }
-    }
-    let watermark = task.end.aggregation().and_then(|aggregation| {
-        aggregation.window?;
-        let reached =
-            recovered.header.as_ref().map_or((NO_TIME, NO_TIME), |header| (header.event_time, header.watermark));
-        Some(SourceWatermark::resumed(reached.0, reached.1, aggregation.lateness))
-    });
-    let end: Box<dyn RowEnd> = match &task.end {
-        EndPlan::Topics(outputs) => Box::new(TopicsEnd::new(writers(context, outputs, partition)?, fields)),
-        EndPlan::Store(output) => Box::new(StoreEnd::new(output, fields)),
-        EndPlan::Exchange { aggregation, topic } => {
-            let told =
-                recovered.header.as_ref().and_then(|header| header.senders.first()).map(|(_, progress)| *progress);
-            let aggregator = aggregator(context, aggregation, GroupTable::default())?;
-            let partitions = context.program.partitions(topic)?;
-            let changelog = changelog_topic(&context.program.plan.pipeline, &task.name);
-            Box::new(ExchangeEnd::new(aggregator, topic, partitions, changelog, partition, told))
-        }
-        EndPlan::Aggregate { aggregation, outputs } => {
-            Box::new(aggregate(context, aggregation, outputs, partition, None, recovered)?)
-        }
-    };
-    Ok(Intake::Stream(Box::new(StreamIntake::new(stream, context.end_step(), stages, watermark, end))))
-}
-
-fn open_exchange(context: &Arc<TaskContext>, partition: u32, recovered: Restored) -> Result<Intake, EngineError> {
-    let EndPlan::Aggregate { aggregation, outputs } = &context.task().end else {
-        return Err(EngineError::Setup("only an aggregation reads an exchange".to_owned()));
-    };
-    let topic = context.task().input.topic();
-    let feeder = context
-        .program
-        .plan
-        .tasks
-        .iter()
-        .find(|task| matches!(&task.end, EndPlan::Exchange { topic: written, .. } if written == topic));
-    let Some(feeder) = feeder else {
-        return Err(EngineError::Setup(format!("no task writes the exchange `{topic}`")));
-    };
-    let senders = context.program.partitions(feeder.input.topic())?;
-    Ok(Intake::Exchange(Box::new(aggregate(context, aggregation, outputs, partition, Some(senders), recovered)?)))
-}
-
-/// A state is read back only under the definition, and by the version of the plugin, that wrote it.
-fn check_fits(aggregation: &Aggregation, header: &StateHeader) -> Result<(), EngineError> {
-    let (step, now) = (&aggregation.plugin.step, definition(aggregation));
-    if header.definition != now {
-        return Err(EngineError::State(format!(
-            "step `{step}`: its state is of another definition ({}) than the pipeline's ({now}): bring that one back, or \
-             give the step another name, with which it starts over",
-            header.definition
-        )));
-    }
-    if header.state_version != aggregation.plan.state_version {
-        return Err(EngineError::State(format!(
-            "step `{step}`: its state has version {}, but the plugin writes version {}: bring the older plugin back, or \
-             give the step another name, with which it starts over",
-            header.state_version, aggregation.plan.state_version
-        )));
-    }
-    Ok(())
-}
-
-fn aggregator(context: &TaskContext, aggregation: &Aggregation, table: GroupTable) -> Result<Aggregator, EngineError> {
-    let plugin = context.program.plugin(&aggregation.plugin.plugin)?;
-    Aggregator::open(aggregation, plugin, table, Arc::clone(&context.clock))
-}
-
-fn aggregate(
-    context: &TaskContext,
-    aggregation: &Aggregation,
-    outputs: &[TopicOutput],
-    partition: u32,
-    senders: Option<u32>,
-    recovered: Restored,
-) -> Result<AggregateEnd, EngineError> {
-    let aggregator = aggregator(context, aggregation, recovered.table)?;
-    let writers = writers(context, outputs, partition)?;
-    let task = context.task();
-    let changelog = changelog_topic(&context.program.plan.pipeline, &task.name);
-    let input = (task.input.topic().to_owned(), partition);
-    let tap = context.tap(&aggregation.plugin.step);
-    Ok(AggregateEnd::new(aggregator, senders, writers, changelog, input, tap, recovered.header.as_ref()))
-}
-
-fn writers(context: &TaskContext, outputs: &[TopicOutput], partition: u32) -> Result<Vec<TopicWriter>, EngineError> {
-    let writer = |output: &TopicOutput| {
-        let partitions = context.program.partitions(&output.topic)?;
-        let schema = context.schema_ids.get(&output.topic).copied().unwrap_or_default();
-        Ok(TopicWriter::new(output, partitions, partition, schema))
-    };
-    outputs.iter().map(writer).collect()
 }

@@ -166,7 +166,7 @@ fn assemble(
         None => input.origin.clone(),
         Some(selection) => take(&input.origin, selection, None)?.as_primitive::<UInt32Type>().clone(),
     };
-    Ok(Rows { columns, origin, deletes: None })
+    Ok(Rows { columns, origin, deletes: None, changes: None })
 }
 
 /// The selected rows of a column, unless a few large ones are selected too often.

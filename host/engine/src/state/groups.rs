@@ -66,6 +66,12 @@ impl GroupTable {
         self.slots.get(slot as usize)?.as_ref()
     }
 
+    /// The slot of a key, if there is such a group.
+    pub fn find(&self, key: &[u8]) -> Option<Slot> {
+        let is_it = |slot: &Slot| self.get(*slot).is_some_and(|group| &*group.key == key);
+        self.index.find(Self::hash(&self.hasher, key), is_it).copied()
+    }
+
     /// The slot of a key; a new group with an empty accumulator if there was none. The flag says whether
     /// it is new.
     pub fn slot_of(&mut self, key: &[u8]) -> (Slot, bool) {

@@ -4,8 +4,10 @@
 use schemars::JsonSchema;
 
 use super::column::ColumnDef;
+use super::tables::{AssembleDef, JoinDef};
 use crate::plan::{Decimals, Emit, WriteMode};
 use crate::plugin::World;
+use crate::relation::OnTruncate;
 use crate::units::Micros;
 use crate::yaml::{Entries, FromNode, Node, Report, Spanned, Value, choose, from_keys, whole_number, word};
 
@@ -36,6 +38,11 @@ pub(crate) struct SourceDef {
     pub format: Option<Spanned<FormatDef>>,
     /// The URL of the registry that has the schemas; by default that of the host's configuration.
     pub registry: Option<Spanned<String>>,
+    /// The columns that identify a row: a record replaces the row with its key, one without a value deletes it. Change
+    /// streams need it, and so does whatever joins and assemblies read.
+    pub key: Option<Spanned<Vec<Spanned<String>>>>,
+    /// What is done when the table of a change stream is truncated; `stop` by default.
+    pub on_truncate: Option<Spanned<OnTruncate>>,
     /// For `format: debezium`: the connector's `decimal.handling.mode`, `precise` by default. Schemas beside the records
     /// go before it; decimals that are JSON numbers (`double`) need none.
     pub decimals: Option<Spanned<Decimals>>,
@@ -50,7 +57,7 @@ pub(crate) struct SourceDef {
 from_keys!(
     SourceDef, "a source",
     required: [topic, schema],
-    optional: [format, registry, decimals, partitions, partitioned_by, event_time]
+    optional: [format, registry, decimals, key, on_truncate, partitions, partitioned_by, event_time]
 );
 
 /// How many partitions a topic gets.
@@ -113,42 +120,48 @@ pub(crate) struct EventTimeDef {
 }
 from_keys!(EventTimeDef, "an event time", required: [field], optional: [lateness, idle_after]);
 
-/// Something that is done with rows: a transform or an aggregation.
+/// Something that is done with rows: a transform, an aggregation, a join or an assembly.
 #[derive(Debug, Clone, JsonSchema)]
 #[schemars(untagged)]
 pub(crate) enum StepDef {
     Transform(TransformDef),
     Aggregate(AggregateDef),
+    Join(JoinDef),
+    Assemble(AssembleDef),
 }
 
 impl StepDef {
-    pub fn from(&self) -> &Spanned<String> {
+    /// What the step reads; at least one.
+    pub fn inputs(&self) -> Vec<&Spanned<String>> {
         match self {
-            Self::Transform(step) => &step.from,
-            Self::Aggregate(step) => &step.from,
+            Self::Transform(step) => vec![&step.from],
+            Self::Aggregate(step) => vec![&step.from],
+            Self::Join(step) => vec![&step.join, &step.with],
+            Self::Assemble(step) => {
+                let Entries(tables) = &step.tables.value;
+                tables.iter().map(|table| &table.value.from).collect()
+            }
         }
     }
 
-    pub fn world(&self) -> World {
+    /// The plugin that the step names, and what it must be; joins are the host's own.
+    pub fn plugin(&self) -> Option<(&Spanned<String>, World)> {
         match self {
-            Self::Transform(_) => World::Transform,
-            Self::Aggregate(_) => World::Aggregate,
-        }
-    }
-
-    pub fn plugin(&self) -> &Spanned<String> {
-        match self {
-            Self::Transform(step) => &step.transform,
-            Self::Aggregate(step) => &step.aggregate,
+            Self::Transform(step) => Some((&step.transform, World::Transform)),
+            Self::Aggregate(step) => Some((&step.aggregate, World::Aggregate)),
+            Self::Assemble(step) => Some((&step.assemble, World::Assemble)),
+            Self::Join(_) => None,
         }
     }
 }
 
 impl FromNode for StepDef {
     fn from_node(node: &Node, report: &mut Report) -> Option<Self> {
-        match choose("a step", node, &["transform", "aggregate"], report)? {
+        match choose("a step", node, &["transform", "aggregate", "join", "assemble"], report)? {
             "transform" => TransformDef::from_node(node, report).map(Self::Transform),
-            _ => AggregateDef::from_node(node, report).map(Self::Aggregate),
+            "aggregate" => AggregateDef::from_node(node, report).map(Self::Aggregate),
+            "join" => JoinDef::from_node(node, report).map(Self::Join),
+            _ => AssembleDef::from_node(node, report).map(Self::Assemble),
         }
     }
 }
@@ -397,6 +410,9 @@ mod tests {
             ("/$defs/EventTimeDef", EventTimeDef::KEYS),
             ("/$defs/TransformDef", TransformDef::KEYS),
             ("/$defs/AggregateDef", AggregateDef::KEYS),
+            ("/$defs/JoinDef", JoinDef::KEYS),
+            ("/$defs/AssembleDef", AssembleDef::KEYS),
+            ("/$defs/AssembledDef", super::super::tables::AssembledDef::KEYS),
             ("/$defs/TumblingDef", TumblingDef::KEYS),
             ("/$defs/HoppingDef", HoppingDef::KEYS),
             ("/$defs/SessionDef", SessionDef::KEYS),

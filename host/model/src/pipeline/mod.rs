@@ -5,6 +5,7 @@ mod file;
 mod format;
 mod resolve;
 mod source;
+mod tables;
 
 use std::collections::BTreeMap;
 
@@ -68,7 +69,7 @@ impl PipelineFile {
                 SinkDef::Collection(sink) => check_connection(&sink.connection, report),
             }
         }
-        steps.iter().for_each(|step| check_plugin(step.value.plugin(), report));
+        steps.iter().filter_map(|step| step.value.plugin()).for_each(|(plugin, _)| check_plugin(plugin, report));
         let sources = sources.into_iter().filter_map(|source| Source::checked(source, report)).collect();
         Self { file: file_name.to_owned(), name, sources, steps, sinks }
     }
@@ -99,7 +100,8 @@ impl PipelineFile {
 
     /// The plugins that steps name, in the order of the file; one may stand several times.
     pub fn plugins(&self) -> impl Iterator<Item = PluginReference> {
-        self.steps.iter().map(|step| PluginReference { plugin: step.value.plugin().clone(), world: step.value.world() })
+        let plugins = self.steps.iter().filter_map(|step| step.value.plugin());
+        plugins.map(|(plugin, world)| PluginReference { plugin: plugin.clone(), world })
     }
 
     /// Makes the plan of what runs.

@@ -6,6 +6,7 @@ use super::file::{EventTimeDef, Partitions, SourceDef};
 use super::format::source_format;
 use crate::names::unknown;
 use crate::plan::{EventTime, Format, StreamColumn};
+use crate::relation::OnTruncate;
 use crate::types::DataType;
 use crate::units::Micros;
 use crate::yaml::{Entries, Named, Place, Report, Spanned};
@@ -23,6 +24,10 @@ pub struct Source {
     pub columns: Vec<StreamColumn>,
     /// Where the file names each column.
     pub column_places: Vec<Place>,
+    /// Indices of the columns that identify a row, if rows replace each other.
+    pub key: Option<Vec<usize>>,
+    /// What is done when the table of a change stream is truncated.
+    pub on_truncate: OnTruncate,
     /// How many partitions the file gives the topic if it does not exist yet.
     pub partitions: Option<Spanned<u32>>,
     /// Indices of the columns that decide in which partition a record stands; none: the file does not say.
@@ -38,17 +43,36 @@ impl Source {
     pub(super) fn checked(source: Named<SourceDef>, report: &mut Report) -> Option<Self> {
         let Named { name, value: definition } = source;
         check_topic(&definition.topic, report);
-        let columns = columns(&definition.schema, &name, report)?;
         let format = source_format(&definition, name.place, report);
+        check_change_stream(&name, &definition, &format.value, report);
+        let columns = columns(&definition.schema, &name, report)?;
         let partitioned_by = definition
             .partitioned_by
             .filter(|names| !names.is_empty())
             .map(|names| partitioning(&names, &columns, report));
         let event_time = definition.event_time.and_then(|definition| event_time(&definition, &columns, report));
+        let key = match &definition.key {
+            Some(names) => Some(key(names, &columns, report)?),
+            None => None,
+        };
+        let on_truncate = definition.on_truncate.as_ref().map(|wanted| wanted.value).unwrap_or_default();
         let Entries(named) = &definition.schema;
         let column_places = named.iter().map(|column| column.name.place).collect();
         let (topic, partitions) = (definition.topic, definition.partitions.map(|Partitions(wanted)| wanted));
-        Some(Self { name, topic, format, columns, column_places, partitions, partitioned_by, event_time })
+        // Debezium writes all changes of a row to the partition of its key; of other writers nobody knows.
+        let partitioned_by = partitioned_by.or_else(|| key.clone().filter(|_| format.value.is_change_stream()));
+        Some(Self {
+            name,
+            topic,
+            format,
+            columns,
+            column_places,
+            key,
+            on_truncate,
+            partitions,
+            partitioned_by,
+            event_time,
+        })
     }
 }
 
@@ -74,6 +98,49 @@ fn position(name: &Spanned<String>, columns: &[StreamColumn], report: &mut Repor
         ));
     }
     found
+}
+
+/// The columns that identify a row: at least one, never absent, none twice.
+fn key(names: &Spanned<Vec<Spanned<String>>>, columns: &[StreamColumn], report: &mut Report) -> Option<Vec<usize>> {
+    if names.value.is_empty() {
+        report.error(names.place, "a key needs a column").suggest("write `[column, …]`");
+        return None;
+    }
+    let mut key = Vec::new();
+    for name in &names.value {
+        let column = position(name, columns, report)?;
+        if key.contains(&column) {
+            report
+                .error(name.place, format!("column `{}` stands in the key twice", name.value))
+                .suggest("name each column once");
+            return None;
+        }
+        if columns[column].field.nullable {
+            report
+                .error(name.place, format!("column `{}` may be absent, so it cannot be part of a key", name.value))
+                .suggest("leave out the `?` after its type");
+            return None;
+        }
+        key.push(column);
+    }
+    Some(key)
+}
+
+/// A change stream is of a table: it has a key, and only it can be truncated.
+fn check_change_stream(name: &Spanned<String>, definition: &SourceDef, format: &Format, report: &mut Report) {
+    match (format.is_change_stream(), &definition.key, &definition.on_truncate) {
+        (true, None, _) => {
+            report
+                .error(name.place, format!("source `{}` is a change stream and needs a `key`", name.value))
+                .suggest("name the columns that identify a row: `key: [id]`");
+        }
+        (false, _, Some(wanted)) => {
+            report
+                .error(wanted.place, "only the table of a change stream can be truncated")
+                .suggest("leave `on_truncate` out");
+        }
+        _ => {}
+    }
 }
 
 fn partitioning(names: &[Spanned<String>], columns: &[StreamColumn], report: &mut Report) -> Vec<usize> {

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use azenha_model::pipeline::{PipelineFile, PluginError, SchemaProblem, Surroundings};
 use azenha_model::plan::{Format, Plan, StreamColumn, Target, TopicOutput};
-use azenha_model::plugin::{AggregatePlan, Given, Outlet, Problem, TransformPlan, World};
+use azenha_model::plugin::{AggregatePlan, AssemblePlan, Given, Outlet, Problem, TableFields, TransformPlan, World};
 use azenha_model::{DataType, Diagnostics, Field};
 
 const TRANSFORMS: &[&str] = &["enrich-click", "contact", "route", "rekey", "erase", "broken"];
+const ASSEMBLIES: &[&str] = &["order-total"];
 const AGGREGATES: &[&str] = &["click-count", "first-click"];
 
 /// One connection, `warehouse`; topics of the names `with_N_partitions`; what a pipeline called `stale` left
@@ -42,6 +43,19 @@ impl Surroundings for Fake {
         let gives = vec![Field::new("click_count", DataType::Int64, false)];
         let merges = plugin == "click-count";
         Ok(AggregatePlan { reads, gives, state_version: 1, reads_versions: vec![], merges, retracts: false })
+    }
+
+    fn open_assemble(
+        &self,
+        plugin: &str,
+        _config: &str,
+        tables: &[TableFields],
+        keys: &[Field],
+    ) -> Result<AssemblePlan, PluginError> {
+        check_world(plugin, World::Assemble)?;
+        assert!(!keys.is_empty());
+        let reads = tables.iter().map(|table| (0..table.fields.len()).collect()).collect();
+        Ok(AssemblePlan { reads, gives: vec![Field::new("total", DataType::Decimal { scale: 2 }, false)] })
     }
 
     fn partitions(&self, topic: &str) -> Option<u32> {
@@ -92,7 +106,7 @@ fn check_world(plugin: &str, wanted: World) -> Result<(), PluginError> {
     let (right, other, found) = match wanted {
         World::Transform => (TRANSFORMS, AGGREGATES, World::Aggregate),
         World::Aggregate => (AGGREGATES, TRANSFORMS, World::Transform),
-        World::Assemble => return Err(PluginError::Unknown { known: Vec::new() }),
+        World::Assemble => (ASSEMBLIES, TRANSFORMS, World::Transform),
     };
     if right.contains(&plugin) {
         Ok(())

@@ -16,14 +16,14 @@ use crate::yaml::{Place, Spanned};
 /// The most hopping windows that one row may be in.
 const MAX_OVERLAP: i64 = 1000;
 
-/// The results of an aggregation, where its task has them.
+/// The results of a task, where it has them.
 pub(super) struct Results {
     /// The index of the task among the tasks.
     pub task: usize,
     pub rows: Rows,
-    /// How many columns identify a result: the group's and the window's bounds, which come first.
-    keys: usize,
-    place: Place,
+    /// The columns that identify a result.
+    pub key: Vec<usize>,
+    pub place: Place,
 }
 
 impl Resolver<'_> {
@@ -34,13 +34,18 @@ impl Resolver<'_> {
         let rows = result_rows(&aggregation, &stream.rows);
         let names = rows.fields.iter().map(|field| &field.name);
         self.check_distinct(names, definition.by.place)?;
-        let keys = aggregation.key_fields().len();
+        // The group's columns and the window's bounds, which come first.
+        let key = (0..aggregation.key_fields().len()).collect();
         self.push_aggregation(step.step, stream, aggregation);
-        let name = &step.step.value;
-        let results = Results { task: self.tasks.len() - 1, rows, keys, place: step.step.place };
-        self.streams.insert(name.clone(), results.stream(results_topic(self.file.name(), name)));
-        self.results.insert(name.clone(), results);
+        let results = Results { task: self.tasks.len() - 1, rows, key, place: step.step.place };
+        self.leave_results(&step.step.value, results);
         Ok(())
+    }
+
+    /// Leaves a stream of a task's results behind.
+    pub(super) fn leave_results(&mut self, name: &str, results: Results) {
+        self.streams.insert(name.to_owned(), results.stream(results_topic(self.file.name(), name)));
+        self.results.insert(name.to_owned(), results);
     }
 
     fn aggregation(
@@ -162,9 +167,11 @@ impl Resolver<'_> {
         }
     }
 
-    /// Adds a topic to those that an aggregation writes its results to.
+    /// Adds a topic to those that a task writes its results to.
     pub(super) fn push_result_output(&mut self, task: usize, output: TopicOutput) {
-        if let End::Aggregate { outputs, .. } = &mut self.tasks[task].end {
+        if let End::Aggregate { outputs, .. } | End::Table { outputs, .. } | End::Relate { outputs, .. } =
+            &mut self.tasks[task].end
+        {
             outputs.push(output);
         }
     }
@@ -179,7 +186,7 @@ impl Results {
             time_format: TimeFormat::default(),
         };
         let columns = self.rows.fields.iter().enumerate().map(column).collect();
-        TopicOutput { topic, format: Format::Json, columns, key: (0..self.keys).collect() }
+        TopicOutput { topic, format: Format::Json, columns, key: self.key.clone() }
     }
 
     /// The results as they are read from that topic.

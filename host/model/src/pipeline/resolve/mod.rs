@@ -14,6 +14,7 @@ mod schemas;
 mod sinks;
 mod stores;
 mod stream;
+mod tables;
 mod topics;
 mod transform;
 
@@ -26,12 +27,13 @@ use crate::names::unknown;
 use crate::plan::{
     End, Format, Input, Plan, StreamColumn, Target, Task, TopicKind, TopicOutput, changelog_topic, dead_letters_topic,
 };
-use crate::plugin::{AggregatePlan, Problem, TransformPlan, World};
+use crate::plugin::{AggregatePlan, AssemblePlan, Problem, TableFields, TransformPlan, World};
 use crate::types::Field;
 use crate::yaml::{Place, Report, Spanned};
 use aggregate::Results;
 use order::Reader;
 use stream::Stream;
+use tables::TableRows;
 use topics::Topics;
 
 /// What a pipeline is resolved against.
@@ -54,6 +56,18 @@ pub trait Surroundings {
         input: &[Field],
         keys: &[Field],
     ) -> Result<AggregatePlan, PluginError>;
+
+    /// Opens an assembly; `keys` are the columns that bring rows of the tables together.
+    ///
+    /// # Errors
+    /// Why there is no plan.
+    fn open_assemble(
+        &self,
+        plugin: &str,
+        config: &str,
+        tables: &[TableFields],
+        keys: &[Field],
+    ) -> Result<AssemblePlan, PluginError>;
 
     /// How many partitions a topic has; none if it does not exist.
     fn partitions(&self, topic: &str) -> Option<u32>;
@@ -127,8 +141,10 @@ struct Resolver<'a> {
     topics: Topics<'a>,
     /// By what `from` calls them. What could not be resolved is not here.
     streams: BTreeMap<String, Stream>,
-    /// Of aggregations, by step.
+    /// Of steps and tables whose task writes them itself, by what `from` calls them.
     results: BTreeMap<String, Results>,
+    /// What joins and assemblies read, by what `from` calls it.
+    tables: BTreeMap<String, TableRows>,
     tasks: Vec<Task>,
 }
 
@@ -145,19 +161,19 @@ pub(super) fn resolve(file: &PipelineFile, surroundings: &dyn Surroundings) -> R
         topics: Topics::new(surroundings),
         streams: BTreeMap::new(),
         results: BTreeMap::new(),
+        tables: BTreeMap::new(),
         tasks: Vec::new(),
     };
     resolver.sources();
     for reader in order::ordered(file, &mut resolver.report) {
         // What failed is in the report already; what reads it is passed over.
         let _: Outcome<()> = match reader {
-            Reader::Step(step) => {
-                let parts = step.value.plugin_step(&step.name);
-                match &step.value {
-                    StepDef::Transform(_) => resolver.transform(parts),
-                    StepDef::Aggregate(definition) => resolver.aggregate(parts, definition),
-                }
-            }
+            Reader::Step(step) => match &step.value {
+                StepDef::Transform(definition) => resolver.transform(definition.plugin_step(&step.name)),
+                StepDef::Aggregate(definition) => resolver.aggregate(definition.plugin_step(&step.name), definition),
+                StepDef::Join(definition) => resolver.join(&step.name, definition),
+                StepDef::Assemble(definition) => resolver.assemble(definition.plugin_step(&step.name), definition),
+            },
             Reader::Sink(sink) => match &sink.value {
                 SinkDef::Topic(definition) => resolver.topic_sink(&sink.name, definition),
                 SinkDef::Table(definition) => resolver.table_sink(&sink.name, definition),
@@ -185,12 +201,24 @@ impl Resolver<'_> {
             let partitions = self.topics.partitions(&source.topic, source.partitions.as_ref(), 1, &mut self.report);
             self.topics.add(&source.topic.value, partitions, TopicKind::Source);
             self.check_source_schema(source);
-            self.streams.insert(source.name.value.clone(), Stream::of_source(source, partitions));
+            let stream = Stream::of_source(source, partitions);
+            match &source.key {
+                // What an event leaves out, and whether it came before, only the table knows.
+                Some(key) if source.format.value.is_change_stream() => {
+                    if let Ok(table) = self.keep_table(&source.name, stream, key.clone(), source.on_truncate) {
+                        self.leave_table(&source.name, &table);
+                    }
+                }
+                _ => {
+                    self.streams.insert(source.name.value.clone(), stream);
+                }
+            }
         }
     }
 
     /// The stream that `from` names.
     fn stream(&mut self, from: &Spanned<String>) -> Outcome<Stream> {
+        self.read_joined(from)?;
         if let Some(stream) = self.streams.get(&from.value) {
             let stream = stream.clone();
             self.read_results(&from.value);

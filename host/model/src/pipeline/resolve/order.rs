@@ -22,10 +22,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn from(self) -> &'a Spanned<String> {
+    fn inputs(self) -> Vec<&'a Spanned<String>> {
         match self {
-            Self::Step(step) => step.value.from(),
-            Self::Sink(sink) => sink.value.from(),
+            Self::Step(step) => step.value.inputs(),
+            Self::Sink(sink) => vec![sink.value.from()],
         }
     }
 }
@@ -71,7 +71,8 @@ impl<'a> Walk<'a, '_> {
             return;
         }
         self.path.push(name);
-        if self.visit_input(reader.from()) {
+        let inputs = reader.inputs();
+        if inputs.iter().filter(|from| self.visit_input(from)).count() == inputs.len() {
             self.order.push(reader);
         }
         self.path.pop();
@@ -98,14 +99,14 @@ impl<'a> Walk<'a, '_> {
             return false;
         }
         let written = match input {
-            Reader::Sink(Named { value: SinkDef::Table(_), .. }) => Some("table"),
-            Reader::Sink(Named { value: SinkDef::Collection(_), .. }) => Some("collection"),
+            Reader::Sink(Named { value: SinkDef::Table(sink), .. }) => Some(("table", &sink.from)),
+            Reader::Sink(Named { value: SinkDef::Collection(sink), .. }) => Some(("collection", &sink.from)),
             Reader::Sink(_) | Reader::Step(_) => None,
         };
-        if let Some(written) = written {
+        if let Some((written, read)) = written {
             self.report
                 .error(from.place, format!("`{name}` writes a {written}, which cannot be read"))
-                .suggest(format!("read what it reads: `from: {}`", input.from().value));
+                .suggest(format!("read what it reads: `from: {}`", read.value));
             return false;
         }
         self.visit(input);

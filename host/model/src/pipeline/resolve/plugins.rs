@@ -1,6 +1,7 @@
 //! Plugins that refuse, and what they may read.
 
-use super::super::file::StepDef;
+use super::super::file::{AggregateDef, TransformDef};
+use super::super::tables::AssembleDef;
 use super::{Outcome, PluginError, Reported, Resolver};
 use crate::names::unknown;
 use crate::plan::PluginUse;
@@ -112,20 +113,26 @@ impl Resolver<'_> {
     }
 }
 
-impl StepDef {
+impl TransformDef {
     /// The parts that concern the plugin.
-    pub(super) fn plugin_step<'a>(&'a self, name: &'a Spanned<String>) -> PluginStep<'a> {
-        let (grant, config) = match self {
-            Self::Transform(step) => (&step.columns, &step.config),
-            Self::Aggregate(step) => (&step.columns, &step.config),
-        };
-        PluginStep {
-            step: name,
-            plugin: self.plugin(),
-            from: self.from(),
-            grant: grant.as_ref(),
-            config: config.as_ref(),
-            world: self.world(),
-        }
+    pub(super) fn plugin_step<'a>(&'a self, step: &'a Spanned<String>) -> PluginStep<'a> {
+        let (grant, config) = (self.columns.as_ref(), self.config.as_ref());
+        PluginStep { step, plugin: &self.transform, from: &self.from, grant, config, world: World::Transform }
+    }
+}
+
+impl AggregateDef {
+    /// The parts that concern the plugin.
+    pub(super) fn plugin_step<'a>(&'a self, step: &'a Spanned<String>) -> PluginStep<'a> {
+        let (grant, config) = (self.columns.as_ref(), self.config.as_ref());
+        PluginStep { step, plugin: &self.aggregate, from: &self.from, grant, config, world: World::Aggregate }
+    }
+}
+
+impl AssembleDef {
+    /// The parts that concern the plugin; what it may read is said table by table.
+    pub(super) fn plugin_step<'a>(&'a self, step: &'a Spanned<String>) -> PluginStep<'a> {
+        let plugin = &self.assemble;
+        PluginStep { step, plugin, from: plugin, grant: None, config: self.config.as_ref(), world: World::Assemble }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::plan::{Aggregation, End, Stage, StreamInput};
+use crate::plan::{End, Stage, StreamInput};
 use crate::plugin::Given;
 use crate::types::{Field, meta};
 
@@ -35,9 +35,5 @@ fn own(reads: &BTreeSet<usize>, columns: usize) -> Vec<usize> {
 }
 
 fn has_window(end: &End) -> bool {
-    match end {
-        End::Exchange { aggregation: Aggregation { window, .. }, .. }
-        | End::Aggregate { aggregation: Aggregation { window, .. }, .. } => window.is_some(),
-        End::Topics(_) | End::Store(_) => false,
-    }
+    end.aggregation().is_some_and(|aggregation| aggregation.window.is_some())
 }

@@ -17,6 +17,7 @@ impl Resolver<'_> {
     /// each sink has its own position, so that one which is added later begins at the start.
     pub(super) fn topic_sink(&mut self, name: &Spanned<String>, sink: &TopicSinkDef) -> Outcome<()> {
         self.check_topic_is_free(sink)?;
+        self.read_joined(&sink.from)?;
         if let Some(results) = self.results.get(&sink.from.value) {
             let (task, rows) = (results.task, results.rows.clone());
             let output = self.topic_output(name, sink, &rows)?;

@@ -53,6 +53,8 @@ impl Stream {
         let mut stream = Self::of_topic(&source.topic.value, source.columns.clone(), &key, partitions, partitioned_by);
         stream.input.format = source.format.value.clone();
         stream.input.event_time = source.event_time;
+        stream.input.key = source.key.clone().unwrap_or_default();
+        stream.rows.changes.clone_from(&source.key);
         stream
     }
 

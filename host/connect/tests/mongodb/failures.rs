@@ -1,7 +1,5 @@
 //! A MongoDB that goes away, at the worst moments too.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking, in their helpers too")]
-
 use std::time::{Duration, Instant};
 
 use azenha_conformance::proxy::Proxy;
@@ -12,9 +10,7 @@ use azenha_engine::store::StoreError;
 use azenha_model::plan::{StoreOutput, Target};
 use mongodb::bson::doc;
 
-use self::mongodb_fixture::{MongoFixture, database};
-
-mod mongodb_fixture;
+use crate::fixture::{MongoFixture, database};
 
 /// The fixture's store behind a proxy.
 async fn behind_proxy(fixture: &MongoFixture) -> (Proxy, Collections) {

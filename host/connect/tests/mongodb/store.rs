@@ -1,21 +1,18 @@
 //! Collections of MongoDB keep the promises of every store, and some of their own.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking, in their helpers too")]
-
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, BinaryArray, Decimal128Array, Int64Array, StringArray, TimestampMicrosecondArray};
 use azenha_conformance::store_conformance;
 use azenha_conformance::store_helpers::*;
+use azenha_connect::open_store;
 use azenha_engine::store::{StoreError, StoreRows};
 use azenha_model::plan::{StoreOutput, Target, WriteMode};
 use azenha_model::{DataType, Field};
 use futures::TryStreamExt;
 use mongodb::bson::{Bson, DateTime, Document, bson, doc};
 
-use self::mongodb_fixture::{MongoFixture, database};
-
-mod mongodb_fixture;
+use crate::fixture::{MongoFixture, database};
 
 store_conformance!(database());
 
@@ -191,7 +188,7 @@ fn indexed(indexes: &[&[&str]]) -> StoreOutput {
 #[tokio::test]
 async fn indexes_are_made_once() {
     let Some(fixture) = database().await else { return };
-    let store = fixture.store.0;
+    let store = open_store("documents", &fixture.url).unwrap();
     for indexes in [&[&["name"][..]][..], &[&["name"], &["id", "body.code"]]] {
         store.prepare(&indexed(indexes)).await.unwrap();
     }
@@ -206,14 +203,14 @@ async fn an_index_that_exists_with_other_options_is_a_definition() {
     let Some(fixture) = database().await else { return };
     let index = doc! { "key": { "name": 1 }, "name": "name_1", "unique": true };
     fixture.database.run_command(doc! { "createIndexes": "indexed", "indexes": [index] }).await.unwrap();
-    let error = fixture.store.0.prepare(&indexed(&[&["name"]])).await.unwrap_err();
+    let error = open_store("documents", &fixture.url).unwrap().prepare(&indexed(&[&["name"]])).await.unwrap_err();
     assert!(matches!(&error, StoreError::Definition(said) if said.contains("index")), "{error}");
 }
 
 #[tokio::test]
 async fn a_table_is_no_collection() {
     let Some(fixture) = database().await else { return };
-    let error = fixture.store.0.prepare(&simple("rows")).await.unwrap_err();
+    let error = open_store("documents", &fixture.url).unwrap().prepare(&simple("rows")).await.unwrap_err();
     assert!(matches!(&error, StoreError::Definition(said) if said.contains("`collection: …`")), "{error}");
 }
 

@@ -1,0 +1,7 @@
+//! Collections of MongoDB.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking, in their helpers too")]
+
+mod failures;
+mod fixture;
+mod store;

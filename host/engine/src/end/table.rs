@@ -1,0 +1,189 @@
+//! The rows of a table, kept, and what changes told to whoever reads it.
+
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, BooleanArray};
+use azenha_formats::{ChangeKind, ChangePosition, Changes};
+use azenha_model::Field;
+use azenha_model::plan::TopicOutput;
+use azenha_model::relation::{Feed, Table};
+
+use super::keeper::malformed;
+use super::{End, Keeper, Moment, Outgoing, RowEnd, State, TopicWriter};
+use crate::dead_letter::{Cause, Complaint, DeadLetters};
+use crate::error::EngineError;
+use crate::exchange::Sender;
+use crate::plugin::Usage;
+use crate::relation::{Arrival, KeyedTable, Router, RowChange, Trouble};
+use crate::rows::{Rows, Source};
+use crate::state::StateHeader;
+use crate::status::NO_TIME;
+use crate::watermark::Progress;
+
+/// Keeps a table and sends its changes on.
+pub struct TableEnd {
+    step: Arc<str>,
+    table: KeyedTable,
+    router: Router,
+    writers: Vec<TopicWriter>,
+    keeper: Keeper,
+    definition: String,
+    place: (String, u32),
+    results: u64,
+}
+
+impl TableEnd {
+    /// `definition` is what the state is kept under, `input` the topic that is read and its partition.
+    pub fn new(
+        table: KeyedTable,
+        router: Router,
+        writers: Vec<TopicWriter>,
+        definition: String,
+        changelog: String,
+        input: (String, u32),
+    ) -> Self {
+        let step = table.table().name.as_str().into();
+        let keeper = Keeper::new(changelog, input.1);
+        Self { step, table, router, writers, keeper, definition, place: input, results: 0 }
+    }
+
+    fn write(&mut self, changes: &[RowChange], timestamp: i64) -> Result<(), EngineError> {
+        self.results += changes.len() as u64;
+        if self.writers.is_empty() || changes.is_empty() {
+            return Ok(());
+        }
+        // Of a deleted row only the key is written.
+        let rows = changes.iter().filter_map(|change| change.new.as_deref().or(change.old.as_deref()));
+        let columns = self.table.columns_of(rows)?;
+        let deletes: BooleanArray = changes.iter().map(|change| Some(change.new.is_none())).collect();
+        let deletes = (deletes.true_count() > 0).then_some(deletes);
+        for writer in &mut self.writers {
+            let written: Vec<ArrayRef> =
+                writer.output().columns.iter().map(|column| Arc::clone(&columns[column.input])).collect();
+            writer.write(&written, deletes.as_ref(), vec![timestamp; changes.len()])?;
+        }
+        Ok(())
+    }
+
+    fn stopped(&self, reason: &str, source: &Source, record: u32) -> EngineError {
+        let offset = source.fetched.offsets[record as usize];
+        EngineError::State(format!("topic `{}`, partition {}, offset {offset}: {reason}", self.place.0, self.place.1))
+    }
+}
+
+impl RowEnd for TableEnd {
+    fn rows(&mut self, rows: &Rows, source: &Arc<Source>, dead: &mut DeadLetters) -> Result<(), EngineError> {
+        let columns: Vec<ArrayRef> = rows.columns.iter().flatten().map(Arc::clone).collect();
+        let (keys, bytes) = self.table.bytes_of(&columns)?;
+        let mut changes = Vec::with_capacity(rows.len());
+        let mut unavailable = Vec::new();
+        for (row, record) in rows.origin.values().iter().copied().enumerate() {
+            let (kind, position) = said(rows, row, &mut unavailable);
+            let arrival = Arrival {
+                kind,
+                position,
+                offset: source.fetched.offsets[record as usize],
+                key: keys.row(row).data(),
+                row: bytes.row(row).data(),
+                unavailable: &unavailable,
+            };
+            match self.table.take(&arrival, &mut changes) {
+                Ok(()) => {}
+                Err(Trouble::Refused(reason)) => {
+                    dead.push(&self.step, source, record, &Complaint::new(Cause::Decode, reason));
+                }
+                Err(Trouble::Stopped(reason)) => return Err(self.stopped(&reason, source, record)),
+                Err(Trouble::Malformed(error)) => return Err(malformed(self.keeper.changelog(), error)),
+                Err(Trouble::Arrow(error)) => return Err(error.into()),
+            }
+        }
+        self.router.route(&changes)?;
+        let timestamp = source.fetched.records.timestamps.iter().copied().max().unwrap_or_default();
+        self.write(&changes, timestamp)
+    }
+}
+
+/// What a row's record says beside its columns; `unavailable` gets the columns that it leaves out.
+fn said(rows: &Rows, row: usize, unavailable: &mut Vec<usize>) -> (ChangeKind, Option<ChangePosition>) {
+    unavailable.clear();
+    let Some(Changes { kinds, positions, unavailable: left_out }) = rows.changes.as_deref() else {
+        let is_deleted = rows.deletes.as_ref().is_some_and(|deletes| deletes.value(row));
+        return (if is_deleted { ChangeKind::Delete } else { ChangeKind::Upsert }, None);
+    };
+    unavailable.extend(left_out.iter().filter(|(_, marks)| marks.value(row)).map(|(column, _)| *column));
+    (kinds[row], positions[row])
+}
+
+impl End for TableEnd {
+    fn commit(&mut self, moment: &Moment, _: &mut DeadLetters) -> Result<Outgoing, EngineError> {
+        self.table.settle();
+        let sender =
+            Sender { partition: self.place.1, progress: Progress::Idle, from: moment.from, through: moment.position };
+        let sealed = self.router.take(sender, moment.timestamp);
+        let mut appends = sealed.map_err(|error| malformed(&self.place.0, error))?;
+        for writer in &mut self.writers {
+            appends.extend(writer.take()?);
+        }
+        let header = header(moment, &self.definition);
+        let (state, purge_changelog) = self.keeper.blocks(&header, self.table.entries())?;
+        appends.push(state);
+        let results = std::mem::take(&mut self.results);
+        Ok(Outgoing { appends, results, purge_changelog, ..Outgoing::default() })
+    }
+
+    fn pending_bytes(&self) -> usize {
+        self.router.bytes() + self.writers.iter().map(TopicWriter::bytes).sum::<usize>()
+    }
+
+    fn state(&mut self) -> Option<State<'_>> {
+        let Self { step, table, keeper, .. } = self;
+        Some(State { step, table: table.held(), keeper, watermark: NO_TIME })
+    }
+
+    fn take_usage(&mut self) -> Usage {
+        Usage::default()
+    }
+}
+
+/// What must be the same for the rows of a state to be read back.
+pub fn definition(table: &Table, feeds: &[Feed], outputs: &[TopicOutput]) -> String {
+    let key: Vec<&str> = table.key.iter().map(|column| table.fields[*column].name.as_str()).collect();
+    format!("rows of ({}) by {}{}", named(&table.fields), key.join(", "), read_by(feeds, outputs))
+}
+
+/// What stands between what a state holds and who reads it.
+const READ_BY: &str = "; read by ";
+
+/// Who follows a state. It is part of the definition, because whoever begins to read later would miss what came before.
+pub fn read_by(feeds: &[Feed], outputs: &[TopicOutput]) -> String {
+    let feeds = feeds.iter().map(|feed| format!("{}/{}", feed.topic, feed.table));
+    let readers: Vec<String> = feeds.chain(outputs.iter().map(|output| output.topic.clone())).collect();
+    format!("{READ_BY}{}", readers.join(", "))
+}
+
+/// The readers that a state has not served from its beginning, if that is all that is new in its definition; none if
+/// more is.
+pub fn new_readers<'a>(before: &str, now: &'a str) -> Option<Vec<&'a str>> {
+    let ((was, served), (is, readers)) = (before.split_once(READ_BY)?, now.split_once(READ_BY)?);
+    let served: Vec<&str> = served.split(", ").collect();
+    (was == is).then(|| readers.split(", ").filter(|reader| !served.contains(reader)).collect())
+}
+
+/// Columns with their types, for people and for comparing.
+pub fn named(fields: &[Field]) -> String {
+    let named = |field: &Field| format!("{}: {}", field.name, field.data_type);
+    fields.iter().map(named).collect::<Vec<_>>().join(", ")
+}
+
+/// The header of a state without time.
+pub fn header(moment: &Moment, definition: &str) -> StateHeader {
+    StateHeader {
+        position: moment.position,
+        definition: definition.to_owned(),
+        state_version: 0,
+        timestamp: moment.timestamp,
+        event_time: NO_TIME,
+        watermark: NO_TIME,
+        senders: Vec::new(),
+    }
+}

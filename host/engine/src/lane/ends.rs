@@ -1,0 +1,215 @@
+//! What a lane does with what it reads, made from the plan and the state that was read back.
+
+use std::sync::Arc;
+
+use azenha_model::plan::{Aggregation, End as EndPlan, StreamInput, Task, TopicOutput, changelog_topic};
+use azenha_model::relation::{Feed, Operator, Relation, Table};
+use azenha_model::types::meta;
+
+use super::intake::{Intake, StreamIntake};
+use crate::aggregation::{Aggregator, definition};
+use crate::end::{
+    AggregateEnd, ExchangeEnd, MessageEnd, Operation, RelateEnd, RowEnd, StoreEnd, TableEnd, TopicWriter, TopicsEnd,
+    new_readers, relation_definition, table_definition,
+};
+use crate::error::EngineError;
+use crate::plugin::FusedStage;
+use crate::relation::{Assembler, Joiner, KeyedTable, Related, Router, row_codec};
+use crate::state::{GroupTable, Restored, StateHeader};
+use crate::status::NO_TIME;
+use crate::task::TaskContext;
+use crate::watermark::SourceWatermark;
+
+/// What a lane does with the records of a stream.
+pub fn open_stream(
+    context: &Arc<TaskContext>,
+    partition: u32,
+    stream: &StreamInput,
+    recovered: Restored,
+) -> Result<Intake, EngineError> {
+    let task = context.task();
+    let stages = task
+        .stages
+        .iter()
+        .map(|stage| {
+            let plugin = context.program.plugin(&stage.plugin.plugin)?;
+            FusedStage::open(stage, plugin, context.tap(&stage.plugin.step), Arc::clone(&context.clock))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut fields = task.stages.last().map_or_else(|| stream.schema(), |stage| stage.output.clone()).fields;
+    for field in meta::fields() {
+        if !fields.iter().any(|known| known.name == field.name) {
+            fields.push(field);
+        }
+    }
+    let watermark = task.end.aggregation().and_then(|aggregation| {
+        aggregation.window?;
+        let reached =
+            recovered.header.as_ref().map_or((NO_TIME, NO_TIME), |header| (header.event_time, header.watermark));
+        Some(SourceWatermark::resumed(reached.0, reached.1, aggregation.lateness))
+    });
+    let end: Box<dyn RowEnd> = match &task.end {
+        EndPlan::Topics(outputs) => Box::new(TopicsEnd::new(writers(context, outputs, partition)?, fields)),
+        EndPlan::Store(output) => Box::new(StoreEnd::new(output, fields)),
+        EndPlan::Exchange { aggregation, topic } => {
+            let told =
+                recovered.header.as_ref().and_then(|header| header.senders.first()).map(|(_, progress)| *progress);
+            let aggregator = aggregator(context, aggregation, GroupTable::default())?;
+            let partitions = context.program.partitions(topic)?;
+            let changelog = changelog_topic(&context.program.plan.pipeline, &task.name);
+            Box::new(ExchangeEnd::new(aggregator, topic, partitions, changelog, partition, told))
+        }
+        EndPlan::Aggregate { aggregation, outputs } => {
+            Box::new(aggregate(context, aggregation, outputs, partition, None, recovered)?)
+        }
+        EndPlan::Table { table, feeds, outputs } => {
+            Box::new(open_table(context, (table, feeds, outputs), partition, recovered)?)
+        }
+        EndPlan::Relate { .. } => return Err(not_an_exchange()),
+    };
+    Ok(Intake::Stream(Box::new(StreamIntake::new(stream, context.end_step(), stages, watermark, end))))
+}
+
+/// What a lane does with the messages of an exchange.
+pub fn open_exchange(context: &Arc<TaskContext>, partition: u32, recovered: Restored) -> Result<Intake, EngineError> {
+    let end: Box<dyn MessageEnd> = match &context.task().end {
+        EndPlan::Aggregate { aggregation, outputs } => {
+            let senders = context.program.partitions(feeder(context)?.input.topic())?;
+            Box::new(aggregate(context, aggregation, outputs, partition, Some(senders), recovered)?)
+        }
+        EndPlan::Relate { relation, feeds, outputs } => {
+            Box::new(open_relation(context, (relation, feeds, outputs), partition, recovered)?)
+        }
+        _ => return Err(not_an_exchange()),
+    };
+    Ok(Intake::Exchange(end))
+}
+
+fn not_an_exchange() -> EngineError {
+    EngineError::Setup("only aggregations and relations read an exchange, and a relation reads nothing else".to_owned())
+}
+
+/// The task that writes what an aggregation reads.
+fn feeder(context: &TaskContext) -> Result<&Task, EngineError> {
+    let topic = context.task().input.topic();
+    let writes = |task: &&Task| matches!(&task.end, EndPlan::Exchange { topic: written, .. } if written == topic);
+    let missing = || EngineError::Setup(format!("no task writes the exchange `{topic}`"));
+    context.program.plan.tasks.iter().find(writes).ok_or_else(missing)
+}
+
+/// A state is read back only under the definition, and by the version of the plugin, that wrote it. Rows of tables are
+/// not a plugin's.
+pub fn check_fits(context: &TaskContext, header: &StateHeader) -> Result<(), EngineError> {
+    let (step, end) = (context.end_step(), &context.task().end);
+    let (now, version) = match end {
+        EndPlan::Exchange { aggregation, .. } | EndPlan::Aggregate { aggregation, .. } => {
+            (definition(aggregation), Some(aggregation.plan.state_version))
+        }
+        EndPlan::Table { table, feeds, outputs } => (table_definition(table, feeds, outputs), None),
+        EndPlan::Relate { relation, feeds, outputs } => (relation_definition(relation, feeds, outputs), None),
+        EndPlan::Topics(_) | EndPlan::Store(_) => return Ok(()),
+    };
+    let new_readers = new_readers(&header.definition, &now);
+    if let Some(reader) = new_readers.as_ref().and_then(|readers| readers.first()) {
+        return Err(EngineError::State(format!(
+            "`{reader}` begins to read `{step}`, but the rows that came before would not reach it: give `{step}`, and the \
+             tables that it is made of, other names, with which everything starts over"
+        )));
+    }
+    if new_readers.is_none() && header.definition != now {
+        return Err(EngineError::State(format!(
+            "step `{step}`: its state is of another definition ({}) than the pipeline's ({now}): bring that one back, or \
+             give the step another name, with which it starts over",
+            header.definition
+        )));
+    }
+    if let Some(version) = version.filter(|version| *version != header.state_version) {
+        return Err(EngineError::State(format!(
+            "step `{step}`: its state has version {}, but the plugin writes version {version}: bring the older plugin \
+             back, or give the step another name, with which it starts over",
+            header.state_version
+        )));
+    }
+    Ok(())
+}
+
+fn open_table(
+    context: &TaskContext,
+    (table, feeds, outputs): (&Table, &[Feed], &[TopicOutput]),
+    partition: u32,
+    recovered: Restored,
+) -> Result<TableEnd, EngineError> {
+    let task = context.task();
+    let changelog = changelog_topic(&context.program.plan.pipeline, &task.name);
+    let router = Router::new(&table.fields, &table.key, feeds, |topic| context.program.partitions(topic))?;
+    let input = (task.input.topic().to_owned(), partition);
+    let definition = table_definition(table, feeds, outputs);
+    let table = KeyedTable::over(table.clone(), recovered.table).map_err(|error| unreadable(&changelog, error))?;
+    Ok(TableEnd::new(table, router, writers(context, outputs, partition)?, definition, changelog, input))
+}
+
+fn unreadable(changelog: &str, error: impl std::fmt::Display) -> EngineError {
+    EngineError::State(format!("the state in topic `{changelog}` cannot be read: {error}"))
+}
+
+fn open_relation(
+    context: &TaskContext,
+    (relation, feeds, outputs): (&Relation, &[Feed], &[TopicOutput]),
+    partition: u32,
+    recovered: Restored,
+) -> Result<RelateEnd, EngineError> {
+    let task = context.task();
+    let changelog = changelog_topic(&context.program.plan.pipeline, &task.name);
+    let versions = relation.tables.iter().map(|table| table.versions).collect();
+    let related = Related::over(recovered.table, versions).map_err(|error| unreadable(&changelog, error))?;
+    let operation = match &relation.operator {
+        Operator::Join(kind) => Operation::Join(Joiner::new(relation, *kind)?),
+        Operator::Latest => Operation::Latest(row_codec(&relation.output())?),
+        Operator::Assemble { plugin, config, plan } => {
+            let used = (plugin.as_str(), config.as_str(), plan);
+            let opened = Assembler::open(relation, used, context.program.plugin(plugin)?, Arc::clone(&context.clock))?;
+            Operation::Assemble(Box::new(opened))
+        }
+    };
+    // A joined row is identified by the columns that identify the row of the first table: no feed groups by them.
+    let router = Router::new(&relation.output(), &[], feeds, |topic| context.program.partitions(topic))?;
+    let outlets = (router, writers(context, outputs, partition)?);
+    let (input, tap) = ((task.input.topic().to_owned(), partition), context.tap(&relation.step));
+    let definition = relation_definition(relation, feeds, outputs);
+    let mut end = RelateEnd::new(relation.clone(), operation, related, outlets, definition, changelog, input, tap)?;
+    if recovered.header.is_some_and(|header| header.state_version != end.code()) {
+        end.make_anew();
+    }
+    Ok(end)
+}
+
+fn aggregator(context: &TaskContext, aggregation: &Aggregation, table: GroupTable) -> Result<Aggregator, EngineError> {
+    let plugin = context.program.plugin(&aggregation.plugin.plugin)?;
+    Aggregator::open(aggregation, plugin, table, Arc::clone(&context.clock))
+}
+
+fn aggregate(
+    context: &TaskContext,
+    aggregation: &Aggregation,
+    outputs: &[TopicOutput],
+    partition: u32,
+    senders: Option<u32>,
+    recovered: Restored,
+) -> Result<AggregateEnd, EngineError> {
+    let aggregator = aggregator(context, aggregation, recovered.table)?;
+    let writers = writers(context, outputs, partition)?;
+    let task = context.task();
+    let changelog = changelog_topic(&context.program.plan.pipeline, &task.name);
+    let input = (task.input.topic().to_owned(), partition);
+    let tap = context.tap(&aggregation.plugin.step);
+    Ok(AggregateEnd::new(aggregator, senders, writers, changelog, input, tap, recovered.header.as_ref()))
+}
+
+fn writers(context: &TaskContext, outputs: &[TopicOutput], partition: u32) -> Result<Vec<TopicWriter>, EngineError> {
+    let writer = |output: &TopicOutput| {
+        let partitions = context.program.partitions(&output.topic)?;
+        let schema = context.schema_ids.get(&output.topic).copied().unwrap_or_default();
+        Ok(TopicWriter::new(output, partitions, partition, schema))
+    };
+    outputs.iter().map(writer).collect()
+}

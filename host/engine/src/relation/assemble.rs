@@ -1,0 +1,279 @@
+//! Results of groups: what a plugin makes of their rows, or the one row that a group is.
+
+use std::sync::Arc;
+
+use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_row::RowConverter;
+use arrow_schema::{ArrowError, Schema as ArrowSchema};
+use arrow_select::concat::concat;
+use azenha_formats::json::row_json;
+use azenha_model::Field;
+use azenha_model::plugin::{AssemblePlan, Rejection, TableFields};
+use azenha_model::relation::{RelatedTable, Relation};
+use azenha_sandbox::{Assemble, Finished, Grouped, Plugin};
+use serde_json::value::RawValue;
+use twox_hash::XxHash3_64;
+
+use super::related::{GroupId, Related};
+use super::row_codec;
+use crate::clock::Clock;
+use crate::dead_letter::{CONTRACT, Cause, Complaint, PluginCall};
+use crate::error::EngineError;
+use crate::plugin::{Guard, Part, Usage, in_parts};
+use crate::rows::batch_of;
+
+/// Rows that a group may have: a plugin sees all of them at once.
+const MOST_ROWS: usize = 100_000;
+
+/// So many rows, or few more, are handed to a plugin at once.
+const CALL_ROWS: usize = 16_384;
+
+/// The results of some groups.
+#[derive(Debug, Default)]
+pub struct Assembly {
+    /// The groups that have a row, and the row's columns, those of the group first.
+    pub with_row: Vec<GroupId>,
+    /// One value for each of them.
+    pub columns: Vec<ArrayRef>,
+    /// The groups that have none.
+    pub without_row: Vec<GroupId>,
+    /// What went wrong.
+    pub complaints: Vec<Complaint>,
+}
+
+/// A plugin of the world `assemble`, opened for one lane.
+pub struct Assembler {
+    step: String,
+    plugin: Assemble,
+    name: Arc<str>,
+    digest: Arc<str>,
+    plan: AssemblePlan,
+    keys: RowConverter,
+    key_fields: Vec<Field>,
+    tables: Vec<TableCodec>,
+    guard: Guard,
+    code: u32,
+}
+
+/// Reads the rows of one table back.
+struct TableCodec {
+    rows: RowConverter,
+    reads: Vec<usize>,
+    schema: Arc<ArrowSchema>,
+}
+
+/// Rows of some groups, as a plugin gets them.
+struct Input {
+    keys: RecordBatch,
+    /// Of each table: the rows, and where those of each group begin.
+    tables: Vec<(RecordBatch, Vec<u32>)>,
+}
+
+impl Assembler {
+    /// Opens the plugin as the plan has it.
+    pub fn open(
+        relation: &Relation,
+        opened_by: (&str, &str, &AssemblePlan),
+        plugin: &Plugin,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, EngineError> {
+        let (name, config, plan) = opened_by;
+        let step = relation.step.clone();
+        let opened = plugin
+            .open_assemble(config, &table_fields(relation), &relation.keys)
+            .map_err(|source| EngineError::Open { step: step.clone(), source })?;
+        if opened.plan() != plan {
+            return Err(EngineError::Setup(format!("step `{step}`: the plugin's plan is not the validated one")));
+        }
+        let table = |(table, reads): (&RelatedTable, &Vec<usize>)| {
+            let fields: Vec<_> = reads.iter().map(|column| table.fields[*column].arrow()).collect();
+            let schema = Arc::new(ArrowSchema::new(fields));
+            Ok::<_, ArrowError>(TableCodec { rows: row_codec(&table.fields)?, reads: reads.clone(), schema })
+        };
+        Ok(Self {
+            plugin: opened,
+            name: name.into(),
+            digest: plugin.digest().into(),
+            keys: row_codec(&relation.keys)?,
+            key_fields: relation.keys.clone(),
+            tables: relation.tables.iter().zip(&plan.reads).map(table).collect::<Result<_, _>>()?,
+            plan: plan.clone(),
+            guard: Guard::new(clock),
+            code: XxHash3_64::oneshot(format!("{} {config}", plugin.digest()).as_bytes()) as u32,
+            step,
+        })
+    }
+
+    /// What calls cost since this was last asked.
+    pub fn take_usage(&mut self) -> Usage {
+        self.guard.take_usage()
+    }
+
+    /// A number that is another one if the plugin or its configuration is.
+    pub fn code(&self) -> u32 {
+        self.code
+    }
+
+    /// Makes the results of groups.
+    pub fn assemble(&mut self, related: &Related, groups: &[GroupId]) -> Result<Assembly, EngineError> {
+        let mut assembly = Assembly::default();
+        let mut pieces: Vec<Vec<ArrayRef>> = Vec::new();
+        let mut rest = groups;
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(self.batch_of_groups(related, rest));
+            rest = later;
+            let mut fitting = Vec::with_capacity(now.len());
+            for group in now {
+                match self.rows_of(related, *group) {
+                    // Whether what was taken back left a trace must not decide whether a plugin is asked.
+                    0 => assembly.without_row.push(*group),
+                    1..=MOST_ROWS => fitting.push(*group),
+                    _ => assembly.complaints.push(self.too_large(related, *group)?),
+                }
+            }
+            self.call(related, &fitting, &mut assembly, &mut pieces)?;
+        }
+        let fields = self.key_fields.iter().chain(&self.plan.gives);
+        assembly.columns = fields
+            .enumerate()
+            .map(|(column, field)| join(field, pieces.iter().map(|piece| &piece[column])))
+            .collect::<Result<_, _>>()?;
+        Ok(assembly)
+    }
+
+    fn rows_of(&self, related: &Related, group: GroupId) -> usize {
+        let of_table = |table| related.members(group, table as u8).filter(|member| member.row.is_some()).count();
+        (0..self.tables.len()).map(of_table).sum()
+    }
+
+    /// How many of the groups make one batch of bearable size; at least one.
+    fn batch_of_groups(&self, related: &Related, groups: &[GroupId]) -> usize {
+        let mut rows = 0;
+        let fits = |group: &&GroupId| {
+            rows += self.rows_of(related, **group);
+            rows <= CALL_ROWS
+        };
+        groups.iter().take_while(fits).count().max(1)
+    }
+
+    fn too_large(&self, related: &Related, group: GroupId) -> Result<Complaint, EngineError> {
+        let keys = self.key_batch(related, &[group])?;
+        let rows = self.rows_of(related, group);
+        let reason = format!("the group has {rows} rows, and {MOST_ROWS} are the most: its last result stays");
+        Ok(Complaint { call: Some(self.describe(&keys, 0)), ..Complaint::new(Cause::Rejected, reason) })
+    }
+
+    fn call(
+        &mut self,
+        related: &Related,
+        groups: &[GroupId],
+        assembly: &mut Assembly,
+        pieces: &mut Vec<Vec<ArrayRef>>,
+    ) -> Result<(), EngineError> {
+        let input = self.input(related, groups)?;
+        let plugin = &mut self.plugin;
+        let bytes = |finished: &Finished| finished.columns.iter().map(|column| column.get_array_memory_size()).sum();
+        let parts = in_parts(groups.len(), &mut self.guard, bytes, |range| {
+            let tables: Vec<(RecordBatch, Vec<u32>)> = input.tables.iter().map(|table| part(table, &range)).collect();
+            let grouped: Vec<Grouped<'_>> = tables.iter().map(|(rows, offsets)| Grouped { rows, offsets }).collect();
+            plugin.assemble(&input.keys.slice(range.start, range.len()), &grouped)
+        });
+        let parts = parts.map_err(|source| EngineError::Plugin { step: self.step.clone(), source })?;
+        for part in parts {
+            match part {
+                Part::Done(range, finished) => {
+                    let mut has_row = vec![false; range.len()];
+                    finished.groups.iter().for_each(|group| has_row[*group as usize] = true);
+                    let of_range = groups[range.clone()].iter().copied().zip(has_row);
+                    for (group, has_row) in of_range {
+                        if has_row { assembly.with_row.push(group) } else { assembly.without_row.push(group) }
+                    }
+                    let picked = arrow_array::UInt32Array::from(
+                        finished.groups.iter().map(|group| group + range.start as u32).collect::<Vec<_>>(),
+                    );
+                    let key = |column: &ArrayRef| arrow_select::take::take(column, &picked, None);
+                    let mut columns = input.keys.columns().iter().map(key).collect::<Result<Vec<_>, _>>()?;
+                    columns.extend(finished.columns);
+                    pieces.push(columns);
+                    assembly.complaints.extend(finished.rejected.into_iter().map(|rejection: Rejection| {
+                        let group = range.start + rejection.row as usize;
+                        Complaint { call: Some(self.describe(&input.keys, group)), ..Complaint::rejected(rejection) }
+                    }));
+                }
+                Part::Guilty(group, failure) => assembly
+                    .complaints
+                    .push(Complaint { call: Some(self.describe(&input.keys, group)), ..Complaint::failed(failure) }),
+            }
+        }
+        Ok(())
+    }
+
+    fn key_batch(&self, related: &Related, groups: &[GroupId]) -> Result<RecordBatch, ArrowError> {
+        let columns = group_columns(&self.keys, related, groups)?;
+        let schema = ArrowSchema::new(self.key_fields.iter().map(Field::arrow).collect::<Vec<_>>());
+        batch_of(Arc::new(schema), columns, groups.len())
+    }
+
+    fn input(&self, related: &Related, groups: &[GroupId]) -> Result<Input, ArrowError> {
+        let tables = self.tables.iter().enumerate().map(|(number, table)| table.rows(related, number as u8, groups));
+        Ok(Input { keys: self.key_batch(related, groups)?, tables: tables.collect::<Result<_, _>>()? })
+    }
+
+    fn describe(&self, keys: &RecordBatch, group: usize) -> PluginCall {
+        PluginCall {
+            plugin: Arc::clone(&self.name),
+            digest: Arc::clone(&self.digest),
+            contract: CONTRACT,
+            columns: RawValue::from_string(row_json(&self.key_fields, keys.columns(), group, true)).ok(),
+            accumulator: None,
+        }
+    }
+}
+
+impl TableCodec {
+    /// The rows of groups in the order of their keys, so that a plugin sees the same after a restore.
+    fn rows(&self, related: &Related, table: u8, groups: &[GroupId]) -> Result<(RecordBatch, Vec<u32>), ArrowError> {
+        let mut offsets = vec![0];
+        let mut rows = Vec::new();
+        for group in groups {
+            let members = related.members(*group, table);
+            let mut of_group: Vec<(&[u8], &[u8])> =
+                members.filter_map(|member| Some((member.key, member.row?))).collect();
+            of_group.sort_unstable();
+            rows.extend(of_group.into_iter().map(|(_, row)| row));
+            offsets.push(rows.len() as u32);
+        }
+        let parser = self.rows.parser();
+        let count = rows.len();
+        let all = self.rows.convert_rows(rows.into_iter().map(|row| parser.parse(row)))?;
+        let columns = self.reads.iter().map(|column| Arc::clone(&all[*column])).collect();
+        Ok((batch_of(Arc::clone(&self.schema), columns, count)?, offsets))
+    }
+}
+
+/// The part of a table's rows that belongs to some of the groups.
+fn part((rows, offsets): &(RecordBatch, Vec<u32>), groups: &std::ops::Range<usize>) -> (RecordBatch, Vec<u32>) {
+    let (first, last) = (offsets[groups.start], offsets[groups.end]);
+    let offsets = offsets[groups.start..=groups.end].iter().map(|offset| offset - first).collect();
+    (rows.slice(first as usize, (last - first) as usize), offsets)
+}
+
+/// What `open` is told of the tables.
+pub fn table_fields(relation: &Relation) -> Vec<TableFields> {
+    let tables = relation.tables.iter();
+    tables.map(|table| TableFields { name: table.name.clone(), fields: table.fields.clone() }).collect()
+}
+
+/// The columns of groups.
+pub fn group_columns(keys: &RowConverter, related: &Related, groups: &[GroupId]) -> Result<Vec<ArrayRef>, ArrowError> {
+    let parser = keys.parser();
+    keys.convert_rows(groups.iter().map(|group| parser.parse(related.key(*group))))
+}
+
+fn join<'a>(field: &Field, pieces: impl Iterator<Item = &'a ArrayRef>) -> Result<ArrayRef, ArrowError> {
+    let pieces: Vec<&dyn Array> = pieces.map(AsRef::as_ref).collect();
+    match pieces.as_slice() {
+        [] => Ok(arrow_array::new_empty_array(&field.data_type.arrow())),
+        pieces => concat(pieces),
+    }
+}
