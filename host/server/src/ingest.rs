@@ -52,7 +52,10 @@ impl Router {
             let length = ((Self::BATCH - number % Self::BATCH) as usize).min(values.len() - from);
             let records = Records::unkeyed(values.slice(from, length), timestamp);
             match &mut self.keys {
-                Some(keys) => appends.extend(keys.distribute(records, &self.topic, self.partitions)),
+                Some(keys) => {
+                    let records = Records { keys: keys.keys(&records), ..records };
+                    appends.extend(self.route_keyed(&records));
+                }
                 None => {
                     let partition = (number / Self::BATCH % u64::from(self.partitions)) as u32;
                     appends.push(Append { topic: self.topic.clone(), partition, records });
@@ -61,6 +64,23 @@ impl Router {
             from += length;
         }
         appends
+    }
+
+    /// The appends for records that have their keys already: each goes where Kafka's own clients would put it.
+    pub fn route_keyed(&self, records: &Records) -> Vec<Append> {
+        let mut rows = vec![Vec::new(); self.partitions as usize];
+        for (row, key) in records.keys.iter().enumerate() {
+            // A record that has no key is one that no step can decode: any partition will do.
+            let partition = key.map_or(0, |key| partition_of(key, self.partitions));
+            rows[partition as usize].push(row as u32);
+        }
+        let filled = (0..self.partitions).zip(rows).filter(|(_, rows)| !rows.is_empty());
+        filled
+            .map(|(partition, rows)| {
+                let records = pick(records, &rows);
+                Append { topic: self.topic.clone(), partition, records }
+            })
+            .collect()
     }
 }
 
@@ -80,23 +100,6 @@ impl KeyMaker {
         };
         let outputs: Vec<OutputColumn> = columns.iter().enumerate().map(output).collect();
         Self { decoder: JsonDecoder::new(columns, &all, &[]), encoder: JsonEncoder::new(&outputs, &all) }
-    }
-
-    fn distribute(&mut self, mut records: Records, topic: &str, partitions: u32) -> Vec<Append> {
-        records.keys = self.keys(&records);
-        let mut rows = vec![Vec::new(); partitions as usize];
-        for (row, key) in records.keys.iter().enumerate() {
-            // A record that has no key is one that no step can decode: any partition will do.
-            let partition = key.map_or(0, |key| partition_of(key, partitions));
-            rows[partition as usize].push(row as u32);
-        }
-        let filled = (0..partitions).zip(rows).filter(|(_, rows)| !rows.is_empty());
-        filled
-            .map(|(partition, rows)| {
-                let records = pick(&records, &rows);
-                Append { topic: topic.to_owned(), partition, records }
-            })
-            .collect()
     }
 
     /// A key for each record, null where the record cannot be decoded.
@@ -178,6 +181,19 @@ mod tests {
         assert_eq!(partition(r#""a""#), partition("u0061"));
         assert_eq!(partition(r#""a""#), Some(partition_of(br#"{"k":"a"}"#, 3)));
         assert_eq!(partition(r#""b""#), Some(partition_of(br#"{"k":"b"}"#, 3)));
+    }
+
+    #[test]
+    fn a_record_that_has_a_key_goes_to_the_partition_of_it() {
+        let values = BinaryArray::from_opt_vec(vec![Some(b"1"), None, Some(b"2")]);
+        let keys = BinaryArray::from_opt_vec(vec![Some(br#"{"id":2}"#), Some(br#"{"id":2}"#), None]);
+        let appends = Router::new(&source(&[])).route_keyed(&Records { timestamps: vec![0; 3], keys, values });
+        // Records without a key are in partition 0.
+        let of_key = appends.iter().find(|append| append.records.keys.iter().all(|key| key.is_some()));
+        let of_key = of_key.expect("records of a key");
+        assert_eq!((of_key.partition, of_key.records.len()), (partition_of(br#"{"id":2}"#, 3), 2));
+        assert!(of_key.records.values.is_null(1), "a tombstone follows its row");
+        assert_eq!(appends.iter().map(|append| append.records.len()).sum::<usize>(), 3);
     }
 
     #[test]

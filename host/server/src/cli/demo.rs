@@ -31,6 +31,9 @@ const DRAW_INTERVAL: Duration = Duration::from_millis(500);
 /// How often tables are printed, if they changed, without a terminal.
 const PRINT_INTERVAL: Duration = Duration::from_secs(5);
 
+/// How the names of samples end, behind the name of their source.
+const SAMPLE_ENDINGS: [&str; 4] = ["ndjson", "ndjson.gz", "records.ndjson", "records.ndjson.gz"];
+
 /// Rows of a table that are shown.
 const SHOWN_ROWS: usize = 12;
 
@@ -80,14 +83,14 @@ fn pipelines_with_samples(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// The samples of all sources: `sample/SOURCE.ndjson` or `sample/SOURCE.ndjson.gz` beside the pipeline file.
+/// The samples of all sources: `sample/SOURCE.ndjson` beside the pipeline file, or another of these endings.
 fn samples(host: &Host) -> Result<Assigned> {
     let mut samples = Assigned::new();
     for running in host.running() {
         let Some(file) = &running.file else { continue };
         let folder = file.with_file_name("sample");
         for source in &running.sources {
-            let candidates = ["ndjson", "ndjson.gz"].map(|end| folder.join(format!("{}.{end}", source.source)));
+            let candidates = SAMPLE_ENDINGS.map(|end| folder.join(format!("{}.{end}", source.source)));
             let file = candidates.into_iter().find(|file| file.is_file());
             let file = file.with_context(|| {
                 format!("source `{}` has no sample {}/{0}.ndjson.gz", source.source, folder.display())

@@ -38,7 +38,9 @@ pub struct RunArgs {
     /// By default `data`, or what the configuration says.
     #[arg(long, value_name = "DIR", env = "AZENHA_DATA")]
     data: Option<PathBuf>,
-    /// Feeds a file of NDJSON, perhaps compressed by gzip, to a source; what was fed before is not fed again.
+    /// Feeds a file of NDJSON, perhaps compressed by gzip, to a source; what was fed before is not fed again. Each line
+    /// is the value of a record, or, if the file's name ends in `.records.ndjson` or `.records.ndjson.gz`, an object with
+    /// `key` and `value`, as `azenha topic read --json` prints records.
     #[arg(long = "input", value_name = "SOURCE=FILE", value_parser = parse_input)]
     inputs: Vec<Input>,
     /// Feeds at most so many records a second.

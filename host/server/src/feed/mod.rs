@@ -1,6 +1,7 @@
 //! Feeds a file of records, one JSON object a line, to a source's topic, once: how far it got is committed
 //! together with the records, so that a run that was killed goes on where it ended.
 
+mod batch;
 mod lines;
 mod pace;
 mod progress;
@@ -11,14 +12,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use arrow_array::Array;
-use arrow_array::builder::BinaryBuilder;
 use azenha_engine::log::{Commit, LaneId, LaneLog, Log, LogError};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
 use crate::ingest::{Router, SourceTopic, now};
 use crate::results::grouped;
+use batch::Batch;
 pub use lines::Lines;
 use lines::head;
 pub use pace::Pace;
@@ -217,30 +217,46 @@ impl Reader {
     }
 
     fn next(&mut self) -> Result<Option<Portion>, FeedError> {
-        let most = self.stride.unwrap_or(usize::MAX);
-        let (mut values, mut line) = (BinaryBuilder::new(), Vec::new());
-        while self.failure.is_none()
-            && values.values_slice().len() < COMMIT_BYTES
-            && values.offsets_slice().len() <= most
-        {
-            match self.lines.next(&mut line) {
-                Ok(true) if is_record(&line) => values.append_value(&line),
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(error) => self.failure = Some(error),
-            }
-        }
-        if self.lines.position() == self.progress.position {
+        let from = self.progress.position;
+        let mut batch = Batch::of_file(&self.path);
+        self.fill(&mut batch);
+        if self.progress.position == from {
             return self.failure.take().map_or(Ok(None), |error| Err(FeedError::reading(&self.path)(error)));
         }
-        let values = values.finish();
-        let mut appends = self.router.route(&values, self.progress.records);
-        self.progress.position = self.lines.position();
-        self.progress.checksum = self.lines.checksum();
-        self.progress.terminated = self.lines.terminated();
-        self.progress.records += values.len() as u64;
+        let records = batch.len();
+        let mut appends = batch.route(&mut self.router, self.progress.records);
+        self.progress.records += records as u64;
         appends.push(self.progress.append(now())?);
         let commit = Commit { position: self.progress.position, appends };
-        Ok(Some(Portion { commit, records: values.len() }))
+        Ok(Some(Portion { commit, records }))
+    }
+
+    /// Reads lines until there are enough, or no more that can be read.
+    fn fill(&mut self, batch: &mut Batch) {
+        let (most, mut line) = (self.stride.unwrap_or(usize::MAX), Vec::new());
+        while batch.bytes() < COMMIT_BYTES && batch.len() < most {
+            match self.read(batch, &mut line) {
+                Ok(true) => self.progress.reached(&self.lines),
+                Ok(false) => return,
+                Err(error) => {
+                    self.failure = Some(error);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Reads a line into the batch. False at the end of the file, and behind a line that could not be read.
+    fn read(&mut self, batch: &mut Batch, line: &mut Vec<u8>) -> io::Result<bool> {
+        if self.failure.is_some() || !self.lines.next(line)? {
+            return Ok(false);
+        }
+        if is_record(line) {
+            let place = self.progress.position;
+            let wrong =
+                |why: String| io::Error::new(io::ErrorKind::InvalidData, format!("the line at byte {place} {why}"));
+            batch.push(line).map_err(wrong)?;
+        }
+        Ok(true)
     }
 }

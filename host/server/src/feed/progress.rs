@@ -99,6 +99,13 @@ impl Progress {
         Ok(lines)
     }
 
+    /// Everything that was read of `lines` is fed.
+    pub fn reached(&mut self, lines: &Lines) {
+        self.position = lines.position();
+        self.checksum = lines.checksum();
+        self.terminated = lines.terminated();
+    }
+
     /// The record of this progress.
     pub fn append(&self, timestamp: i64) -> Result<Append, FeedError> {
         let value = serde_json::to_vec(self).map_err(|error| FeedError::Progress(error.to_string()))?;
