@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use fastrand::Rng;
 use flate2::read::GzDecoder;
 
@@ -30,9 +30,10 @@ impl Click {
 }
 
 /// The text of a gzip file.
-pub fn clicks_of(gzip: &Path) -> Result<String> {
+pub fn text_of(gzip: &Path) -> Result<String> {
     let mut text = String::new();
-    GzDecoder::new(File::open(gzip)?).read_to_string(&mut text)?;
+    let file = File::open(gzip).with_context(|| gzip.display().to_string())?;
+    GzDecoder::new(file).read_to_string(&mut text)?;
     Ok(text)
 }
 

@@ -3,6 +3,7 @@
 use std::env;
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -23,14 +24,20 @@ pub fn is_there(variable: &str) -> bool {
 struct Service {
     script: &'static str,
     directory: TempDir,
+    /// What the script finds in its environment, beside what this process does.
+    environment: Vec<(&'static str, String)>,
 }
 
 impl Service {
     fn start(script: &'static str, more: &[&str]) -> Result<Self> {
+        Self::start_with(script, more, Vec::new())
+    }
+
+    fn start_with(script: &'static str, more: &[&str], environment: Vec<(&'static str, String)>) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         // Servers that refuse to run as root must be able to enter it.
         fs::set_permissions(directory.path(), Permissions::from_mode(0o755))?;
-        let service = Self { script, directory };
+        let service = Self { script, directory, environment };
         service.run("start", more)?;
         Ok(service)
     }
@@ -40,6 +47,7 @@ impl Service {
         let said = self.directory.path().join(format!("{action}.said"));
         let mut command = Command::new(repository().join("tests/services").join(self.script));
         command.arg(action).arg(self.directory.path().join("service")).args(more);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let output = File::create(&said)?;
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let status = command.status().with_context(|| format!("{command:?}"))?;
@@ -83,11 +91,6 @@ impl OwnKafka {
         self.0.run("kill", &[&broker.to_string()])
     }
 
-    /// SIGTERM: the broker stops as it should.
-    pub fn end(&self, broker: i32) -> Result<()> {
-        self.0.run("end", &[&broker.to_string()])
-    }
-
     /// Starts a broker that was stopped, and waits until it answers.
     pub fn restart(&self, broker: i32) -> Result<()> {
         self.0.run("restart", &[&broker.to_string()])
@@ -127,6 +130,38 @@ impl OwnDatabase {
 
     /// Kills it, as a crash does, and starts it again.
     pub fn crash(&self) -> Result<()> {
+        self.0.run("restart", &[])
+    }
+}
+
+/// A Kafka Connect with one connector.
+pub struct OwnConnect(Service);
+
+impl OwnConnect {
+    /// Starts it with the connector of a file, and waits until the connector runs. `environment` is what the file's
+    /// `${env:NAME}` stand for.
+    pub fn start(brokers: &str, connector: &Path, environment: Vec<(&'static str, String)>) -> Result<Self> {
+        let connector = connector.display().to_string();
+        Service::start_with("connect", &[brokers, &connector], environment).map(Self)
+    }
+
+    /// SIGKILL.
+    pub fn kill(&self) -> Result<()> {
+        self.0.run("kill", &[])
+    }
+
+    /// The URL of its API.
+    pub fn url(&self) -> Result<String> {
+        self.0.file("url")
+    }
+
+    /// Forgets how far the connector has read, while it is away: it takes a new snapshot.
+    pub fn forget(&self) -> Result<()> {
+        Ok(fs::remove_file(self.0.directory.path().join("service/offsets"))?)
+    }
+
+    /// Starts it again after that, and waits until the connector runs.
+    pub fn restart(&self) -> Result<()> {
         self.0.run("restart", &[])
     }
 }

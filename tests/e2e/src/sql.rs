@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions, Row};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
+use sqlx::{ConnectOptions, FromRow, Row};
 
 /// Clicks per campaign and start of the window, as the tables and recounts give them.
 pub type Counts = BTreeMap<(String, String), i64>;
@@ -33,6 +33,14 @@ impl Database {
             anyhow::ensure!(counts.insert(key.clone(), row.try_get(2)?).is_none(), "{key:?} stands twice");
         }
         Ok(counts)
+    }
+
+    /// Rows of a query.
+    pub async fn rows<R>(&mut self, sql: &str) -> Result<Vec<R>>
+    where
+        R: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+    {
+        Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql.to_owned())).fetch_all(&mut self.0).await?)
     }
 
     /// One integer; none if there is no row, or no such table yet.

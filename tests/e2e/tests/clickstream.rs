@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
-use azenha_e2e::{Azenha, Counts, Database, clicks_of, recount, repository};
+use azenha_e2e::{Azenha, Counts, Database, recount, repository, text_of};
 
 const WINDOW: i64 = 120_000;
 const TABLE: &str = "SELECT campaign_id, start_time, click_count FROM click_counts";
@@ -37,7 +37,7 @@ fn last_values(azenha: &Azenha) -> Result<Counts> {
 #[tokio::test(flavor = "multi_thread")]
 async fn real_clicks_are_counted_as_sql_counts_them_and_a_second_run_changes_nothing() -> Result<()> {
     let azenha = Azenha::new()?;
-    let clicks = clicks_of(&sample())?;
+    let clicks = text_of(&sample())?;
     let expected = recount(clicks.lines(), WINDOW).await?;
     assert!(expected.len() > 10_000, "the sample fills {} windows", expected.len());
 

@@ -38,7 +38,7 @@ fn docker_compose_accepts_the_file() -> Result<()> {
     };
     let mut words = compose.split_whitespace();
     let mut command = Command::new(words.next().context("AZENHA_TEST_COMPOSE is empty")?);
-    command.args(words).arg("-f").arg(folder().join("compose.yaml")).args(["--profile", "load"]);
+    command.args(words).arg("-f").arg(folder().join("compose.yaml")).args(["--profile", "*"]);
     command.args(["--env-file", "/dev/null", "config", "--format", "json"]);
     for (name, _) in example()? {
         command.env(name, "1234567890123456");
@@ -48,7 +48,9 @@ fn docker_compose_accepts_the_file() -> Result<()> {
     ensure!(output.stderr.is_empty(), "it warns: {}", String::from_utf8_lossy(&output.stderr));
     let accepted: Value = serde_json::from_slice(&output.stdout)?;
     let services: BTreeSet<&String> = accepted["services"].as_object().context("no services")?.keys().collect();
-    for service in ["azenha", "grafana", "kafka", "load", "postgres", "prometheus", "registry"] {
+    let wanted = "azenha connect connect-sqlserver connectors connectors-sqlserver grafana kafka load mongodb orders \
+                  postgres prometheus registry shop shop-sqlserver shop-sqlserver-tables";
+    for service in wanted.split_whitespace() {
         assert!(services.contains(&service.to_owned()), "{service} is not among {services:?}");
     }
 
@@ -63,10 +65,10 @@ fn docker_compose_accepts_the_file() -> Result<()> {
 fn every_file_that_the_services_are_given_exists_and_every_image_has_a_version() -> Result<()> {
     let compose = yaml("compose.yaml")?;
     let services = compose["services"].as_object().context("no services")?;
-    let shared = &compose["x-azenha"];
-    for (name, service) in services.iter().chain([(&"x-azenha".to_owned(), shared)]) {
+    let shared = compose.as_object().context("no keys")?.iter().filter(|(name, _)| name.starts_with("x-"));
+    for (name, service) in services.iter().chain(shared) {
         let volumes = service["volumes"].as_array().into_iter().flatten().filter_map(Value::as_str);
-        for file in volumes.filter_map(|volume| volume.strip_prefix("./")?.split(':').next()) {
+        for file in volumes.filter(|volume| volume.starts_with('.')).filter_map(|volume| volume.split(':').next()) {
             assert!(folder().join(file).exists(), "{name} is given {file}, which does not exist");
         }
         if let Some(image) = service["image"].as_str() {
@@ -74,7 +76,7 @@ fn every_file_that_the_services_are_given_exists_and_every_image_has_a_version()
             assert!(tag == "local" || tag.contains('.'), "{name}: {image} may be another one tomorrow");
         }
     }
-    let dockerfile = shared["build"]["dockerfile"].as_str().context("no Dockerfile")?;
+    let dockerfile = compose["x-azenha"]["build"]["dockerfile"].as_str().context("no Dockerfile")?;
     let dockerfile = fs::read_to_string(repository().join(dockerfile))?;
     let copied = dockerfile.lines().filter_map(|line| line.strip_prefix("COPY ")?.split(' ').next());
     for source in copied.filter(|source| !source.starts_with("--")) {

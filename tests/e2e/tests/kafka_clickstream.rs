@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use azenha_e2e::kafka::{Kafka, Record};
-use azenha_e2e::{Azenha, Counts, Group, OwnKafka, Postgres, clicks_of, is_there, recount, repository};
+use azenha_e2e::{Azenha, Counts, Group, OwnKafka, Postgres, is_there, recount, repository, text_of};
 
 const WINDOW: i64 = 120_000;
 const INPUT: &str = "click_events";
@@ -39,7 +39,7 @@ impl Scene {
         let name = format!("azenha_kafka_{name}_{}", std::process::id());
         let postgres = Postgres::create(&env::var("AZENHA_TEST_POSTGRES")?, &name).await?;
         let client = Kafka::at(&kafka.brokers()?);
-        Ok(Some(Self { kafka, client, postgres, clicks: clicks_of(&sample())? }))
+        Ok(Some(Self { kafka, client, postgres, clicks: text_of(&sample())? }))
     }
 
     fn config(&self) -> Result<String> {

@@ -22,7 +22,7 @@ const PASSES: [u32; 2] = [1, 2];
 /// Scenarios at a time.
 const AT_A_TIME: usize = 8;
 /// How long the host may take until it comes by the failpoint.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 const SIGABRT: i32 = 6;
 
 const SHOPS: i64 = 10;

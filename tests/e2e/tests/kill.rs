@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, ensure};
-use azenha_e2e::{Azenha, Click, Counts, Database, clicks_of, recount, repository, shuffled, write_ndjson};
+use azenha_e2e::{Azenha, Click, Counts, Database, recount, repository, shuffled, text_of, write_ndjson};
 use azenha_engine::partition::partition_of;
 use fastrand::Rng;
 
@@ -112,7 +112,7 @@ async fn repeated(once: &Counts, repetitions: i64, seconds: i64) -> Result<Count
 async fn three_million_clicks_survive_being_killed_twenty_five_times() -> Result<()> {
     let mut random = Rng::with_seed(seed());
     let pipeline = repository().join("pipelines/clickstream");
-    let sample = clicks_of(&pipeline.join("sample/clicks.ndjson.gz"))?;
+    let sample = text_of(&pipeline.join("sample/clicks.ndjson.gz"))?;
     let clicks = sample.lines().map(parse).collect::<Result<Vec<_>>>()?;
     let span = clicks.last().map_or(0, |last| last.timestamp) - clicks[0].timestamp;
     // Whole windows between the repetitions, so that each has windows of its own and all the same counts.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use azenha_e2e::{Azenha, Counts, OwnDatabase, clicks_of, is_there, recount, repository};
+use azenha_e2e::{Azenha, Counts, OwnDatabase, is_there, recount, repository, text_of};
 use sqlx::mysql::MySqlConnection;
 use sqlx::{Connection, Row};
 
@@ -46,7 +46,7 @@ impl Scene {
 
     /// Counted anew in SQLite.
     async fn recount(&self) -> Result<Counts> {
-        recount(clicks_of(&self.sample)?.lines(), 120_000).await
+        recount(text_of(&self.sample)?.lines(), 120_000).await
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use azenha_e2e::{Azenha, Database, clicks_of, repository};
+use azenha_e2e::{Azenha, Database, repository, text_of};
 
 const JOURNEYS: &str = r"
 name: journeys
@@ -23,7 +23,7 @@ sinks:
 async fn rows_of_a_group_cross_the_exchange_in_order_also_over_a_restart() -> Result<()> {
     let azenha = Azenha::new()?;
     let pipeline = azenha.write("journeys/pipeline.yaml", JOURNEYS)?;
-    let text = clicks_of(&repository().join("pipelines/clickstream/sample/clicks.ndjson.gz"))?;
+    let text = text_of(&repository().join("pipelines/clickstream/sample/clicks.ndjson.gz"))?;
     let mut expected: BTreeMap<String, String> = BTreeMap::new();
     for line in text.lines() {
         let click: serde_json::Value = serde_json::from_str(line)?;

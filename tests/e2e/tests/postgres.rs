@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use azenha_e2e::{Azenha, Counts, clicks_of, recount, repository};
+use azenha_e2e::{Azenha, Counts, recount, repository, text_of};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Row};
 
@@ -55,7 +55,7 @@ impl Scene {
 #[tokio::test(flavor = "multi_thread")]
 async fn real_clicks_are_counted_in_postgres_whatever_kills_the_host() -> Result<()> {
     let Some(scene) = Scene::new("kill").await? else { return Ok(()) };
-    let clicks = clicks_of(&scene.sample)?;
+    let clicks = text_of(&scene.sample)?;
     let expected = recount(clicks.lines(), 120_000).await?;
     for pause in [150, 300, 450] {
         let mut running = scene.azenha.spawn(scene.arguments())?;
@@ -74,7 +74,7 @@ async fn real_clicks_are_counted_in_postgres_whatever_kills_the_host() -> Result
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_postgres_refuses_is_a_dead_letter_and_the_others_arrive() -> Result<()> {
     let Some(scene) = Scene::new("refused").await? else { return Ok(()) };
-    let clicks = clicks_of(&scene.sample)?;
+    let clicks = text_of(&scene.sample)?;
     let mut expected = recount(clicks.lines(), 120_000).await?;
     let all = expected.len();
     let table = "CREATE TABLE click_counts (campaign_id text NOT NULL, start_time timestamptz NOT NULL, \
