@@ -55,6 +55,8 @@ pub(super) fn is_in_memory(url: &str) -> bool {
 #[async_trait]
 impl Connector for SqliteConnector {
     async fn connect(&self) -> Result<Box<dyn Session>, Failure> {
+        // Who switches a new file to WAL is refused at once while another connection uses it.
+        let _turn = self.turn.lock().await;
         let connection = SqliteConnection::connect_with(&self.options).await.map_err(failure)?;
         Ok(Box::new(SqliteSession { connection, turn: Arc::clone(&self.turn), held: None }))
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use azenha_model::Offset;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::Lane;
 use super::deliver::{Batch, Committed, Delivery};
@@ -18,6 +19,9 @@ use crate::task::TaskContext;
 
 /// A position that a store keeps is told to the group so often.
 const NOTE_INTERVAL: Duration = Duration::from_secs(2);
+
+/// So long a lane that ends waits for purges.
+const PURGE_TIME: Duration = Duration::from_millis(500);
 
 /// Internal topics are purged behind a lane once so many offsets can go.
 const PURGE_OFFSETS: Offset = 256;
@@ -162,7 +166,7 @@ impl Lane {
         while self.behind.try_join_next().is_some() {}
     }
 
-    /// Commits what was processed. Purges under way are left alone: a new owner copes with them.
+    /// Commits what was processed, and lets purges under way end, if they soon do: a new owner copes with others.
     pub async fn finish(&mut self) -> Result<(), EngineError> {
         if self.in_flight.is_some() {
             let outcome = landed(&mut self.in_flight).await;
@@ -173,6 +177,10 @@ impl Lane {
             let outcome = landed(&mut self.in_flight).await;
             self.settle(outcome)?;
         }
+        let mut behind = std::mem::take(&mut self.behind);
+        let ended = async move { while behind.join_next().await.is_some() {} };
+        // Whether they end in time or not, nothing depends on it.
+        let _ = self.context.io(async move { timeout(PURGE_TIME, ended).await }).await;
         Ok(())
     }
 }
