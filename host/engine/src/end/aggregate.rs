@@ -162,9 +162,7 @@ impl AggregateEnd {
         }
         self.tap.send(&self.fields, &emission.columns, emission.deletes.as_ref());
         for writer in &mut self.writers {
-            let columns: Vec<ArrayRef> =
-                writer.output().columns.iter().map(|column| Arc::clone(&emission.columns[column.input])).collect();
-            writer.write(&columns, emission.deletes.as_ref(), vec![timestamp; emission.rows])?;
+            writer.write_results(&emission.columns, emission.deletes.as_ref(), timestamp, emission.rows)?;
         }
         Ok(())
     }

@@ -192,9 +192,7 @@ impl RelateEnd {
         }
         self.tap.send(&self.fields, columns, deletes.as_ref());
         for writer in &mut self.writers {
-            let written: Vec<ArrayRef> =
-                writer.output().columns.iter().map(|column| Arc::clone(&columns[column.input])).collect();
-            writer.write(&written, deletes.as_ref(), vec![timestamp; *rows])?;
+            writer.write_results(columns, deletes.as_ref(), timestamp, *rows)?;
         }
         Ok(())
     }

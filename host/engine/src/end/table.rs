@@ -58,9 +58,7 @@ impl TableEnd {
         let deletes: BooleanArray = changes.iter().map(|change| Some(change.new.is_none())).collect();
         let deletes = (deletes.true_count() > 0).then_some(deletes);
         for writer in &mut self.writers {
-            let written: Vec<ArrayRef> =
-                writer.output().columns.iter().map(|column| Arc::clone(&columns[column.input])).collect();
-            writer.write(&written, deletes.as_ref(), vec![timestamp; changes.len()])?;
+            writer.write_results(&columns, deletes.as_ref(), timestamp, changes.len())?;
         }
         Ok(())
     }

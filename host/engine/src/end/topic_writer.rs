@@ -48,6 +48,19 @@ impl TopicWriter {
         self.bytes
     }
 
+    /// Encodes those of the columns that the output has, all rows with one timestamp (microseconds).
+    pub fn write_results(
+        &mut self,
+        columns: &[ArrayRef],
+        deletes: Option<&BooleanArray>,
+        timestamp: i64,
+        rows: usize,
+    ) -> Result<(), ArrowError> {
+        let picked: Vec<ArrayRef> =
+            self.output.columns.iter().map(|column| Arc::clone(&columns[column.input])).collect();
+        self.write(&picked, deletes, vec![timestamp; rows])
+    }
+
     /// Encodes rows: one array for each column of the output, one timestamp (microseconds) for each row.
     pub fn write(
         &mut self,
