@@ -5,7 +5,6 @@ mod file;
 mod format;
 mod resolve;
 mod source;
-mod tables;
 
 use std::collections::BTreeMap;
 

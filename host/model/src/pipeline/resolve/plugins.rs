@@ -1,7 +1,6 @@
 //! Plugins that refuse, and what they may read.
 
-use super::super::file::{AggregateDef, TransformDef};
-use super::super::tables::AssembleDef;
+use super::super::file::{AggregateDef, AssembleDef, TransformDef};
 use super::{Outcome, PluginError, Reported, Resolver};
 use crate::names::unknown;
 use crate::plan::PluginUse;

@@ -1,7 +1,6 @@
 //! Tables: sources and results whose rows are kept by key, and the joins and assemblies over them.
 
-use super::super::file::SinkColumns;
-use super::super::tables::{AssembleDef, AssembledDef, JoinDef};
+use super::super::file::{AssembleDef, AssembledDef, JoinDef, SinkColumns};
 use super::aggregate::Results;
 use super::plugins::PluginStep;
 use super::stream::{Rows, Stream};

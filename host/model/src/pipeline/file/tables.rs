@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 
-use super::file::SinkColumns;
+use super::SinkColumns;
 use crate::relation::{JoinKind, OnTruncate};
 use crate::yaml::{Entries, FromNode, Node, Report, Spanned, from_keys, word};
 

@@ -1,0 +1,138 @@
+//! Sinks: where rows go.
+
+use schemars::JsonSchema;
+
+use super::{FormatDef, Partitions};
+use crate::plan::WriteMode;
+use crate::yaml::{Entries, FromNode, Node, Report, Spanned, Value, choose, from_keys, word};
+
+/// Where rows go: a topic, or a table or collection of a store.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(untagged)]
+pub(crate) enum SinkDef {
+    Topic(TopicSinkDef),
+    Table(TableSinkDef),
+    Collection(CollectionSinkDef),
+}
+
+impl SinkDef {
+    pub fn from(&self) -> &Spanned<String> {
+        match self {
+            Self::Topic(sink) => &sink.from,
+            Self::Table(sink) => &sink.from,
+            Self::Collection(sink) => &sink.from,
+        }
+    }
+}
+
+impl FromNode for SinkDef {
+    fn from_node(node: &Node, report: &mut Report) -> Option<Self> {
+        match choose("a sink", node, &["topic", "connection"], report)? {
+            "topic" => TopicSinkDef::from_node(node, report).map(Self::Topic),
+            _ if node.get("collection").is_some() && node.get("table").is_none() => {
+                CollectionSinkDef::from_node(node, report).map(Self::Collection)
+            }
+            _ => TableSinkDef::from_node(node, report).map(Self::Table),
+        }
+    }
+}
+
+/// A topic that rows are written to.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct TopicSinkDef {
+    /// What is read: a source, a step, `step.outlet`, or a topic sink.
+    pub from: Spanned<String>,
+    /// The topic's name.
+    pub topic: Spanned<String>,
+    /// What records are written in; `json` by default. Keys are JSON in every format.
+    pub format: Option<Spanned<FormatDef>>,
+    /// The URL of the registry that gets the schema; by default that of the host's configuration.
+    pub registry: Option<Spanned<String>>,
+    /// How many partitions the topic gets if it does not exist yet; by default as many as what is read.
+    pub partitions: Option<Partitions>,
+    /// The columns that make the record's key, under the names they have before renaming.
+    pub key: Option<Spanned<Vec<Spanned<String>>>>,
+    /// A list of columns to write, or a mapping of new names; by default all columns.
+    pub columns: Option<SinkColumns>,
+}
+from_keys!(
+    TopicSinkDef, "a topic sink",
+    required: [from, topic],
+    optional: [format, registry, partitions, key, columns]
+);
+
+/// A table that rows are written to.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct TableSinkDef {
+    /// What is read: a source, a step, `step.outlet`, or a topic sink.
+    pub from: Spanned<String>,
+    /// The name of a connection of the host's configuration.
+    pub connection: Spanned<String>,
+    /// The table's name.
+    pub table: Spanned<String>,
+    /// The columns that identify a row, under the names they have before renaming.
+    pub key: Option<Spanned<Vec<Spanned<String>>>>,
+    /// A list of columns to write, or a mapping of new names; by default all columns.
+    pub columns: Option<SinkColumns>,
+    /// Whether a row replaces the one with its key; `upsert` by default if there is a key, else `append`.
+    pub mode: Option<Spanned<WriteMode>>,
+}
+from_keys!(TableSinkDef, "a table sink", required: [from, connection, table], optional: [key, columns, mode]);
+
+/// A collection that rows are written to as documents.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct CollectionSinkDef {
+    /// What is read: a source, a step, `step.outlet`, or a topic sink.
+    pub from: Spanned<String>,
+    /// The name of a connection of the host's configuration.
+    pub connection: Spanned<String>,
+    /// The collection's name.
+    pub collection: Spanned<String>,
+    /// The columns that make a document's `_id`, under the names they have before renaming: the value of one, an
+    /// object of several.
+    pub key: Option<Spanned<Vec<Spanned<String>>>>,
+    /// A list of columns to write, or a mapping of new names; by default all columns.
+    pub columns: Option<SinkColumns>,
+    /// Whether a document replaces the one with its key; `upsert` by default if there is a key, else `append`.
+    pub mode: Option<Spanned<WriteMode>>,
+    /// The indexes that the collection gets: each the fields that it sorts by, as documents have them. A point leads
+    /// into what a `json` column holds: `customer.id`.
+    pub indexes: Option<Vec<Spanned<Vec<Spanned<String>>>>>,
+}
+from_keys!(
+    CollectionSinkDef, "a collection sink",
+    required: [from, connection, collection],
+    optional: [key, columns, mode, indexes]
+);
+
+impl FromNode for WriteMode {
+    fn from_node(node: &Node, report: &mut Report) -> Option<Self> {
+        word(node, &[("upsert", Self::Upsert), ("append", Self::Append)], report)
+    }
+}
+
+/// The columns that a sink writes: a list of them, or new names for some of all.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(untagged)]
+pub(crate) enum SinkColumns {
+    Selected(Vec<Spanned<String>>),
+    Renamed(Entries<Spanned<String>>),
+}
+
+impl FromNode for SinkColumns {
+    fn from_node(node: &Node, report: &mut Report) -> Option<Self> {
+        match &node.value {
+            Value::Sequence(_) => Vec::from_node(node, report).map(Self::Selected),
+            Value::Mapping(_) => Entries::from_node(node, report).map(Self::Renamed),
+            _ => {
+                report
+                    .error(node.place, format!("columns are a list or a mapping, {} is found", node.found()))
+                    .suggest("write `[column, …]` to select, or `{ column: new_name, … }` to rename");
+                None
+            }
+        }
+    }
+}
