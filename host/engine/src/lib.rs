@@ -10,6 +10,7 @@ pub mod failpoint;
 mod group;
 mod lane;
 pub mod log;
+pub mod objects;
 pub mod partition;
 mod pipeline;
 mod plugin;
