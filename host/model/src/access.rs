@@ -90,6 +90,21 @@ impl FromNode for Secret {
     }
 }
 
+/// A password or token of somebody else's choosing; messages do not repeat it.
+pub(crate) struct Hidden(pub Secret);
+
+impl FromNode for Hidden {
+    fn from_node(node: &Node, report: &mut Report) -> Option<Self> {
+        match &node.value {
+            Value::Text(text) | Value::Expanded(text) => Some(Self(Secret::from(text.clone()))),
+            _ => {
+                report.error(node.place, "this is no text").suggest("put it in quotes, or write \"${NAME:?}\"");
+                None
+            }
+        }
+    }
+}
+
 /// A token as the file has it.
 pub(crate) struct TokenDef {
     name: Spanned<String>,

@@ -7,9 +7,10 @@ use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use crate::access::{self, ADDRESS_HELP, AccessToken, Secret, TokenDef, unsafe_address};
+use crate::connection::{Connection, ConnectionDef, ObjectOptions, StoreKind};
 use crate::diagnostic::Diagnostics;
 use crate::kafka::KafkaConfig;
-use crate::names::{listed, unknown};
+use crate::names::unknown;
 use crate::pipeline::check_connection;
 use crate::plan::Target;
 use crate::registry::{RegistryConfig, RegistryDef};
@@ -33,8 +34,8 @@ pub struct HostConfig {
     pub limits: Limits,
     /// Where schemas are, for topics in formats that have them.
     pub registry: Option<RegistryConfig>,
-    /// URLs by name; none if the file declares no connections.
-    connections: Option<BTreeMap<String, Secret>>,
+    /// By name; none if the file declares no connections.
+    connections: Option<BTreeMap<String, Connection>>,
 }
 
 /// Where topics are.
@@ -71,12 +72,12 @@ impl Default for Limits {
 /// The embedded log is the file `log.db` of its directory.
 const LOG: &str = "log";
 
-/// The schemes of the stores that a connection can name.
-const SCHEMES: &[&str] = &["sqlite", "postgres", "postgresql", "mysql", "mariadb", "mongodb", "mongodb+srv"];
+/// What else a host keeps in its data directory.
+const OWN: &[&str] = &["instance", "compiled"];
 
 impl HostConfig {
-    /// What holds without a file: the embedded log in `data`, and a SQLite database there for every
-    /// connection that a pipeline names.
+    /// What holds without a file: the embedded log in `data`, and there a SQLite database, or a folder of objects, for
+    /// every connection that a pipeline names.
     pub fn default_for(data: &Path) -> Self {
         Self {
             log: LogConfig::Embedded { directory: data.to_owned() },
@@ -134,11 +135,23 @@ impl HostConfig {
     /// embedded log, whose own database no name reaches; beside Kafka there is none, because each host would have
     /// another one.
     pub fn connection(&self, name: &str) -> Option<Secret> {
+        self.declared_or(name, |data| format!("sqlite:{}", data.join(format!("{name}.db")).display()))
+            .map(|connection| connection.url)
+    }
+
+    /// A connection for objects. While the file declares none, every name is a folder beside the embedded log.
+    pub fn objects_connection(&self, name: &str) -> Option<Connection> {
+        self.declared_or(name, |data| format!("file:{}", data.join(name).display()))
+    }
+
+    fn declared_or(&self, name: &str, beside_log: impl FnOnce(&Path) -> String) -> Option<Connection> {
         match &self.connections {
             Some(connections) => connections.get(name).cloned(),
-            None if matches!(self.log, LogConfig::Kafka(_)) => None,
-            None if name.eq_ignore_ascii_case(LOG) => None,
-            None => Some(Secret::from(format!("sqlite:{}", self.data.join(format!("{name}.db")).display()))),
+            None if matches!(self.log, LogConfig::Kafka(_)) || is_own(name) => None,
+            None => {
+                let url = Secret::from(beside_log(&self.data));
+                Some(Connection { url, objects: ObjectOptions::default() })
+            }
         }
     }
 
@@ -148,14 +161,31 @@ impl HostConfig {
     /// What the connection is, for people.
     pub fn check_target(&self, connection: &str, target: &Target) -> Result<(), String> {
         let Some(url) = self.connection(connection) else { return Ok(()) };
-        let scheme = url.reveal().split(':').next().unwrap_or_default();
-        let is_mongodb = scheme.starts_with("mongodb");
-        match target {
-            Target::Table if is_mongodb => Err(format!("connection `{connection}` is a MongoDB, which has no tables")),
-            Target::Collection { .. } if !is_mongodb && scheme != "sqlite" => {
+        match (target, StoreKind::of(url.reveal())) {
+            (_, Some(kind)) if kind.has_objects() => {
+                Err(format!("connection `{connection}` is an object store, which has neither tables nor collections"))
+            }
+            (Target::Table, Some(StoreKind::MongoDb)) => {
+                Err(format!("connection `{connection}` is a MongoDB, which has no tables"))
+            }
+            (Target::Collection { .. }, Some(StoreKind::Sql)) => {
                 Err(format!("connection `{connection}` is a database of tables, which has no collections"))
             }
-            Target::Table | Target::Collection { .. } => Ok(()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a connection, if there is one, has objects.
+    ///
+    /// # Errors
+    /// What the connection is, for people.
+    pub fn check_objects(&self, connection: &str) -> Result<(), String> {
+        let kind = self.objects_connection(connection).and_then(|found| StoreKind::of(found.url.reveal()));
+        match kind {
+            Some(kind) if !kind.has_objects() => {
+                Err(format!("connection `{connection}` is a database, which has no objects"))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -166,7 +196,8 @@ impl HostConfig {
             (Some(connections), _) => connections,
             (None, LogConfig::Kafka(_)) => &none,
             (None, LogConfig::Embedded { .. }) => {
-                return format!("`{LOG}.db` is the log's own database: choose another name");
+                let own = if name.eq_ignore_ascii_case(LOG) { "the log's own database" } else { "the host's own" };
+                return format!("`{name}` in the data directory is {own}: choose another name");
             }
         };
         let known: Vec<&String> = connections.keys().collect();
@@ -190,37 +221,45 @@ fn parse_listen(listen: &Spanned<String>, tokens: &[AccessToken], report: &mut R
     address
 }
 
-/// Whether a URL is the file of the embedded log, as far as spelling tells.
-fn is_of_log(url: &str, log: &LogConfig) -> bool {
-    let LogConfig::Embedded { directory } = log else { return false };
-    let Some(location) = url.strip_prefix("sqlite:") else { return false };
+/// Whether a connection of this name would be something else in the data directory.
+fn is_own(name: &str) -> bool {
+    name.eq_ignore_ascii_case(LOG) || OWN.iter().any(|own| name.eq_ignore_ascii_case(own))
+}
+
+/// What a connection must not be, as far as spelling tells: the file or the folder of the embedded log.
+fn of_log(connection: &Connection, log: &LogConfig) -> Option<&'static str> {
+    let LogConfig::Embedded { directory } = log else { return None };
+    if let Some(folder) = connection.folder() {
+        return is_same(Path::new(folder), directory).then_some("this is the log's own folder");
+    }
+    let location = connection.url.reveal().strip_prefix("sqlite:")?;
     let path = location.strip_prefix("//").unwrap_or(location);
-    let path = Path::new(path.split_once('?').map_or(path, |(path, _)| path));
-    let log = directory.join(format!("{LOG}.db"));
+    let path = path.split_once('?').map_or(path, |(path, _)| path);
+    is_same(Path::new(path), &directory.join(format!("{LOG}.db"))).then_some("this is the log's own database")
+}
+
+fn is_same(path: &Path, other: &Path) -> bool {
     let is_named = |component: &Component<'_>| *component != Component::CurDir;
-    path.components().filter(is_named).eq(log.components().filter(is_named))
+    path.components().filter(is_named).eq(other.components().filter(is_named))
 }
 
 fn check_connections(
     connections: Entries<ConnectionDef>,
     log: &LogConfig,
     report: &mut Report,
-) -> BTreeMap<String, Secret> {
+) -> BTreeMap<String, Connection> {
     let Entries(connections) = connections;
-    for Named { name, value: ConnectionDef { url } } in &connections {
-        check_connection(name, report);
-        if is_of_log(&url.value, log) {
-            report.error(url.place, "this is the log's own database").suggest("name another file");
+    let mut checked = BTreeMap::new();
+    for Named { name, value: definition } in connections {
+        check_connection(&name, report);
+        let place = definition.url.place;
+        let connection = definition.checked(report);
+        if let Some(reason) = of_log(&connection, log) {
+            report.error(place, reason).suggest("name another one");
         }
-        let scheme = url.value.split_once(':').map(|(scheme, _)| scheme);
-        if !scheme.is_some_and(|scheme| SCHEMES.contains(&scheme)) {
-            // The URL itself may hold a password, so the message does not repeat it.
-            report
-                .error(url.place, "this is no URL of a store")
-                .suggest(format!("write a URL that begins with one of {}", listed(SCHEMES)));
-        }
+        checked.insert(name.value, connection);
     }
-    connections.into_iter().map(|Named { name, value }| (name.value, Secret::from(value.url.value))).collect()
+    checked
 }
 
 struct ConfigDef {
@@ -252,11 +291,6 @@ impl FromNode for LogDef {
         .map(Self)
     }
 }
-
-struct ConnectionDef {
-    url: Spanned<String>,
-}
-from_keys!(ConnectionDef, "a connection", required: [url], optional: []);
 
 struct HttpDef {
     listen: Option<Spanned<String>>,
@@ -379,8 +413,22 @@ mod tests {
     fn without_declared_connections_every_name_is_a_database_beside_the_log() {
         let config = HostConfig::default_for(Path::new("data"));
         assert_eq!(url(&config, "warehouse").as_deref(), Some("sqlite:data/warehouse.db"));
-        assert_eq!(config.connection("log"), None);
+        let lake = config.objects_connection("lake").unwrap();
+        assert_eq!(lake.folder(), Some("data/lake"));
+        for own in ["log", "instance", "Compiled"] {
+            assert_eq!((config.connection(own), config.objects_connection(own)), (None, None), "{own}");
+        }
         assert!(config.connection_help("log").contains("the log's own database"));
+        assert!(config.connection_help("instance").contains("the host's own"));
+    }
+
+    #[test]
+    fn objects_are_in_object_stores_and_nothing_else_is() {
+        let config = parse("connections: { lake: { url: 's3://lake' }, warehouse: { url: 'sqlite:./w.db' } }");
+        assert!(config.check_objects("lake").is_ok() && config.check_target("warehouse", &Target::Table).is_ok());
+        let refused = config.check_target("lake", &Target::Table).unwrap_err();
+        assert!(refused.contains("neither tables nor collections"), "{refused}");
+        assert!(config.check_objects("warehouse").unwrap_err().contains("has no objects"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod config;
+pub mod connection;
 pub mod diagnostic;
 mod format;
 pub mod kafka;

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::access::Secret;
-use crate::yaml::{FromNode, Node, Report, Spanned, Value, from_keys};
+use crate::access::{Hidden, Secret};
+use crate::yaml::{Report, Spanned, from_keys};
 
 /// The host's schema registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,21 +84,6 @@ pub(crate) fn checked_url(url: &Spanned<String>, report: &mut Report) -> Option<
         return None;
     }
     Some(text.to_owned())
-}
-
-/// A password or token of somebody else's choosing; messages do not repeat it.
-struct Hidden(Secret);
-
-impl FromNode for Hidden {
-    fn from_node(node: &Node, report: &mut Report) -> Option<Self> {
-        match &node.value {
-            Value::Text(text) | Value::Expanded(text) => Some(Self(Secret::from(text.clone()))),
-            _ => {
-                report.error(node.place, "this is no text").suggest("put it in quotes, or write \"${NAME:?}\"");
-                None
-            }
-        }
-    }
 }
 
 #[cfg(test)]
