@@ -1,5 +1,5 @@
-//! What stands behind the engine's traits: the embedded log and Kafka, SQL tables, documents, schema registries. What a
-//! broker or a database is like is known here and nowhere else.
+//! What stands behind the engine's traits: the embedded log and Kafka, SQL tables, documents, objects, schema registries.
+//! What a broker or a database is like is known here and nowhere else.
 
 #![warn(missing_docs)]
 
@@ -11,9 +11,12 @@ mod documents;
 pub mod embedded;
 pub mod kafka;
 mod mongodb;
+mod objects;
 pub mod registry;
 pub mod sql;
 mod store;
+
+pub use self::objects::open_objects;
 
 /// The store of a connection, by the scheme of its URL; `name` is what messages call it. Nothing is connected
 /// yet: `prepare` is the first to need the store. Must be called on the tokio runtime that does the store's I/O.
@@ -32,4 +35,9 @@ pub fn open_store(name: &str, url: &str) -> Result<Arc<dyn Store>, StoreError> {
             scheme.unwrap_or("")
         ))),
     }
+}
+
+/// TLS of this process is that of `ring`. Whoever comes first installs it; there is one for the whole process.
+fn use_ring() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }

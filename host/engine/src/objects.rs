@@ -54,17 +54,16 @@ pub trait Objects: Send + Sync + std::fmt::Debug {
     /// Makes the bucket or folder, unless it is there.
     async fn prepare(&self) -> Result<(), StoreError>;
 
-    /// Makes an object, unless one is there.
+    /// Makes an object, unless one is there; it is durable when this returns, whoever made it.
     async fn create(&self, path: &str, content: Bytes) -> Result<Creation, StoreError>;
 
-    /// Replaces the content of an object that has this tag; none: makes one where none is.
-    ///
-    /// A folder of this machine does not compare: only one process holds the embedded log.
+    /// Replaces the content of an object that has this tag; none: makes one where none is. An object that has the new
+    /// content already counts as replaced: the answer to an earlier try may have been lost.
     async fn replace(&self, path: &str, content: Bytes, expected: Option<&Tag>) -> Result<Replacement, StoreError>;
 
     /// An object; none if there is none.
     async fn get(&self, path: &str) -> Result<Option<Object>, StoreError>;
 
-    /// All objects below a path, in the order of their paths.
+    /// All objects below a path, in the order of their paths; below an empty one, all there are.
     async fn list(&self, below: &str) -> Result<Vec<Listed>, StoreError>;
 }

@@ -72,8 +72,8 @@ impl Default for Limits {
 /// The embedded log is the file `log.db` of its directory.
 const LOG: &str = "log";
 
-/// What else a host keeps in its data directory.
-const OWN: &[&str] = &["instance", "compiled"];
+/// What a host keeps in its data directory, beside the files of the log.
+const OWN: &[&str] = &[LOG, "instance", "compiled"];
 
 impl HostConfig {
     /// What holds without a file: the embedded log in `data`, and there a SQLite database, or a folder of objects, for
@@ -135,19 +135,22 @@ impl HostConfig {
     /// embedded log, whose own database no name reaches; beside Kafka there is none, because each host would have
     /// another one.
     pub fn connection(&self, name: &str) -> Option<Secret> {
-        self.declared_or(name, |data| format!("sqlite:{}", data.join(format!("{name}.db")).display()))
+        let file = format!("{name}.db");
+        self.declared_or(name, &[LOG], |data| format!("sqlite:{}", data.join(file).display()))
             .map(|connection| connection.url)
     }
 
     /// A connection for objects. While the file declares none, every name is a folder beside the embedded log.
     pub fn objects_connection(&self, name: &str) -> Option<Connection> {
-        self.declared_or(name, |data| format!("file:{}", data.join(name).display()))
+        self.declared_or(name, OWN, |data| format!("file:{}", data.join(name).display()))
     }
 
-    fn declared_or(&self, name: &str, beside_log: impl FnOnce(&Path) -> String) -> Option<Connection> {
+    /// `own` are names that mean something else beside the log.
+    fn declared_or(&self, name: &str, own: &[&str], beside_log: impl FnOnce(&Path) -> String) -> Option<Connection> {
         match &self.connections {
             Some(connections) => connections.get(name).cloned(),
-            None if matches!(self.log, LogConfig::Kafka(_)) || is_own(name) => None,
+            None if matches!(self.log, LogConfig::Kafka(_)) => None,
+            None if own.iter().any(|own| name.eq_ignore_ascii_case(own)) => None,
             None => {
                 let url = Secret::from(beside_log(&self.data));
                 Some(Connection { url, objects: ObjectOptions::default() })
@@ -219,11 +222,6 @@ fn parse_listen(listen: &Spanned<String>, tokens: &[AccessToken], report: &mut R
         report.error(listen.place, reason).suggest(ADDRESS_HELP);
     }
     address
-}
-
-/// Whether a connection of this name would be something else in the data directory.
-fn is_own(name: &str) -> bool {
-    name.eq_ignore_ascii_case(LOG) || OWN.iter().any(|own| name.eq_ignore_ascii_case(own))
 }
 
 /// What a connection must not be, as far as spelling tells: the file or the folder of the embedded log.
@@ -415,8 +413,9 @@ mod tests {
         assert_eq!(url(&config, "warehouse").as_deref(), Some("sqlite:data/warehouse.db"));
         let lake = config.objects_connection("lake").unwrap();
         assert_eq!(lake.folder(), Some("data/lake"));
-        for own in ["log", "instance", "Compiled"] {
-            assert_eq!((config.connection(own), config.objects_connection(own)), (None, None), "{own}");
+        assert_eq!((config.connection("log"), config.objects_connection("log")), (None, None));
+        for own in ["instance", "Compiled"] {
+            assert!(config.connection(own).is_some() && config.objects_connection(own).is_none(), "{own}");
         }
         assert!(config.connection_help("log").contains("the log's own database"));
         assert!(config.connection_help("instance").contains("the host's own"));

@@ -43,8 +43,7 @@ struct Complaint {
 
 impl Api {
     pub fn new(config: &RegistryConfig) -> Result<Self, SchemasError> {
-        // Whoever comes first installs it; there is one for the whole process.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        crate::use_ring();
         let wrong =
             |reason: String| SchemasError::Configuration(format!("schema registry at {}: {reason}", config.url));
         // What a redirect leads to was not configured, and might be given the credentials.

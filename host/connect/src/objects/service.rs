@@ -1,0 +1,116 @@
+//! The providers of buckets, and how their clients are set up.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use azenha_engine::store::StoreError;
+use azenha_model::connection::{ObjectCredentials, ObjectOptions, StoreKind};
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
+
+use super::s3::S3;
+
+/// How long one request may take, unless the connection says otherwise.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a server may take to be reached.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Who keeps a bucket, where that makes a difference.
+pub enum Service {
+    S3(Box<S3>),
+    Google,
+    Azure,
+}
+
+impl Service {
+    /// The client of a bucket; nothing is connected yet.
+    pub fn open(
+        connection: &str,
+        kind: StoreKind,
+        bucket: &str,
+        options: &ObjectOptions,
+    ) -> Result<(Arc<dyn ObjectStore>, Self), StoreError> {
+        match kind {
+            StoreKind::Google => Ok((Arc::new(google(bucket, options).map_err(unusable(connection))?), Self::Google)),
+            StoreKind::Azure => Ok((Arc::new(azure(bucket, options).map_err(unusable(connection))?), Self::Azure)),
+            _ => {
+                let s3 = S3::open(bucket, options).map_err(unusable(connection))?;
+                Ok((s3.store(), Self::S3(Box::new(s3))))
+            }
+        }
+    }
+}
+
+/// Without keys.
+impl fmt::Debug for Service {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::S3(_) => "S3",
+            Self::Google => "Google",
+            Self::Azure => "Azure",
+        })
+    }
+}
+
+/// Of a client that cannot be made the error is not shown: it may repeat a part of a key.
+fn unusable(connection: &str) -> impl Fn(object_store::Error) -> StoreError {
+    move |_| {
+        StoreError::Definition(format!(
+            "the endpoint or the keys of connection `{connection}` cannot be read: `service_account_key` is the JSON \
+             file of a service account, `access_key` of an account of Azure is in Base64"
+        ))
+    }
+}
+
+fn google(bucket: &str, options: &ObjectOptions) -> object_store::Result<impl ObjectStore> {
+    let mut builder = GoogleCloudStorageBuilder::new()
+        .with_bucket_name(bucket)
+        .with_client_options(client_options(options))
+        .with_retry(retry());
+    if let Some(endpoint) = &options.endpoint {
+        builder = builder.with_base_url(endpoint);
+    }
+    if let Some(ObjectCredentials::ServiceAccount(key)) = &options.credentials {
+        builder = builder.with_service_account_key(key.reveal());
+    }
+    builder.build()
+}
+
+fn azure(container: &str, options: &ObjectOptions) -> object_store::Result<impl ObjectStore> {
+    let mut builder = MicrosoftAzureBuilder::new()
+        .with_container_name(container)
+        .with_client_options(client_options(options))
+        .with_retry(retry());
+    if let Some(endpoint) = &options.endpoint {
+        builder = builder.with_endpoint(endpoint.clone());
+    }
+    if let Some(ObjectCredentials::Key { id, secret }) = &options.credentials {
+        builder = builder.with_account(id).with_access_key(secret.reveal());
+    }
+    builder.build()
+}
+
+/// How every provider is spoken to.
+pub fn client_options(options: &ObjectOptions) -> ClientOptions {
+    crate::use_ring();
+    let timeout = options.timeout.unwrap_or(TIMEOUT);
+    ClientOptions::new()
+        .with_timeout(timeout)
+        .with_connect_timeout(timeout.min(CONNECT_TIMEOUT))
+        .with_allow_http(options.endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://")))
+}
+
+/// A few tries: whoever asks tries again for longer.
+pub fn retry() -> RetryConfig {
+    RetryConfig {
+        backoff: BackoffConfig {
+            init_backoff: Duration::from_millis(100),
+            max_backoff: Duration::from_secs(1),
+            ..BackoffConfig::default()
+        },
+        max_retries: 2,
+        retry_timeout: Duration::from_secs(10),
+    }
+}
