@@ -1,5 +1,5 @@
-//! What every log and every store promises to the engine, as checks that take `&dyn Log` or `&dyn Store`.
-//! An implementation's tests run them all with [`log_conformance!`] and [`store_conformance!`].
+//! What every log and every store promises to the engine, as checks that take `&dyn Log`, `&dyn Store` or `&dyn Objects`.
+//! An implementation's tests run them all with [`log_conformance!`], [`store_conformance!`] and [`objects_conformance!`].
 //!
 //! A check panics when a promise is broken. Each uses topics and tables of its own names, so that all of them
 //! can run against one server.
@@ -10,6 +10,8 @@
 pub mod log;
 pub mod log_helpers;
 pub mod log_members;
+pub mod objects;
+pub mod objects_connections;
 pub mod proxy;
 pub mod store;
 pub mod store_connections;
@@ -167,6 +169,72 @@ macro_rules! table_conformance {
             async fn $check() {
                 match $fixture.await {
                     Some(fixture) => $crate::store_tables::$check(&fixture).await,
+                    None => println!("skipped: there is no server to test with"),
+                }
+            }
+        )+
+    };
+}
+
+/// Makes a test of each check of [`objects`]. `$fixture` is an async expression that opens an object store which has no
+/// objects: an `Option` of what has a method `objects() -> &dyn Objects` and lives as long as the test; with none, the
+/// tests say that they were skipped.
+#[macro_export]
+macro_rules! objects_conformance {
+    ($fixture:expr) => {
+        $crate::objects_conformance! { @each $fixture;
+            an_object_comes_back_as_it_was_written
+            an_object_is_made_once
+            of_concurrent_creates_one_wins
+            an_object_is_replaced_by_its_tag
+            of_concurrent_replacements_one_wins
+            a_replacement_may_be_repeated
+            readers_see_an_object_before_a_change_or_after_it
+            what_is_missing_is_none
+            lists_are_whole_and_in_order
+            a_large_object_is_made_once_and_replaced_by_its_tag
+            of_concurrent_large_creates_one_wins
+            an_empty_object_is_one
+            names_may_be_odd
+            paths_that_lead_elsewhere_are_refused
+            preparing_may_be_repeated
+            an_object_store_can_be_used_from_another_runtime
+        }
+    };
+    (@each $fixture:expr; $($check:ident)+) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $check() {
+                match $fixture.await {
+                    Some(fixture) => $crate::objects::$check(fixture.objects()).await,
+                    None => println!("skipped: there is no server to test with"),
+                }
+            }
+        )+
+    };
+}
+
+/// Makes a test of each check of [`objects_connections`]. `$fixture` is an async expression that gives an
+/// `Option<(Arc<dyn Objects>, Proxy, Arc<dyn Objects>)>`: an object store, and the same one through the proxy,
+/// whose requests time out soon; with none, the tests say that they were skipped.
+#[macro_export]
+macro_rules! objects_connection_conformance {
+    ($fixture:expr) => {
+        $crate::objects_connection_conformance! { @each $fixture;
+            a_server_that_refuses_is_unavailable_until_it_is_back
+            a_server_that_stalls_is_unavailable_until_it_is_back
+            a_cut_midway_leaves_nothing_half_and_trying_again_works
+            an_answer_that_is_lost_is_settled_by_trying_again
+        }
+    };
+    (@each $fixture:expr; $($check:ident)+) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $check() {
+                match $fixture.await {
+                    Some((direct, proxy, objects)) => {
+                        $crate::objects_connections::$check(&*direct, &proxy, &*objects).await;
+                    }
                     None => println!("skipped: there is no server to test with"),
                 }
             }

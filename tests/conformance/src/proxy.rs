@@ -39,6 +39,19 @@ struct Moment {
     lost: Lost,
     /// How many pieces of that direction still pass.
     left: usize,
+    /// What becomes of connections that are made afterwards.
+    then: Serving,
+}
+
+/// What becomes of new connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Serving {
+    /// They are forwarded.
+    Forward,
+    /// They are closed at once.
+    Refuse,
+    /// They are accepted, and nothing is ever answered.
+    Stall,
 }
 
 /// Forwards the connections that it accepts on a free port of 127.0.0.1; with the proxy, they end.
@@ -57,6 +70,7 @@ struct Shared {
     before: AtomicUsize,
     after: AtomicUsize,
     moment: Mutex<Option<Moment>>,
+    serving: Mutex<Serving>,
 }
 
 impl Proxy {
@@ -70,6 +84,7 @@ impl Proxy {
             before: AtomicUsize::default(),
             after: AtomicUsize::default(),
             moment: Mutex::default(),
+            serving: Mutex::new(Serving::Forward),
         });
         let mut accepting = JoinSet::new();
         accepting.spawn(accept(listener, Arc::clone(&shared)));
@@ -95,6 +110,12 @@ impl Proxy {
         self.shared.cut.send_replace(());
     }
 
+    /// Cuts all connections that are open now; what becomes of new ones is up to `serving`.
+    pub fn serve(&self, serving: Serving) {
+        *self.shared.serving.lock().unwrap() = serving;
+        self.cut_all();
+    }
+
     /// Cuts the next connection that commits; called twice, the next two.
     pub fn cut_next_commit(&self, cut: Cut) {
         self.shared.counter(cut).fetch_add(1, Ordering::SeqCst);
@@ -102,7 +123,12 @@ impl Proxy {
 
     /// Cuts all connections instead of forwarding a piece, after so many others that go the same way.
     pub fn cut_after(&self, pieces: usize, lost: Lost) {
-        *self.shared.moment.lock().unwrap() = Some(Moment { lost, left: pieces });
+        self.serve_after(pieces, lost, Serving::Forward);
+    }
+
+    /// As [`cut_after`](Self::cut_after), and what becomes of new connections from then on.
+    pub fn serve_after(&self, pieces: usize, lost: Lost, then: Serving) {
+        *self.shared.moment.lock().unwrap() = Some(Moment { lost, left: pieces, then });
     }
 
     /// Whether connections have been cut since [`cut_after`](Self::cut_after); if not, they will not be.
@@ -138,8 +164,9 @@ impl Shared {
                 moment.left -= 1;
                 return true;
             }
-            Some(_) => *moment = None,
+            Some(Moment { then, .. }) => *self.serving.lock().unwrap() = *then,
         }
+        *moment = None;
         self.cut.send_replace(());
         false
     }
@@ -150,7 +177,16 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
         let (shared, mut cut) = (Arc::clone(&shared), shared.cut.subscribe());
+        let serving = *shared.serving.lock().unwrap();
         connections.spawn(async move {
+            match serving {
+                Serving::Forward => {}
+                Serving::Refuse => return,
+                Serving::Stall => {
+                    let _ = cut.changed().await;
+                    return;
+                }
+            }
             let Ok(server) = TcpStream::connect(&shared.target).await else { return };
             let _ = (client.set_nodelay(true), server.set_nodelay(true));
             tokio::select! {
