@@ -82,7 +82,7 @@ pub async fn an_answer_that_is_lost_is_settled_by_trying_again(
     objects: &dyn Objects,
 ) {
     for serving in [Serving::Forward, Serving::Refuse] {
-        for (length, answers) in [(10, 0..1), (LARGE, 0..6)] {
+        for (length, answers) in [(10, vec![0]), (LARGE, vec![0, 2, 4, 5])] {
             let (first, second) = (content(length, 1), content(length, 2));
             for answer in answers {
                 let path = format!("lost/{serving:?}-{length}-{answer}");

@@ -110,8 +110,10 @@ impl Proxy {
         self.shared.cut.send_replace(());
     }
 
-    /// Cuts all connections that are open now; what becomes of new ones is up to `serving`.
+    /// Cuts all connections that are open now; what becomes of new ones is up to `serving`. What was to come later is
+    /// called off.
     pub fn serve(&self, serving: Serving) {
+        *self.shared.moment.lock().unwrap() = None;
         *self.shared.serving.lock().unwrap() = serving;
         self.cut_all();
     }

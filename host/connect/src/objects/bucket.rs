@@ -1,5 +1,6 @@
 //! A bucket as an object store.
 
+use std::fmt;
 use std::sync::Arc;
 
 use azenha_engine::objects::{Creation, Listed, Object, Replacement, Tag};
@@ -17,13 +18,19 @@ use super::s3::LARGE;
 use super::service::Service;
 
 /// Objects of a bucket below a prefix.
-#[derive(Debug)]
 pub struct Bucket {
     connection: String,
     bucket: String,
     prefix: String,
     store: Arc<dyn ObjectStore>,
     service: Service,
+}
+
+/// Without the client, which shows its keys.
+impl fmt::Debug for Bucket {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Bucket").field("connection", &self.connection).finish_non_exhaustive()
+    }
 }
 
 /// What must hold for an object to be written.

@@ -30,7 +30,8 @@ pub fn failure(connection: &str, doing: &str, error: &Error) -> StoreError {
 /// Whether there is no bucket, rather than no object in it.
 pub fn is_missing_bucket(error: &Error) -> bool {
     let said = root(error);
-    matches!(error, Error::NotFound { .. }) && code(&said).is_some_and(|code| MISSING_BUCKET.contains(&code))
+    let Some((StatusCode::NOT_FOUND, body)) = answer(&said) else { return false };
+    code(body).is_some_and(|code| MISSING_BUCKET.contains(&code))
 }
 
 fn meaning(error: &Error) -> Meaning {

@@ -1,6 +1,5 @@
 //! The providers of buckets, and how their clients are set up.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,17 +39,6 @@ impl Service {
                 Ok((s3.store(), Self::S3(Box::new(s3))))
             }
         }
-    }
-}
-
-/// Without keys.
-impl fmt::Debug for Service {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::S3(_) => "S3",
-            Self::Google => "Google",
-            Self::Azure => "Azure",
-        })
     }
 }
 
