@@ -4,6 +4,7 @@ mod api;
 mod browse;
 pub mod cli;
 mod client;
+mod connectors;
 mod control;
 mod dead_letters;
 mod feed;

@@ -1,6 +1,7 @@
 //! The command line: one module a command.
 
 mod demo;
+mod init;
 mod load;
 mod pipeline;
 mod plugin;
@@ -34,6 +35,8 @@ pub struct Cli {
 enum Command {
     /// Runs pipelines.
     Run(run::RunArgs),
+    /// Makes what pipelines need: topics, tables, connectors.
+    Init(init::InitArgs),
     /// Runs every pipeline that brings a sample, and shows what comes out.
     Demo(demo::DemoArgs),
     /// Checks pipeline files, and prints every error.
@@ -69,6 +72,7 @@ impl Cli {
     pub async fn run(self) -> Result<Outcome> {
         match self.command {
             Command::Run(args) => run::run(args).await,
+            Command::Init(args) => init::init(args).await,
             Command::Demo(args) => demo::demo(args).await,
             Command::Validate(args) => validate::validate(&args),
             Command::Schema => schema::schema(),

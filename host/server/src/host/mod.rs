@@ -28,7 +28,7 @@ use crate::program::pipeline_file;
 pub use deployment::{Deployment, Origin, State};
 pub use offsets::{LaneOffset, NewOffset, OffsetError, lanes, set};
 pub use runner::{Runner, Running};
-pub use settings::{configuration, open_log_beside, sandbox};
+pub use settings::{configuration, open_log_beside, open_stores, sandbox};
 
 /// How long pipelines may take to finish their commits when the host stops.
 const STOP_TIME: Duration = Duration::from_secs(8);
