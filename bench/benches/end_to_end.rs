@@ -78,7 +78,9 @@ impl Case {
         let engine = Engine::start(log.clone(), Arc::new(SystemClock::start()), options)?;
         let Clickstream { plan, plugins } = self.stream;
         let started = Instant::now();
-        let pipeline = engine.run(Program { plan, plugins, stores, registries: HashMap::new(), generation: 0 }).await?;
+        let pipeline = engine
+            .run(Program { plan, plugins, stores, objects: HashMap::new(), registries: HashMap::new(), generation: 0 })
+            .await?;
         pipeline.drain().await?;
         let taken = started.elapsed();
 

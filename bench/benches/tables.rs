@@ -120,8 +120,16 @@ fn program() -> Result<Program> {
     let sandbox = Sandbox::new(Limits::default(), None)?;
     let config = HostConfig::default_for(Path::new("data"));
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tables");
-    let Loaded { plan, plugins, .. } = Loader::new(&config, &sandbox, BTreeMap::new()).load(&folder)?;
-    Ok(Program { plan, plugins, stores: HashMap::new(), registries: HashMap::new(), generation: 0 })
+    let loaded = Loader::new(&config, &sandbox, BTreeMap::new()).load(&folder)?.pop();
+    let Loaded { plan, plugins, .. } = loaded.context("the folder holds no pipeline")?;
+    Ok(Program {
+        plan,
+        plugins,
+        stores: HashMap::new(),
+        objects: HashMap::new(),
+        registries: HashMap::new(),
+        generation: 0,
+    })
 }
 
 /// Rows in the states of all lanes, and their bytes.

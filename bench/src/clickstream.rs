@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use azenha_model::config::HostConfig;
 use azenha_model::plan::Plan;
 use azenha_sandbox::{Plugin, Sandbox};
-use azenha_server::program::{Loaded, Loader};
+use azenha_server::program::{Loaded, Loader, PipelineText};
 
 use crate::repository;
 
@@ -27,7 +27,9 @@ impl Clickstream {
         let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
         let text = text.replace("partitions: 4", &format!("partitions: {partitions}"));
         let config = HostConfig::default_for(Path::new("data"));
-        let Loaded { plan, plugins, .. } = Loader::new(&config, sandbox, BTreeMap::new()).load_text(&file, &text)?;
+        let pipeline = PipelineText { shown: file.display().to_string(), text };
+        let Loaded { plan, plugins, .. } =
+            Loader::new(&config, sandbox, BTreeMap::new()).load_text(&file, &pipeline)?;
         Ok(Self { plan, plugins })
     }
 

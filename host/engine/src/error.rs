@@ -1,5 +1,6 @@
 //! Why a lane or a pipeline cannot go on.
 
+use azenha_formats::objects::ObjectError;
 use azenha_sandbox::OpenError;
 
 use crate::log::LogError;
@@ -20,6 +21,9 @@ pub enum EngineError {
     /// A schema registry failed or refused.
     #[error(transparent)]
     Schemas(#[from] SchemasError),
+    /// An object cannot be written.
+    #[error("an object cannot be written: {0}")]
+    Object(#[from] ObjectError),
     /// A plugin fails on everything.
     #[error("step `{step}`: {source}")]
     Plugin {

@@ -10,6 +10,8 @@ pub const POINTS: &[&str] = &[
     "lane.restored",
     "commit.prepared",
     "commit.dead_letters_written",
+    "objects.promised",
+    "objects.put",
     "kafka.begun",
     "kafka.produced",
     "kafka.offsets_sent",

@@ -28,18 +28,25 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 pub struct Commands {
     stop: watch::Sender<bool>,
     windows: mpsc::UnboundedSender<CloseWindows>,
+    hurry: watch::Sender<bool>,
 }
 
 impl Commands {
     fn new() -> (Self, Orders) {
         let (stop, told) = watch::channel(false);
         let (windows, asked) = mpsc::unbounded_channel();
-        (Self { stop, windows }, Orders { stop: told, windows: asked })
+        let (hurry, hurried) = watch::channel(false);
+        (Self { stop, windows, hurry }, Orders { stop: told, windows: asked, hurry: hurried })
     }
 
     /// Asks for windows to be closed. A lane that has ended drops the answer.
     pub fn close_windows(&self, windows: CloseWindows) {
         let _ = self.windows.send(windows);
+    }
+
+    /// Asks for objects to be ended as soon as everything is read, from now on.
+    pub fn hurry(&self) {
+        self.hurry.send_replace(true);
     }
 
     /// Asks for a last commit; the lane ends with it, whether it succeeds or not.

@@ -1,9 +1,98 @@
-//! Object stores, as the engine sees them: a folder, or a bucket on S3 and its like.
+//! Object stores, as the engine sees them: a folder, or a bucket on S3 and its like; and how objects are announced.
+
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use azenha_model::Offset;
+use azenha_model::plan::{Layout, ObjectsOutput};
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::store::StoreError;
+
+/// An object that a commit makes.
+#[derive(Debug, Clone)]
+pub struct NewObject {
+    /// Its path below the connection's URL.
+    pub path: String,
+    /// What is in it.
+    pub content: Bytes,
+}
+
+/// The record that says that an object is there. Of what others announce, only the path is needed. It is committed together with the position behind the object's last
+/// row, after the object was put.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Announcement {
+    /// The object's path below the connection's URL.
+    pub path: String,
+    /// What all objects of the sink stand below.
+    #[serde(default)]
+    pub table: String,
+    /// What is in it: `record`, `lines`, `json` or `parquet`.
+    #[serde(default)]
+    pub format: String,
+    /// The values of the folders that it stands in, by column; null where the column has none.
+    #[serde(default)]
+    pub partition: BTreeMap<String, Option<String>>,
+    /// The topic that its rows came from.
+    #[serde(default)]
+    pub topic: String,
+    /// The partition of that topic.
+    #[serde(default)]
+    pub topic_partition: u32,
+    /// The first offset that was looked at for it.
+    #[serde(default)]
+    pub from: Offset,
+    /// The offset behind the last one.
+    #[serde(default)]
+    pub to: Offset,
+    /// Its rows.
+    #[serde(default)]
+    pub rows: u64,
+    /// Its size.
+    #[serde(default)]
+    pub bytes: u64,
+    /// SHA-256 of its content in hexadecimal digits; empty: whoever announced it did not say.
+    #[serde(default)]
+    pub sha256: String,
+}
+
+impl Announcement {
+    /// Announces an object of a sink: `read` is the topic, its partition, and the offsets that the rows came from.
+    pub fn of(
+        output: &ObjectsOutput,
+        object: &NewObject,
+        partition: BTreeMap<String, Option<String>>,
+        read: (&str, u32, Offset, Offset),
+        rows: u64,
+    ) -> Self {
+        let (topic, topic_partition, from, to) = read;
+        Self {
+            path: object.path.clone(),
+            table: output.path.clone(),
+            format: output.layout.to_string(),
+            partition,
+            topic: topic.to_owned(),
+            topic_partition,
+            from,
+            to,
+            rows,
+            bytes: object.content.len() as u64,
+            sha256: sha256(&object.content),
+        }
+    }
+
+    /// Whether each line of the object is a record.
+    pub fn has_lines(&self) -> bool {
+        self.format != Layout::Record.to_string()
+    }
+}
+
+/// SHA-256 of a content, in hexadecimal digits.
+pub fn sha256(content: &[u8]) -> String {
+    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
+}
 
 /// What identifies the content of an object: another content has another tag.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

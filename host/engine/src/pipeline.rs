@@ -14,6 +14,7 @@ use crate::error::EngineError;
 use crate::group::{Commands, Lanes, Member};
 use crate::lane::CloseWindows;
 use crate::log::{Bounds, Log};
+use crate::objects::Objects;
 use crate::schemas::register_outputs;
 use crate::status::{LaneState, LaneStatus, NO_TIME, TaskStatus};
 use crate::tap::{Tap, Taps};
@@ -52,6 +53,15 @@ impl Engine {
         for task in &program.plan.tasks {
             if let EndPlan::Store(output) = &task.end {
                 prepare(&program, output).await?;
+            }
+        }
+        for (connection, objects) in &program.objects {
+            if let Err(error) = objects.prepare().await.map_err(EngineError::from) {
+                if !error.is_passing() {
+                    return Err(error);
+                }
+                let pipeline = &program.plan.pipeline;
+                tracing::warn!(%pipeline, %connection, %error, "objects wait until their store can be reached");
             }
         }
         let schema_ids = Arc::new(register_outputs(&program).await?);
@@ -142,6 +152,11 @@ impl Pipeline {
         &self.0.program.plan
     }
 
+    /// The object store of a connection, if the pipeline reads or writes objects there.
+    pub fn objects(&self, connection: &str) -> Option<&Arc<dyn Objects>> {
+        self.0.program.objects.get(connection)
+    }
+
     /// How each task does, in the plan's order.
     pub fn tasks(&self) -> &[TaskStatus] {
         &self.0.tasks
@@ -157,6 +172,7 @@ impl Pipeline {
     pub async fn drain(&self) -> Result<Drained, EngineError> {
         let mut drained = Drained { closed_windows: false };
         for (index, status) in self.0.tasks.iter().enumerate() {
+            self.0.lanes[index].commands().iter().for_each(|(_, commands)| commands.hurry());
             self.catch_up(status).await?;
             let task = &self.plan().tasks[index];
             let reads_rows = matches!(task.input, Input::Stream(_));

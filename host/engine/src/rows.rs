@@ -93,6 +93,7 @@ impl Rows {
         let each = |value: &dyn Fn(usize) -> i64| self.origin.values().iter().map(|row| value(*row as usize)).collect();
         Ok(match name {
             meta::KEY => take(&records.keys, &self.origin, None)?,
+            meta::VALUE => take(&records.values, &self.origin, None)?,
             meta::TIMESTAMP => {
                 let times: Vec<i64> = each(&|row| records.timestamps[row]);
                 Arc::new(TimestampMicrosecondArray::from(times).with_timezone("UTC"))

@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 use crate::clock::Clock;
 use crate::error::EngineError;
 use crate::log::{LaneId, Log};
+use crate::objects::Objects;
 use crate::schemas::Schemas;
 use crate::status::TaskStatus;
 use crate::store::{Store, StoreLaneId};
@@ -46,6 +47,8 @@ pub struct Program {
     pub plugins: HashMap<String, Plugin>,
     /// The stores, by the names of their connections.
     pub stores: HashMap<String, Arc<dyn Store>>,
+    /// The object stores, by the names of their connections.
+    pub objects: HashMap<String, Arc<dyn Objects>>,
     /// The schema registries, by the URLs that the plan has for them; none: the host's.
     pub registries: HashMap<Option<String>, Arc<dyn Schemas>>,
     /// The version of the pipeline's offsets and rows.
@@ -62,6 +65,12 @@ impl Program {
     pub fn store(&self, connection: &str) -> Result<&Arc<dyn Store>, EngineError> {
         let missing = || EngineError::Setup(format!("connection `{connection}` was not opened"));
         self.stores.get(connection).ok_or_else(missing)
+    }
+
+    /// An object store of the plan.
+    pub fn objects(&self, connection: &str) -> Result<&Arc<dyn Objects>, EngineError> {
+        let missing = || EngineError::Setup(format!("connection `{connection}` was not opened for objects"));
+        self.objects.get(connection).ok_or_else(missing)
     }
 
     /// A schema registry of the plan; none: the host's.
@@ -186,11 +195,18 @@ impl TaskContext {
         }
     }
 
+    /// How long objects grow, if that is what the task writes.
+    pub fn roll_interval(&self) -> Option<Duration> {
+        let output = self.task().end.objects()?;
+        Some(Duration::from_micros(output.roll.every.unsigned_abs()))
+    }
+
     /// The step whose rows arrive at the end, for dead letters that no plugin caused.
     pub fn end_step(&self) -> &str {
         match &self.task().end {
             EndPlan::Exchange { aggregation, .. } | EndPlan::Aggregate { aggregation, .. } => &aggregation.plugin.step,
             EndPlan::Store(store) => &store.sink,
+            EndPlan::Objects(output) => &output.sink,
             EndPlan::Table { table, .. } => &table.name,
             EndPlan::Relate { relation, .. } => &relation.step,
             EndPlan::Topics(_) => &self.task().name,

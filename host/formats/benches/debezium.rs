@@ -77,7 +77,15 @@ fn kinds() -> Vec<StreamColumn> {
 
 fn stream(format: Format, columns: &[StreamColumn]) -> StreamInput {
     let needed = (0..columns.len()).collect();
-    StreamInput { topic: String::new(), format, columns: columns.to_vec(), key: vec![0], needed, event_time: None }
+    StreamInput {
+        topic: String::new(),
+        format,
+        objects: None,
+        columns: columns.to_vec(),
+        key: vec![0],
+        needed,
+        event_time: None,
+    }
 }
 
 /// Prints our time for a record, serde_json's for the same event in JSON, and how ours compares. The best of some repeats

@@ -18,6 +18,8 @@ use crate::wire::RegisteredSchema;
 pub struct Decoder(Decoding);
 
 enum Decoding {
+    /// Rows without columns.
+    Bytes,
     Json(JsonDecoder),
     Avro(AvroDecoder),
     JsonSchema(JsonSchemaDecoder),
@@ -30,6 +32,7 @@ impl Decoder {
     pub fn new(input: &StreamInput) -> Self {
         let StreamInput { columns, needed, key, .. } = input;
         Self(match input.format {
+            Format::Bytes => Decoding::Bytes,
             Format::Json => Decoding::Json(JsonDecoder::new(columns, needed, key)),
             Format::Registered { kind: SchemaKind::Avro, .. } => Decoding::Avro(AvroDecoder::new(columns, needed, key)),
             Format::Registered { kind: SchemaKind::JsonSchema, .. } => {
@@ -43,7 +46,7 @@ impl Decoder {
     /// The ids of schemas that have to be learned before these records are decoded.
     pub fn missing(&self, records: &Records) -> BTreeSet<u32> {
         match &self.0 {
-            Decoding::Json(_) | Decoding::Debezium(_) => BTreeSet::new(),
+            Decoding::Bytes | Decoding::Json(_) | Decoding::Debezium(_) => BTreeSet::new(),
             Decoding::Avro(decoder) => decoder.missing(records),
             Decoding::JsonSchema(decoder) => decoder.missing(records),
             Decoding::DebeziumAvro(decoder) => decoder.missing(records),
@@ -53,7 +56,7 @@ impl Decoder {
     /// Takes the schema with an id; none: the registry does not know it, and records that have it are refused.
     pub fn learn(&mut self, id: u32, schema: Option<&RegisteredSchema>) {
         match &mut self.0 {
-            Decoding::Json(_) | Decoding::Debezium(_) => {}
+            Decoding::Bytes | Decoding::Json(_) | Decoding::Debezium(_) => {}
             Decoding::Avro(decoder) => decoder.learn(id, schema),
             Decoding::JsonSchema(decoder) => decoder.learn(id, schema),
             Decoding::DebeziumAvro(decoder) => decoder.learn(id, schema),
@@ -63,6 +66,13 @@ impl Decoder {
     /// Decodes records. Each gives a row or is refused.
     pub fn decode(&mut self, records: &Records) -> Decoded {
         match &mut self.0 {
+            Decoding::Bytes => Decoded {
+                columns: Vec::new(),
+                rows: (0..records.len() as u32).collect(),
+                deletes: None,
+                rejected: Vec::new(),
+                changes: None,
+            },
             Decoding::Json(decoder) => decoder.decode(records),
             Decoding::Avro(decoder) => decoder.decode(records),
             Decoding::JsonSchema(decoder) => decoder.decode(records),
@@ -87,7 +97,7 @@ impl Encoder {
     pub fn new(output: &TopicOutput, schema: u32) -> Self {
         let TopicOutput { columns, key, .. } = output;
         Self(match output.format {
-            Format::Json | Format::Debezium { .. } | Format::DebeziumAvro { .. } => {
+            Format::Json | Format::Bytes | Format::Debezium { .. } | Format::DebeziumAvro { .. } => {
                 Encoding::Json(JsonEncoder::new(columns, key))
             }
             Format::Registered { kind: SchemaKind::Avro, .. } => Encoding::Avro(AvroEncoder::new(columns, key, schema)),
@@ -142,7 +152,7 @@ pub fn unreadable(
         _ => {}
     }
     match format {
-        Format::Json | Format::Debezium { .. } => Ok(Vec::new()),
+        Format::Json | Format::Bytes | Format::Debezium { .. } => Ok(Vec::new()),
         Format::DebeziumAvro { .. } => debezium::unreadable(schema, columns),
         Format::Registered { kind: SchemaKind::JsonSchema, .. } => json_schema::unreadable(schema, columns),
         Format::Registered { kind: SchemaKind::Avro, .. } => {

@@ -12,6 +12,7 @@ mod decimal;
 mod decoded;
 pub mod json;
 mod json_schema;
+pub mod objects;
 mod wire;
 
 pub use codec::{Decoder, Encoder, registered_schema, unreadable};

@@ -21,6 +21,7 @@ fn input(fields: &[Field]) -> StreamInput {
     StreamInput {
         topic: "clicks".to_owned(),
         format: FORMAT,
+        objects: None,
         columns: fields.iter().map(column).collect(),
         key: Vec::new(),
         needed: (0..fields.len()).collect(),

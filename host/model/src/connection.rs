@@ -239,8 +239,10 @@ impl ConnectionDef {
         };
         let s3 = "write `access_key_id: \"${…}\"` and `secret_access_key: \"${…}\"`, or neither on a machine of AWS";
         let azure = "write `account: …` and `access_key: \"${…}\"`";
+        if is_needed {
+            return pair(self.account.take(), self.access_key.take(), azure);
+        }
         pair(self.access_key_id.take(), self.secret_access_key.take(), s3)
-            .or_else(|| pair(self.account.take(), self.access_key.take(), azure))
             .or_else(|| self.service_account_key.take().map(|key| ObjectCredentials::ServiceAccount(key.value.0)))
     }
 }

@@ -10,6 +10,8 @@ pub enum Format {
     /// A JSON object each.
     #[default]
     Json,
+    /// Anything: nothing is read of them.
+    Bytes,
     /// By schemas of a registry: each record begins with the id of its own.
     Registered {
         /// What the schemas are.
@@ -35,7 +37,7 @@ impl Format {
     /// records name no schemas.
     pub fn registered(&self) -> Option<(SchemaKind, Option<&String>)> {
         match self {
-            Self::Json | Self::Debezium { .. } => None,
+            Self::Json | Self::Bytes | Self::Debezium { .. } => None,
             Self::Registered { kind, registry } => Some((*kind, registry.as_ref())),
             Self::DebeziumAvro { registry } => Some((SchemaKind::Avro, registry.as_ref())),
         }

@@ -14,6 +14,7 @@ pub mod plugin;
 mod records;
 pub mod registry;
 pub mod relation;
+pub mod template;
 pub mod topic;
 pub mod types;
 mod units;

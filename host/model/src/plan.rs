@@ -1,15 +1,19 @@
 //! The plan of what runs: a pipeline file resolved into tasks. Each task reads one topic, runs a chain of
 //! fused stateless stages over it, and ends in topics, in a stateful operator, or in a store.
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 
 pub use crate::format::{Decimals, Format, SchemaKind, TimeFormat, value_subject};
 use crate::plugin::{AggregatePlan, TransformPlan};
-use crate::relation::{Feed, Relation, Table};
+use crate::relation::{Feed, Operator, Relation, Table};
 use crate::types::{DataType, Field, Schema};
 
+pub use objects::{Compression, Layout, ObjectsInput, ObjectsOutput, PartitionColumn, Roll};
 pub use store::{StoreOutput, Target, WriteMode};
 
+mod objects;
 mod store;
 
 /// A pipeline, resolved: everything that a host needs to run it.
@@ -23,6 +27,15 @@ pub struct Plan {
     pub tasks: Vec<Task>,
     /// The topic of this pipeline's dead letters.
     pub dead_letters: String,
+}
+
+impl Plan {
+    /// The connections at which objects are read or written.
+    pub fn object_connections(&self) -> BTreeSet<&str> {
+        let read = self.tasks.iter().filter_map(|task| task.input.objects());
+        let written = self.tasks.iter().filter_map(|task| task.end.objects());
+        read.chain(written.map(|output| output.connection.as_str())).collect()
+    }
 }
 
 /// A topic that the pipeline reads or writes.
@@ -122,6 +135,14 @@ impl Input {
             Self::Exchange { topic } => topic,
         }
     }
+
+    /// The connection of the objects that the topic's records announce, if rows are read there.
+    pub fn objects(&self) -> Option<&str> {
+        match self {
+            Self::Stream(stream) => stream.objects.as_ref().map(|objects| objects.connection.as_str()),
+            Self::Exchange { .. } => None,
+        }
+    }
 }
 
 /// A topic of records, and how they become rows.
@@ -129,8 +150,10 @@ impl Input {
 pub struct StreamInput {
     /// The topic's name.
     pub topic: String,
-    /// What its records are written in.
+    /// What its records are written in, or the lines of objects that they announce.
     pub format: Format,
+    /// The objects that rows stand in; none: they stand in the records.
+    pub objects: Option<ObjectsInput>,
     /// Every column of the stream.
     pub columns: Vec<StreamColumn>,
     /// Columns that identify a row, if the topic is a changelog: a tombstone deletes the row that its
@@ -223,6 +246,8 @@ pub enum End {
     },
     /// Rows go to a table or a collection of a store.
     Store(StoreOutput),
+    /// Rows are added to objects.
+    Objects(ObjectsOutput),
     /// The rows of a keyed topic are kept, and what changes is told.
     Table {
         /// What is kept.
@@ -330,7 +355,16 @@ impl End {
     pub fn aggregation(&self) -> Option<&Aggregation> {
         match self {
             Self::Exchange { aggregation, .. } | Self::Aggregate { aggregation, .. } => Some(aggregation),
-            Self::Topics(_) | Self::Store(_) | Self::Table { .. } | Self::Relate { .. } => None,
+            Self::Topics(_) | Self::Store(_) | Self::Objects(_) | Self::Table { .. } | Self::Relate { .. } => None,
+        }
+    }
+
+    /// The objects that rows are written to.
+    pub fn objects(&self) -> Option<&ObjectsOutput> {
+        match self {
+            Self::Objects(output) => Some(output),
+            Self::Relate { relation: Relation { operator: Operator::Objects(output), .. }, .. } => Some(output),
+            _ => None,
         }
     }
 
@@ -341,7 +375,7 @@ impl End {
             | Self::Aggregate { outputs, .. }
             | Self::Table { outputs, .. }
             | Self::Relate { outputs, .. } => outputs,
-            Self::Exchange { .. } | Self::Store(_) => &[],
+            Self::Exchange { .. } | Self::Store(_) | Self::Objects(_) => &[],
         }
     }
 }

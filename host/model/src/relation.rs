@@ -10,6 +10,7 @@
 
 use schemars::JsonSchema;
 
+use crate::plan::ObjectsOutput;
 use crate::plugin::AssemblePlan;
 use crate::types::Field;
 
@@ -26,6 +27,8 @@ pub struct Table {
     pub on_truncate: OnTruncate,
     /// Whether one partition holds the whole table: only there does a snapshot say which rows are gone.
     pub is_whole: bool,
+    /// The column of text that says `d` where a row is deleted; none: that is said elsewhere.
+    pub operation: Option<usize>,
 }
 
 /// What is done when a captured table is emptied at once.
@@ -97,6 +100,8 @@ pub enum Operator {
     },
     /// The rows of the only table, which are groups of their own, in their latest version.
     Latest,
+    /// The rows of the only table in objects, of which each group is one that is replaced when a row of it changes.
+    Objects(Box<ObjectsOutput>),
 }
 
 /// What becomes of rows for which the other table has none.
@@ -113,7 +118,7 @@ impl Relation {
     /// The columns of what comes out.
     pub fn output(&self) -> Vec<Field> {
         match &self.operator {
-            Operator::Join(_) | Operator::Latest => {
+            Operator::Join(_) | Operator::Latest | Operator::Objects(_) => {
                 self.tables.iter().flat_map(|table| table.fields.iter().cloned()).collect()
             }
             Operator::Assemble { plan, .. } => self.keys.iter().chain(&plan.gives).cloned().collect(),

@@ -169,6 +169,8 @@ pub mod meta {
 
     /// The record's key.
     pub const KEY: &str = "$key";
+    /// The record's value, as it came.
+    pub const VALUE: &str = "$value";
     /// The record's timestamp.
     pub const TIMESTAMP: &str = "$timestamp";
     /// The topic that the record stands in.
@@ -197,6 +199,7 @@ pub mod meta {
             Field::new(PARTITION, DataType::Int64, false),
             Field::new(OFFSET, DataType::Int64, false),
             Field::new(OP, DataType::Text, false),
+            Field::new(VALUE, DataType::Bytes, true),
         ]
     }
 }

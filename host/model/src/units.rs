@@ -67,6 +67,20 @@ impl FromNode for Bytes {
     }
 }
 
+impl JsonSchema for Bytes {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Size".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> schemars::Schema {
+        json_schema!({ "type": "string", "pattern": "^([0-9]+(B|KiB|MiB|GiB|TiB)|.*\\$\\{.*)$", "examples": ["64MiB"] })
+    }
+}
+
 impl JsonSchema for Micros {
     fn inline_schema() -> bool {
         true

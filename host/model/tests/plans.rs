@@ -7,7 +7,8 @@ mod common;
 use std::fmt::Write;
 
 use azenha_model::plan::{
-    Aggregation, End, Format, Input, OutputColumn, Plan, Stage, StoreOutput, StreamInput, Target, Task, TopicOutput,
+    Aggregation, End, Format, Input, ObjectsOutput, OutputColumn, Plan, Stage, StoreOutput, StreamInput, Target, Task,
+    TopicOutput,
 };
 use azenha_model::relation::{Feed, Operator, Relation};
 use azenha_model::{Field, Schema};
@@ -41,6 +42,7 @@ fn written(end: &End) -> Vec<&str> {
         }
         End::Exchange { topic, .. } => vec![topic],
         End::Store(_) => vec![],
+        End::Objects(output) => output.announce.iter().map(String::as_str).collect(),
         End::Table { feeds, outputs, .. } | End::Relate { feeds, outputs, .. } => {
             let feeds = feeds.iter().map(|feed| feed.topic.as_str());
             feeds.chain(outputs.iter().map(|output| output.topic.as_str())).collect()
@@ -76,6 +78,7 @@ fn describe_task(task: &Task) -> String {
             format!("{}{outputs}", describe_aggregation(aggregation))
         }
         End::Store(output) => describe_store(output),
+        End::Objects(output) => describe_objects(output),
         End::Table { table, feeds, outputs } => {
             let schema = Schema::new(table.fields.clone());
             let whole = if table.is_whole { "the whole" } else { "a part of" };
@@ -89,11 +92,26 @@ fn describe_task(task: &Task) -> String {
     text
 }
 
+fn describe_objects(output: &ObjectsOutput) -> String {
+    let ObjectsOutput { connection, path, layout, compression, roll, .. } = output;
+    let mut text = format!("  writes objects of {layout} ({compression:?}) at {path} of {connection}\n");
+    writeln!(text, "    rolled by {} rows, {} bytes, {} µs", roll.rows, roll.bytes, roll.every).unwrap();
+    for part in &output.partition_by {
+        writeln!(text, "    in folders {}, from column {}", part.name, part.input).unwrap();
+    }
+    writeln!(text, "    {}", describe_columns(&output.columns)).unwrap();
+    if let Some(topic) = &output.announce {
+        writeln!(text, "    announced in {topic}").unwrap();
+    }
+    text
+}
+
 fn describe_relation(relation: &Relation) -> String {
     let what = match &relation.operator {
         Operator::Join(kind) => format!("joins ({kind:?})"),
         Operator::Assemble { plugin, config, .. } => format!("assembles by {plugin} {config}"),
         Operator::Latest => "keeps the latest".to_owned(),
+        Operator::Objects(output) => format!("replaces objects at {}", output.path),
     };
     let mut text = format!("  {what}, groups {}\n", describe_fields(&relation.keys));
     for table in &relation.tables {
@@ -133,6 +151,7 @@ fn describe_stream(stream: &StreamInput) -> String {
 fn describe_format(format: &Format) -> String {
     match format {
         Format::Json => String::new(),
+        Format::Bytes => " as bytes".to_owned(),
         Format::Registered { kind, registry: None } => format!(" in {kind}"),
         Format::Registered { kind, registry: Some(url) } => format!(" in {kind} of {url}"),
         Format::Debezium { decimals } => format!(" in Debezium's JSON, decimals {decimals:?}"),

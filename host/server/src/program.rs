@@ -12,6 +12,7 @@ use azenha_model::config::HostConfig;
 use azenha_model::pipeline::{PipelineFile, PluginError, SchemaProblem, Surroundings};
 use azenha_model::plan::{Format, Plan, StreamColumn, Target, TopicOutput};
 use azenha_model::plugin::{AggregatePlan, AssemblePlan, TableFields, TransformPlan};
+use azenha_model::template::{MODEL_EXTENSION, Template};
 use azenha_model::{Diagnostics, Field};
 use azenha_sandbox::{OpenError, Plugin, Sandbox};
 
@@ -28,10 +29,47 @@ pub fn pipeline_file(path: &Path) -> PathBuf {
     if path.is_dir() { path.join(PIPELINE_FILE) } else { path.to_owned() }
 }
 
-/// Reads a pipeline file.
-pub fn read_pipeline(file: &Path) -> Result<String> {
-    let unreadable = |error| Usage(format!("there is no pipeline to read at {}: {error}", file.display()));
-    Ok(fs::read_to_string(file).map_err(unreadable)?)
+/// The text of a pipeline.
+#[derive(Debug)]
+pub struct PipelineText {
+    /// What messages call it.
+    pub shown: String,
+    /// The text.
+    pub text: String,
+}
+
+/// Reads a pipeline file: one pipeline, or if it is a template one for each of its models, in the order of their names.
+pub fn read_pipelines(file: &Path) -> Result<Vec<PipelineText>> {
+    let shown = file.display().to_string();
+    let unreadable = |error| Usage(format!("there is no pipeline to read at {shown}: {error}"));
+    let text = fs::read_to_string(file).map_err(unreadable)?;
+    let wrong = |error| Usage(format!("{shown}: {error}"));
+    let Some(template) = Template::of(&text).map_err(wrong)? else { return Ok(vec![PipelineText { shown, text }]) };
+    let folder = file.parent().unwrap_or(Path::new("")).join(&template.folder);
+    let models = models(&folder)?;
+    let filled = |(name, path): &(String, PathBuf)| {
+        let model = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+        let text = template.filled(name, &model).map_err(wrong)?;
+        Ok(PipelineText { shown: format!("{shown} of {}", path.display()), text })
+    };
+    models.iter().map(filled).collect()
+}
+
+/// The models in a folder, by name; at least one.
+fn models(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let shown = folder.display();
+    let entries = fs::read_dir(folder).map_err(|error| Usage(format!("there are no models at {shown}: {error}")))?;
+    let mut models = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        let name = path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned);
+        models.extend(name.filter(|_| path.extension().is_some_and(|found| found == MODEL_EXTENSION)).zip(Some(path)));
+    }
+    if models.is_empty() {
+        return Err(Usage(format!("there is no model at {shown}: write one, `NAME.yaml`, for each table")).into());
+    }
+    models.sort_unstable();
+    Ok(models)
 }
 
 /// A pipeline that is ready to run.
@@ -78,17 +116,16 @@ impl<'a> Loader<'a> {
         Self { config, sandbox, topics, builder: Builder::default() }
     }
 
-    /// Loads the pipeline of a file, or of the folder that holds its `pipeline.yaml`. Everything that is wrong with
-    /// the file is one error, [`Diagnostics`](azenha_model::Diagnostics).
-    pub fn load(&mut self, path: &Path) -> Result<Loaded> {
+    /// Loads the pipelines of a file, or of the folder that holds its `pipeline.yaml`: one, or those of a template.
+    /// Everything that is wrong with one of them is one error, [`Diagnostics`](azenha_model::Diagnostics).
+    pub fn load(&mut self, path: &Path) -> Result<Vec<Loaded>> {
         let file = pipeline_file(path);
-        let text = read_pipeline(&file)?;
-        self.load_text(&file, &text)
+        read_pipelines(&file)?.iter().map(|pipeline| self.load_text(&file, pipeline)).collect()
     }
 
     /// Loads a pipeline whose text is at hand, as if it stood in `file`.
-    pub fn load_text(&mut self, file: &Path, text: &str) -> Result<Loaded> {
-        let definition = PipelineFile::parse(&file.display().to_string(), text, &environment)?;
+    pub fn load_text(&mut self, file: &Path, pipeline: &PipelineText) -> Result<Loaded> {
+        let definition = PipelineFile::parse(&pipeline.shown, &pipeline.text, &environment)?;
         let folder = file.canonicalize()?.parent().map(Path::to_owned).unwrap_or_default();
         let plugins = self.plugins(&definition, &folder);
         Ok(Loaded::new(&definition, plugins, &self.topics, self.config)?)
@@ -125,7 +162,8 @@ fn sources(definition: &PipelineFile, plan: &Plan) -> Vec<SourceTopic> {
         partitions: partitions(&source.topic.value),
         partitioned_by: source.partitioned_by.iter().flatten().map(|column| source.columns[*column].clone()).collect(),
     };
-    definition.sources().iter().map(source).collect()
+    // What announces objects is not for others to write.
+    definition.sources().iter().filter(|source| source.objects.is_none()).map(source).collect()
 }
 
 /// What a pipeline file is checked against.
@@ -192,6 +230,11 @@ impl Surroundings for Site<'_> {
 
     fn check_target(&self, connection: &str, target: &Target) -> Result<(), String> {
         self.config.check_target(connection, target)
+    }
+
+    fn has_objects(&self, name: &str) -> Result<(), String> {
+        self.config.objects_connection(name).ok_or_else(|| self.config.connection_help(name))?;
+        self.config.check_objects(name)
     }
 
     fn check_readable(&self, topic: &str, format: &Format, columns: &[StreamColumn]) -> Result<(), Vec<SchemaProblem>> {

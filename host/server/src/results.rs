@@ -1,10 +1,12 @@
 //! Tables for people: what tasks did, and what is in a sink's table.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use anyhow::{Context, Result};
+use azenha_engine::objects::Objects;
 use azenha_engine::status::{Counters, TaskStatus};
-use azenha_model::plan::{StoreOutput, Target};
+use azenha_model::plan::{ObjectsOutput, StoreOutput, Target};
 use azenha_model::{DataType, Field};
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
@@ -113,6 +115,29 @@ impl SinkTable {
             }
             None => format!("table {name}: {} rows", grouped(rows as u64)),
         })
+    }
+}
+
+/// The objects of a sink, to count.
+#[derive(Debug)]
+pub struct SinkObjects {
+    connection: String,
+    path: String,
+    store: Arc<dyn Objects>,
+}
+
+impl SinkObjects {
+    /// What `output` writes to a store.
+    pub fn new(output: &ObjectsOutput, store: &Arc<dyn Objects>) -> Self {
+        Self { connection: output.connection.clone(), path: output.path.clone(), store: Arc::clone(store) }
+    }
+
+    /// How many there are, and their size.
+    pub async fn totals(&self) -> Result<String> {
+        let Self { connection, path, store } = self;
+        let objects = store.list(path).await?;
+        let bytes = objects.iter().map(|object| object.bytes).sum();
+        Ok(format!("objects {connection}/{path}: {}, {} bytes", grouped(objects.len() as u64), grouped(bytes)))
     }
 }
 

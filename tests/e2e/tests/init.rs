@@ -50,7 +50,7 @@ async fn what_a_pipeline_needs_is_made_once() -> Result<()> {
     assert!(first.contains("topic `clicks_in`, 3 partitions: made"), "{first}");
     assert!(first.contains("table `counts` of `warehouse`: ready"), "{first}");
     let file = site.azenha.path("clicks.ndjson");
-    let click = |number| Click { campaign: "a".to_owned(), timestamp: 1_700_000_000_000 + number }.json();
+    let click = |number: i64| Click { campaign: "a".to_owned(), timestamp: 1_700_000_000_000 + number }.json();
     write_ndjson(&file, (0..10).map(click))?;
     site.azenha.run_once(&site.pipeline, &[("clicks", &file)], &["--strict"])?;
     let second = site.succeed(&[])?;

@@ -6,7 +6,7 @@
 use std::env;
 
 use anyhow::Result;
-use azenha_e2e::orders::{Changes, Live, Shop, Size, Strike, Tables};
+use azenha_e2e::orders::{Changes, Kept, Live, Shop, Size, Strike, Tables};
 use azenha_e2e::{Mongo, OwnDatabase, OwnKafka, is_long, is_there, seed};
 use fastrand::Rng;
 
@@ -31,7 +31,7 @@ async fn documents_are_what_the_database_recomputes() -> Result<()> {
     let tables = Tables::of_all()?;
     shop.load(&tables).await?;
     let mut changes = Changes::new(seed(), tables);
-    let mut live = Live::start(shop, kafka, mongo, Size { hosts: 1, partitions: 1 }).await?;
+    let mut live = Live::start(shop, kafka, Kept::Documents(mongo), Size { hosts: 1, partitions: 1 }).await?;
     let outcome = async {
         // While the snapshot is still being taken.
         live.apply(&changes.take(STATEMENTS)).await?;
@@ -55,7 +55,7 @@ async fn documents_are_right_though_hosts_and_connect_are_killed() -> Result<()>
     let (mut changes, mut random) = (Changes::new(seed, tables), Rng::with_seed(seed));
     let mut strikes = [Strike::Host, Strike::Host, Strike::Connect, Strike::HostAndConnect];
     random.shuffle(&mut strikes);
-    let mut live = Live::start(shop, kafka, mongo, Size { hosts: 2, partitions: 3 }).await?;
+    let mut live = Live::start(shop, kafka, Kept::Documents(mongo), Size { hosts: 2, partitions: 3 }).await?;
     let outcome = async {
         live.shop.await_reader(&changes.last_of_each_table()).await?;
         live.apply_under(&strikes, &changes.take(STATEMENTS), &mut random).await?;
@@ -73,7 +73,7 @@ async fn documents_of_a_shop_in_mariadb_are_right_too() -> Result<()> {
     let tables = Tables::of_first_orders(if is_long() { usize::MAX } else { 200 })?;
     shop.load(&tables).await?;
     let mut changes = Changes::new(seed(), tables);
-    let mut live = Live::start(shop, kafka, mongo, Size { hosts: 1, partitions: 2 }).await?;
+    let mut live = Live::start(shop, kafka, Kept::Documents(mongo), Size { hosts: 1, partitions: 2 }).await?;
     let outcome = async {
         live.apply(&changes.take(STATEMENTS)).await?;
         live.settle().await

@@ -1,8 +1,10 @@
-//! How a task ends: in topics, in the first or second half of an aggregation, in a table, in a relation, or in a store.
+//! How a task ends: in topics, in the first or second half of an aggregation, in a table, in a relation, in a store, or in
+//! objects.
 
 mod aggregate;
 mod exchange;
 mod keeper;
+mod objects;
 mod relate;
 mod store;
 mod table;
@@ -14,9 +16,10 @@ use std::sync::Arc;
 pub use aggregate::AggregateEnd;
 pub use exchange::ExchangeEnd;
 pub use keeper::Keeper;
+pub use objects::{DEFINITION as CUT, ObjectsEnd, Place as ObjectsPlace, ReplacedEnd};
 pub use relate::{Operation, RelateEnd, definition as relation_definition};
 pub use store::{StoreBatch, StoreEnd};
-pub use table::{TableEnd, definition as table_definition, new_readers};
+pub use table::{Order, TableEnd, definition as table_definition, new_readers};
 pub use topic_writer::TopicWriter;
 pub use topics::TopicsEnd;
 
@@ -25,9 +28,13 @@ use azenha_model::Offset;
 use crate::dead_letter::DeadLetters;
 use crate::error::EngineError;
 use crate::log::Append;
+use crate::objects::NewObject;
 use crate::plugin::Usage;
 use crate::rows::{Rows, Source};
 use crate::state::GroupTable;
+
+/// So many bytes that wait are committed before the interval is over.
+pub const PENDING_BYTES: usize = 4 << 20;
 
 /// What a lane has reached when it commits.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +53,20 @@ pub struct Moment {
     pub timestamp: i64,
 }
 
+/// Objects that are put before a commit, whose position covers what is in them.
+#[derive(Debug)]
+pub struct Cut {
+    /// The position until the commit.
+    pub from: Offset,
+    /// What the log is told before the first object is put, which must not be there. None: those that are there are
+    /// replaced, and may be put again by whoever reads the same records.
+    pub promise: Option<Append>,
+    /// Where they go.
+    pub connection: String,
+    /// At least one.
+    pub objects: Vec<NewObject>,
+}
+
 /// What goes out with a commit.
 #[derive(Debug, Default)]
 pub struct Outgoing {
@@ -53,6 +74,8 @@ pub struct Outgoing {
     pub appends: Vec<Append>,
     /// Rows for a store.
     pub rows: Vec<StoreBatch>,
+    /// Objects.
+    pub cut: Option<Cut>,
     /// The rows among both that are results: neither state nor messages nor dead letters.
     pub results: u64,
     /// After this commit the changelog is needed from here on only.
@@ -66,6 +89,16 @@ pub trait End: Send {
 
     /// Bytes that wait for the next commit, closely; state does not count.
     fn pending_bytes(&self) -> usize;
+
+    /// Whether so much waits that it is committed before its time.
+    fn is_full(&self) -> bool {
+        self.pending_bytes() >= PENDING_BYTES
+    }
+
+    /// The offset at which the next commit must be made, if an earlier owner of the lane has begun to make it.
+    fn promised(&self) -> Option<Offset> {
+        None
+    }
 
     /// The state, if the end keeps one.
     fn state(&mut self) -> Option<State<'_>>;

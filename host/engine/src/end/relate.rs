@@ -20,7 +20,7 @@ use crate::error::EngineError;
 use crate::exchange::{Cargo, Sender, open};
 use crate::plugin::Usage;
 use crate::relation::{
-    Assembler, Assembly, GroupId, Joiner, Related, Router, RowChange, Sent, group_columns, row_codec,
+    Applied, Assembler, Assembly, GroupId, Joiner, Related, Router, RowChange, Sent, group_columns, row_codec,
 };
 use crate::rows::Source;
 use crate::state::StateHeader;
@@ -105,13 +105,6 @@ impl RelateEnd {
     /// Makes every group's result anew with the next commit: the code that makes them is another one.
     pub fn make_anew(&mut self) {
         self.changed.extend(self.related.groups());
-    }
-
-    fn route(&mut self, changes: &mut Vec<RowChange>) -> Result<(), EngineError> {
-        self.sent += changes.len() as u64;
-        self.router.route(changes)?;
-        changes.clear();
-        Ok(())
     }
 
     /// Writes the results of the groups that changed, some of them at a time: new code makes all of them anew.
@@ -234,6 +227,7 @@ pub fn definition(relation: &Relation, feeds: &[Feed], outputs: &[TopicOutput]) 
         Operator::Join(kind) => format!("{kind:?} join"),
         Operator::Assemble { .. } => "groups".to_owned(),
         Operator::Latest => "latest rows".to_owned(),
+        Operator::Objects(_) => "folders".to_owned(),
     };
     format!("{what} of {} by {}{}", tables.join(" and "), keys.join(", "), read_by(feeds, outputs))
 }
@@ -241,30 +235,50 @@ pub fn definition(relation: &Relation, feeds: &[Feed], outputs: &[TopicOutput]) 
 impl MessageEnd for RelateEnd {
     fn message(&mut self, source: &Source, record: u32, _: &mut DeadLetters) -> Result<(), EngineError> {
         let mut changes = Vec::new();
-        let what = |error| malformed(&source.topic, error);
-        let message = open(source.fetched.records.values.value(record as usize)).map_err(what)?;
-        if message.cargo != Cargo::Changes {
-            let reason = Malformed("a relation takes changes of rows, and nothing else".to_owned());
-            return Err(what(reason));
-        }
-        for parcel in message.parcels {
-            let sent = Sent::read(&parcel.payload).map_err(what)?;
-            let Some(applied) = self.related.apply(&parcel.key, &sent).map_err(what)? else { continue };
-            match &self.operation {
+        let Self { related, operation, changed, router, sent: routed, .. } = self;
+        each_change(related, source, record, |related, sent, applied| {
+            match operation {
                 Operation::Join(joiner) => {
-                    changes.extend(joiner.changes(&self.related, &sent, &applied));
-                    self.related.release(applied.group);
+                    changes.extend(joiner.changes(related, sent, applied));
+                    related.release(applied.group);
                 }
                 Operation::Assemble(_) | Operation::Latest(_) => {
-                    self.changed.insert(applied.group);
+                    changed.insert(applied.group);
                 }
             }
-            if changes.len() >= ROUTED {
-                self.route(&mut changes)?;
-            }
-        }
-        self.route(&mut changes)
+            if changes.len() >= ROUTED { route(router, routed, &mut changes) } else { Ok(()) }
+        })?;
+        route(router, routed, &mut changes)
     }
+}
+
+/// Applies the changes of a message to the groups that they are of; `applied` is told of each that is news.
+pub fn each_change(
+    related: &mut Related,
+    source: &Source,
+    record: u32,
+    mut applied: impl FnMut(&mut Related, &Sent<'_>, &Applied) -> Result<(), EngineError>,
+) -> Result<(), EngineError> {
+    let what = |error| malformed(&source.topic, error);
+    let message = open(source.fetched.records.values.value(record as usize)).map_err(what)?;
+    if message.cargo != Cargo::Changes {
+        let reason = Malformed("a relation takes changes of rows, and nothing else".to_owned());
+        return Err(what(reason));
+    }
+    for parcel in message.parcels {
+        let sent = Sent::read(&parcel.payload).map_err(what)?;
+        if let Some(done) = related.apply(&parcel.key, &sent).map_err(what)? {
+            applied(related, &sent, &done)?;
+        }
+    }
+    Ok(())
+}
+
+fn route(router: &mut Router, routed: &mut u64, changes: &mut Vec<RowChange>) -> Result<(), EngineError> {
+    *routed += changes.len() as u64;
+    router.route(changes)?;
+    changes.clear();
+    Ok(())
 }
 
 impl End for RelateEnd {

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, BooleanArray};
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef, BooleanArray};
 use azenha_formats::{ChangeKind, ChangePosition, Changes};
-use azenha_model::Field;
 use azenha_model::plan::TopicOutput;
 use azenha_model::relation::{Feed, Table};
+use azenha_model::types::meta;
+use azenha_model::{Field, Offset};
 
 use super::keeper::malformed;
 use super::{End, Keeper, Moment, Outgoing, RowEnd, State, TopicWriter};
@@ -29,6 +31,7 @@ pub struct TableEnd {
     keeper: Keeper,
     definition: String,
     place: (String, u32),
+    order: Order,
     results: u64,
 }
 
@@ -41,10 +44,11 @@ impl TableEnd {
         definition: String,
         changelog: String,
         input: (String, u32),
+        order: Order,
     ) -> Self {
         let step = table.table().name.as_str().into();
         let keeper = Keeper::new(changelog, input.1);
-        Self { step, table, router, writers, keeper, definition, place: input, results: 0 }
+        Self { step, table, router, writers, keeper, definition, place: input, order, results: 0 }
     }
 
     fn write(&mut self, changes: &[RowChange], timestamp: i64) -> Result<(), EngineError> {
@@ -73,14 +77,18 @@ impl RowEnd for TableEnd {
     fn rows(&mut self, rows: &Rows, source: &Arc<Source>, dead: &mut DeadLetters) -> Result<(), EngineError> {
         let columns: Vec<ArrayRef> = rows.columns.iter().flatten().map(Arc::clone).collect();
         let (keys, bytes) = self.table.bytes_of(&columns)?;
+        let deleting = self.table.table().operation.map(|column| columns[column].as_string::<i32>());
         let mut changes = Vec::with_capacity(rows.len());
         let mut unavailable = Vec::new();
         for (row, record) in rows.origin.values().iter().copied().enumerate() {
-            let (kind, position) = said(rows, row, &mut unavailable);
+            let (mut kind, position) = said(rows, row, &mut unavailable);
+            if deleting.is_some_and(|operations| operations.is_valid(row) && operations.value(row) == meta::OP_DELETE) {
+                kind = ChangeKind::Delete;
+            }
             let arrival = Arrival {
                 kind,
                 position,
-                offset: source.fetched.offsets[record as usize],
+                offset: self.order.of(source.fetched.offsets[record as usize]),
                 key: keys.row(row).data(),
                 row: bytes.row(row).data(),
                 unavailable: &unavailable,
@@ -98,6 +106,38 @@ impl RowEnd for TableEnd {
         self.router.route(&changes)?;
         let timestamp = source.fetched.records.timestamps.iter().copied().max().unwrap_or_default();
         self.write(&changes, timestamp)
+    }
+}
+
+/// What orders the changes of a row.
+#[derive(Debug, Clone, Copy)]
+pub enum Order {
+    /// The offset of its record.
+    Offsets,
+    /// The offset of its record and its place among the rows of that record: an object holds many.
+    Places {
+        /// The record that was read last.
+        offset: Offset,
+        /// How many of its rows.
+        rows: u64,
+    },
+}
+
+/// So many bits of a row's place tell it from the others of its record: what an object may hold.
+const PLACE_BITS: u32 = 24;
+
+impl Order {
+    /// For rows of which one record may hold many.
+    pub fn of_places() -> Self {
+        Self::Places { offset: Offset::MAX, rows: 0 }
+    }
+
+    /// The place of the next row, of the record at an offset.
+    fn of(&mut self, record: Offset) -> Offset {
+        let Self::Places { offset, rows } = self else { return record };
+        *rows = if *offset == record { *rows + 1 } else { 0 };
+        *offset = record;
+        record << PLACE_BITS | (*rows).min((1 << PLACE_BITS) - 1)
     }
 }
 

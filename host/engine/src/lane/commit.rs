@@ -10,8 +10,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::Lane;
-use super::deliver::{Batch, Committed, Delivery};
-use crate::end::{Moment, State};
+use super::deliver::{Batch, Committed, Delivery, StoredCut};
+use crate::end::{Cut, Moment, State};
 use crate::error::EngineError;
 use crate::failpoint;
 use crate::status::NO_TIME;
@@ -53,6 +53,7 @@ impl Lane {
             position: moment.position,
             appends: outgoing.appends,
             rows: outgoing.rows,
+            cut: self.with_store(outgoing.cut)?,
             dead: self.dead.split(moment.position.saturating_sub(1)),
             dead_topic: self.context.program.plan.dead_letters.clone(),
             step: self.context.end_step().into(),
@@ -85,6 +86,30 @@ impl Lane {
             self.settle(outcome)?;
         }
         self.begin_commit().await
+    }
+
+    /// How many of the next records stand before the offset at which a commit was promised.
+    pub fn before_promise(&mut self, offsets: &[Offset]) -> usize {
+        match self.intake.end().promised() {
+            Some(promised) => offsets.partition_point(|offset| *offset < promised),
+            None => offsets.len(),
+        }
+    }
+
+    /// Makes the commit that an earlier owner of the lane promised, at the offset at which it was promised.
+    pub async fn keep_promise(&mut self) -> Result<(), EngineError> {
+        self.position = self.intake.end().promised().unwrap_or(self.position);
+        self.wait_for_commit();
+        self.commit_between().await
+    }
+
+    /// A cut with the store that its objects go to.
+    fn with_store(&self, cut: Option<Cut>) -> Result<Option<StoredCut>, EngineError> {
+        let with_store = |cut: Cut| {
+            let store = Arc::clone(self.context.program.objects(&cut.connection)?);
+            Ok(StoredCut { cut, store })
+        };
+        cut.map(with_store).transpose()
     }
 
     async fn tell_cycle_start(&mut self) -> Result<(), EngineError> {
@@ -172,7 +197,8 @@ impl Lane {
             let outcome = landed(&mut self.in_flight).await;
             self.settle(outcome)?;
         }
-        if self.waiting {
+        // Objects are not ended before their time: whoever reads on makes them of the same records.
+        if self.waiting && self.context.roll_interval().is_none() {
             self.begin_commit().await?;
             let outcome = landed(&mut self.in_flight).await;
             self.settle(outcome)?;

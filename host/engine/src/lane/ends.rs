@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use azenha_model::plan::{Aggregation, End as EndPlan, StreamInput, Task, TopicOutput, changelog_topic};
+use azenha_model::plan::{Aggregation, End as EndPlan, ObjectsOutput, StreamInput, Task, TopicOutput, changelog_topic};
 use azenha_model::relation::{Feed, Operator, Relation, Table};
 use azenha_model::types::meta;
 
 use super::intake::{Intake, StreamIntake};
 use crate::aggregation::{Aggregator, definition};
 use crate::end::{
-    AggregateEnd, ExchangeEnd, MessageEnd, Operation, RelateEnd, RowEnd, StoreEnd, TableEnd, TopicWriter, TopicsEnd,
-    new_readers, relation_definition, table_definition,
+    AggregateEnd, CUT, ExchangeEnd, MessageEnd, ObjectsEnd, ObjectsPlace, Operation, Order, RelateEnd, ReplacedEnd,
+    RowEnd, StoreEnd, TableEnd, TopicWriter, TopicsEnd, new_readers, relation_definition, table_definition,
 };
 use crate::error::EngineError;
 use crate::plugin::FusedStage;
@@ -51,6 +51,10 @@ pub fn open_stream(
     let end: Box<dyn RowEnd> = match &task.end {
         EndPlan::Topics(outputs) => Box::new(TopicsEnd::new(writers(context, outputs, partition)?, fields)),
         EndPlan::Store(output) => Box::new(StoreEnd::new(output, fields)),
+        EndPlan::Objects(output) => {
+            let place = objects_place(context, output, partition)?;
+            Box::new(ObjectsEnd::new(output, fields, place, recovered))
+        }
         EndPlan::Exchange { aggregation, topic } => {
             let told =
                 recovered.header.as_ref().and_then(|header| header.senders.first()).map(|(_, progress)| *progress);
@@ -67,7 +71,8 @@ pub fn open_stream(
         }
         EndPlan::Relate { .. } => return Err(not_an_exchange()),
     };
-    Ok(Intake::Stream(Box::new(StreamIntake::new(stream, context.end_step(), stages, watermark, end))))
+    let (step, batch_rows) = (context.end_step(), context.options.batch_rows.max(1));
+    Ok(Intake::Stream(Box::new(StreamIntake::new(stream, step, batch_rows, stages, watermark, end))))
 }
 
 /// What a lane does with the messages of an exchange.
@@ -77,9 +82,10 @@ pub fn open_exchange(context: &Arc<TaskContext>, partition: u32, recovered: Rest
             let senders = context.program.partitions(feeder(context)?.input.topic())?;
             Box::new(aggregate(context, aggregation, outputs, partition, Some(senders), recovered)?)
         }
-        EndPlan::Relate { relation, feeds, outputs } => {
-            Box::new(open_relation(context, (relation, feeds, outputs), partition, recovered)?)
-        }
+        EndPlan::Relate { relation, feeds, outputs } => match &relation.operator {
+            Operator::Objects(output) => Box::new(open_replaced(context, (relation, output), partition, recovered)?),
+            _ => Box::new(open_relation(context, (relation, feeds, outputs), partition, recovered)?),
+        },
         _ => return Err(not_an_exchange()),
     };
     Ok(Intake::Exchange(end))
@@ -107,6 +113,7 @@ pub fn check_fits(context: &TaskContext, header: &StateHeader) -> Result<(), Eng
         }
         EndPlan::Table { table, feeds, outputs } => (table_definition(table, feeds, outputs), None),
         EndPlan::Relate { relation, feeds, outputs } => (relation_definition(relation, feeds, outputs), None),
+        EndPlan::Objects(_) => (CUT.to_owned(), None),
         EndPlan::Topics(_) | EndPlan::Store(_) => return Ok(()),
     };
     let new_readers = new_readers(&header.definition, &now);
@@ -145,7 +152,8 @@ fn open_table(
     let input = (task.input.topic().to_owned(), partition);
     let definition = table_definition(table, feeds, outputs);
     let table = KeyedTable::over(table.clone(), recovered.table).map_err(|error| unreadable(&changelog, error))?;
-    Ok(TableEnd::new(table, router, writers(context, outputs, partition)?, definition, changelog, input))
+    let order = if task.input.objects().is_some() { Order::of_places() } else { Order::Offsets };
+    Ok(TableEnd::new(table, router, writers(context, outputs, partition)?, definition, changelog, input, order))
 }
 
 fn unreadable(changelog: &str, error: impl std::fmt::Display) -> EngineError {
@@ -160,11 +168,11 @@ fn open_relation(
 ) -> Result<RelateEnd, EngineError> {
     let task = context.task();
     let changelog = changelog_topic(&context.program.plan.pipeline, &task.name);
-    let versions = relation.tables.iter().map(|table| table.versions).collect();
-    let related = Related::over(recovered.table, versions).map_err(|error| unreadable(&changelog, error))?;
+    let related = open_related(relation, recovered.table, &changelog)?;
     let operation = match &relation.operator {
         Operator::Join(kind) => Operation::Join(Joiner::new(relation, *kind)?),
         Operator::Latest => Operation::Latest(row_codec(&relation.output())?),
+        Operator::Objects(_) => return Err(EngineError::Setup("objects are not sent on".to_owned())),
         Operator::Assemble { plugin, config, plan } => {
             let used = (plugin.as_str(), config.as_str(), plan);
             let opened = Assembler::open(relation, used, context.program.plugin(plugin)?, Arc::clone(&context.clock))?;
@@ -203,6 +211,39 @@ fn aggregate(
     let input = (task.input.topic().to_owned(), partition);
     let tap = context.tap(&aggregation.plugin.step);
     Ok(AggregateEnd::new(aggregator, senders, writers, changelog, input, tap, recovered.header.as_ref()))
+}
+
+/// Where objects are made of what.
+fn objects_place(context: &TaskContext, output: &ObjectsOutput, partition: u32) -> Result<ObjectsPlace, EngineError> {
+    let task = context.task();
+    let announced = output.announce.as_deref().map(|topic| context.program.partitions(topic)).transpose()?;
+    Ok(ObjectsPlace {
+        topic: task.input.topic().to_owned(),
+        partition,
+        generation: context.program.generation,
+        announced: announced.unwrap_or(0),
+        changelog: changelog_topic(&context.program.plan.pipeline, &task.name),
+    })
+}
+
+fn open_replaced(
+    context: &TaskContext,
+    (relation, output): (&Relation, &ObjectsOutput),
+    partition: u32,
+    recovered: Restored,
+) -> Result<ReplacedEnd, EngineError> {
+    let place = objects_place(context, output, partition)?;
+    let related = open_related(relation, recovered.table, &place.changelog)?;
+    let mut end = ReplacedEnd::new(relation, output, related, place)?;
+    if recovered.header.is_some_and(|header| header.state_version != end.code()) {
+        end.make_anew();
+    }
+    Ok(end)
+}
+
+fn open_related(relation: &Relation, entries: GroupTable, changelog: &str) -> Result<Related, EngineError> {
+    let versions = relation.tables.iter().map(|table| table.versions).collect();
+    Related::over(entries, versions).map_err(|error| unreadable(changelog, error))
 }
 
 fn writers(context: &TaskContext, outputs: &[TopicOutput], partition: u32) -> Result<Vec<TopicWriter>, EngineError> {

@@ -10,6 +10,7 @@ use azenha_formats::Decoder;
 use azenha_model::Records;
 use azenha_model::plan::{EventTime, Input, StreamInput};
 
+use super::announced::{AnnouncedReader, Piece};
 use crate::dead_letter::{Cause, Complaint, DeadLetters};
 use crate::end::{End, MessageEnd, RowEnd};
 use crate::error::EngineError;
@@ -36,6 +37,17 @@ impl Intake {
             Self::Exchange(end) => {
                 (0..source.fetched.records.len()).try_for_each(|record| end.message(&source, record as u32, dead))
             }
+        }
+    }
+
+    /// Fetches what has to be there before records can be taken in, for the first of some; says for how many.
+    pub async fn fetch(&mut self, context: &TaskContext, records: &Records) -> Result<usize, EngineError> {
+        match self {
+            Self::Stream(stream) => match &mut stream.announced {
+                Some(announced) => announced.fetch(context, records).await,
+                None => Ok(records.len()),
+            },
+            Self::Exchange(_) => Ok(records.len()),
         }
     }
 
@@ -87,6 +99,8 @@ impl Intake {
 /// Records to rows, through the stages, to the end.
 pub struct StreamIntake {
     decoder: Decoder,
+    /// Where rows stand, if not in the records.
+    announced: Option<AnnouncedReader>,
     event_time: Option<EventTime>,
     step: Arc<str>,
     stages: Vec<FusedStage>,
@@ -99,12 +113,14 @@ impl StreamIntake {
     pub fn new(
         input: &StreamInput,
         step: &str,
+        batch_rows: usize,
         stages: Vec<FusedStage>,
         watermark: Option<SourceWatermark>,
         end: Box<dyn RowEnd>,
     ) -> Self {
         Self {
             decoder: Decoder::new(input),
+            announced: input.objects.as_ref().map(|objects| AnnouncedReader::new(input, objects, batch_rows)),
             event_time: input.event_time.filter(|_| watermark.is_some()),
             step: step.into(),
             stages,
@@ -113,7 +129,23 @@ impl StreamIntake {
         }
     }
 
-    fn take(&mut self, mut source: Source, dead: &mut DeadLetters) -> Result<(), EngineError> {
+    fn take(&mut self, source: Source, dead: &mut DeadLetters) -> Result<(), EngineError> {
+        let Some(announced) = &mut self.announced else { return self.decode(source, dead) };
+        let pieces = announced.pieces(&source);
+        let source = Arc::new(source);
+        for piece in pieces {
+            match piece {
+                Piece::Records(lines) => self.decode(lines, dead)?,
+                Piece::Rows(rows) => self.process(rows, &source, dead)?,
+                Piece::Refused(record, reason) => {
+                    dead.push(&self.step, &source, record, &Complaint::new(Cause::Decode, reason));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn decode(&mut self, mut source: Source, dead: &mut DeadLetters) -> Result<(), EngineError> {
         let decoded = self.decoder.decode(&source.fetched.records);
         for refused in decoded.rejected {
             let complaint = Complaint { part: refused.field, ..Complaint::new(Cause::Decode, refused.reason) };
@@ -126,16 +158,20 @@ impl StreamIntake {
             changes: decoded.changes.map(Arc::new),
         };
         self.tell_time(&rows, &mut source);
-        let source = Arc::new(source);
+        self.process(rows, &Arc::new(source), dead)
+    }
+
+    /// Takes rows through the stages to the end.
+    fn process(&mut self, rows: Rows, source: &Arc<Source>, dead: &mut DeadLetters) -> Result<(), EngineError> {
         let mut pieces = vec![rows];
         for stage in &mut self.stages {
             let mut next = Vec::with_capacity(pieces.len());
             for rows in pieces.iter().filter(|rows| !rows.is_empty()) {
-                next.extend(stage.process(rows, &source, dead)?);
+                next.extend(stage.process(rows, source, dead)?);
             }
             pieces = next;
         }
-        pieces.iter().filter(|rows| !rows.is_empty()).try_for_each(|rows| self.end.rows(rows, &source, dead))
+        pieces.iter().filter(|rows| !rows.is_empty()).try_for_each(|rows| self.end.rows(rows, source, dead))
     }
 
     /// Notes each record's event time, and the watermark before it.

@@ -1,6 +1,7 @@
 //! A lane: one task's reader of one partition. It reads, processes and commits, and starts again from its
 //! last commit when something outside fails.
 
+mod announced;
 mod commit;
 mod deliver;
 mod ends;
@@ -18,7 +19,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::sleep;
 
 use crate::dead_letter::DeadLetters;
-use crate::end::State;
+use crate::end::{PENDING_BYTES, State};
 use crate::error::EngineError;
 use crate::log::{LogError, Membership, ReadLimit, Reader};
 use crate::rows::Source;
@@ -37,9 +38,6 @@ const READ_RECORDS: usize = 8_192;
 
 /// Bytes asked for at once.
 const READ_BYTES: usize = 8 << 20;
-
-/// So many bytes that wait are committed before the interval is over.
-const PENDING_BYTES: usize = 4 << 20;
 
 /// How many times in an interval a lane may commit what tasks of ours wrote: hosts do not agree on their ticks.
 const HURRY: u32 = 4;
@@ -69,6 +67,8 @@ pub struct Orders {
     pub stop: watch::Receiver<bool>,
     /// To close windows.
     pub windows: mpsc::UnboundedReceiver<CloseWindows>,
+    /// To end objects as soon as everything is read.
+    pub hurry: watch::Receiver<bool>,
 }
 
 /// Waits for the word to stop, or until nobody is left to say it.
@@ -125,7 +125,7 @@ async fn attempt(
         biased;
         // What it has done so far is to read.
         () = told(&mut orders.stop) => return Ok(()),
-        opened = Lane::open(context, membership, status) => opened,
+        opened = Lane::open(context, membership, status, orders.hurry.clone()) => opened,
     };
     let mut lane = opened?;
     status.set_state(LaneState::Running);
@@ -193,6 +193,9 @@ struct Lane {
     last_record: Duration,
     timestamp: i64,
     idle: bool,
+    /// Whether the last read found nothing.
+    at_end: bool,
+    hurry: watch::Receiver<bool>,
 }
 
 impl Lane {
@@ -200,6 +203,7 @@ impl Lane {
         context: &Arc<TaskContext>,
         membership: &Arc<dyn Membership>,
         status: &Arc<LaneStatus>,
+        hurry: watch::Receiver<bool>,
     ) -> Result<Self, EngineError> {
         let partition = status.partition;
         let Opened { delivery, position, timestamp, mut intake, reader } = open(context, membership, partition).await?;
@@ -225,7 +229,8 @@ impl Lane {
             position,
             uncommitted: position,
             waiting,
-            last_commit: None,
+            // Objects begin to grow now.
+            last_commit: context.roll_interval().map(|_| context.clock.elapsed()),
             delivery: Some(delivery),
             in_flight: None,
             answers: Vec::new(),
@@ -234,6 +239,8 @@ impl Lane {
             behind: JoinSet::new(),
             timestamp,
             idle: false,
+            at_end: false,
+            hurry,
         })
     }
 
@@ -257,7 +264,7 @@ impl Lane {
         let due_in = self.waiting.then(|| self.due_in());
         let idle = self.in_flight.is_none();
         // While a commit is on its way, so much more may be prepared and no more.
-        let has_room = idle || self.pending_bytes() < PENDING_BYTES;
+        let has_room = idle || !self.is_full();
         tokio::select! {
             biased;
             () = told(&mut orders.stop) => Event::Stop,
@@ -280,7 +287,7 @@ impl Lane {
             return self.notice_quiet().await;
         }
         self.last_record = self.context.clock.elapsed();
-        self.idle = false;
+        (self.idle, self.at_end) = (false, false);
         if self.status.counters.records.load(Relaxed) == 0 {
             tracing::debug!(lane = %self.context.lane_id(self.partition), "the lane reads its first records");
         }
@@ -290,17 +297,27 @@ impl Lane {
             // Each is a batch itself, and may change very many joined rows.
             Input::Exchange { .. } => MESSAGES,
         };
-        for from in (0..fetched.offsets.len()).step_by(rows) {
-            let length = rows.min(fetched.offsets.len() - from);
+        let mut from = 0;
+        while from < fetched.offsets.len() {
+            let length = rows.min(self.before_promise(&fetched.offsets[from..]));
+            if length == 0 {
+                self.keep_promise().await?;
+                continue;
+            }
+            let length = self.intake.fetch(&self.context, &fetched.records.slice(from, length)).await?;
             let offsets = fetched.offsets[from..from + length].to_vec();
             let behind = offsets.last().map_or(self.position, |last| last + 1);
             self.process(Fetched { offsets, records: fetched.records.slice(from, length), next: behind })?;
             self.wait_for_commit();
-            if self.pending_bytes() >= PENDING_BYTES {
+            if self.is_full() {
                 self.commit_between().await?;
             }
+            from += length;
             // Other lanes share the thread.
             tokio::task::yield_now().await;
+        }
+        if self.intake.end().promised().is_some_and(|promised| promised <= next) {
+            self.keep_promise().await?;
         }
         self.position = next;
         Ok(())
@@ -345,6 +362,7 @@ impl Lane {
     /// Nothing came for a moment.
     async fn notice_quiet(&mut self) -> Result<(), EngineError> {
         let quiet = self.context.clock.elapsed().saturating_sub(self.last_record);
+        self.at_end = true;
         if quiet >= READ_WAIT && self.position > self.uncommitted {
             // Behind the last record the log has something that is none: were it never passed, the position would be
             // gone one day although nothing was lost.
@@ -382,15 +400,19 @@ impl Lane {
         self.answers.push(answer);
     }
 
-    fn pending_bytes(&mut self) -> usize {
-        self.intake.end().pending_bytes() + self.dead.bytes()
+    /// Whether so much waits that it must be committed before more comes.
+    fn is_full(&mut self) -> bool {
+        self.intake.end().is_full() || self.dead.bytes() >= PENDING_BYTES
     }
 
     /// How long until the next commit may begin; what comes after a pause need not wait at all.
     fn due_in(&self) -> Duration {
         let Some(last) = self.last_commit else { return Duration::ZERO };
         let interval = self.context.options.commit_interval;
-        let due = if self.context.reads_source() {
+        let due = if let Some(every) = self.context.roll_interval() {
+            // Whoever waits for everything to be done does not wait for objects to grow.
+            if self.at_end && *self.hurry.borrow() { Duration::ZERO } else { last + every }
+        } else if self.context.reads_source() {
             // All lanes commit at the same ticks: they share transactions, and what they send on arrives together.
             next_tick(last, interval)
         } else {
@@ -401,7 +423,7 @@ impl Lane {
     }
 
     fn is_due(&mut self) -> bool {
-        self.waiting && (self.due_in().is_zero() || self.pending_bytes() >= PENDING_BYTES)
+        self.waiting && (self.due_in().is_zero() || self.is_full())
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use azenha_model::Offset;
 use azenha_model::plan::{End as EndPlan, Input, changelog_topic};
 
-use super::deliver::Delivery;
+use super::deliver::{Delivery, LogDelivery};
 use super::ends::{check_fits, open_exchange, open_stream};
 use super::intake::Intake;
 use crate::error::EngineError;
@@ -110,7 +110,7 @@ async fn take(
     let membership = Arc::clone(membership);
     let lane = context.io(async move { membership.take(partition).await }).await??;
     let position = lane.position();
-    Ok((Delivery::Log(lane), position))
+    Ok((Delivery::Log(LogDelivery::new(lane)), position))
 }
 
 /// Reads the state back.

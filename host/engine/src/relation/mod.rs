@@ -17,7 +17,7 @@ mod table;
 pub use assemble::{Assembler, Assembly, group_columns};
 pub use change::{RowChange, Sent};
 pub use join::Joiner;
-pub use related::{GroupId, Related};
+pub use related::{Applied, GroupId, Related};
 pub use router::Router;
 pub use table::{Arrival, KeyedTable, Trouble};
 

@@ -20,6 +20,8 @@ pub(crate) struct DebeziumDecoder {
     columns: Vec<(usize, ColumnBuilder)>,
     events: EventReader,
     keys: KeyReader,
+    /// Whether events say how the rows of a table stand; otherwise each is a row itself.
+    is_table: bool,
     event_schemas: Embedded,
     key_schemas: Embedded,
 }
@@ -35,6 +37,7 @@ impl DebeziumDecoder {
             columns: needed.iter().map(|index| (*index, ColumnBuilder::new(&columns[*index]))).collect(),
             events: EventReader::new(&wants),
             keys: KeyReader::new(&wants),
+            is_table: !key.is_empty(),
             event_schemas: Embedded::new(read.clone(), declared.clone()),
             key_schemas: Embedded::new(read, declared),
         }
@@ -43,7 +46,7 @@ impl DebeziumDecoder {
     /// Decodes records. Each gives a row or is refused.
     pub fn decode(&mut self, records: &Records) -> Decoded {
         let values = Texts::new(&records.values);
-        let Self { width, columns, events, keys, event_schemas, key_schemas } = self;
+        let Self { width, columns, events, keys, is_table, event_schemas, key_schemas } = self;
         let mut changes = ChangesBuilder::new(records.len());
         let decoded = decode_each(*width, columns, records.len(), |record, before, columns| {
             let mut rows = Rows { columns, before, unavailable: changes.unavailable(before) };
@@ -60,11 +63,21 @@ impl DebeziumDecoder {
                     change
                 }
             };
+            if !*is_table {
+                return complete(&rows).map(|()| Row::Added);
+            }
             changes.push(change.kind, change.position);
             Ok(if change.kind.is_delete() { Row::Deleted } else { Row::Added })
         });
-        changes.of(decoded, columns)
+        if *is_table { changes.of(decoded, columns) } else { decoded }
     }
+}
+
+/// An event that is a row itself must say everything: nobody knows what stood there before.
+fn complete(rows: &Rows<'_>) -> Result<(), Refusal> {
+    let Some((builder, _)) = rows.unavailable.first() else { return Ok(()) };
+    let reason = "the database left the value out because it did not change: give the table REPLICA IDENTITY FULL";
+    Err((Some(rows.columns[*builder].1.field.name.clone()), reason.to_owned()))
 }
 
 /// Reads an event, whose schema may stand beside it.

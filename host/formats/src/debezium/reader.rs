@@ -54,7 +54,11 @@ impl EventReader {
             connector: locator.want(&source, "connector"),
             snapshot: locator.want(&source, "snapshot"),
             position: MEMBERS.map(|member| locator.want(&source, member)),
-            row_before: Places::of_key(wants, &mut locator, &["before"]),
+            // Without a key each event is a row, and of a deleted one everything counts that is known.
+            row_before: match wants.key {
+                [] => Places::of_row(wants, &mut locator, &["before"]),
+                _ => Places::of_key(wants, &mut locator, &["before"]),
+            },
             row_after: Places::of_row(wants, &mut locator, &["after"]),
             has_key: !wants.key.is_empty(),
             locator,
@@ -82,10 +86,11 @@ impl EventReader {
         let change = Change { kind, position: self.position(event) };
         match kind {
             ChangeKind::Delete | ChangeKind::Tombstone => {
-                if !self.has_key {
-                    return Err((None, "a delete needs the key of its row, and the source declares none".to_owned()));
-                }
                 if self.locator.found(self.before, event).0 != Kind::Object {
+                    if !self.has_key {
+                        let reason = "`op` is `d`, but `before`, the deleted row, is missing";
+                        return Err((Some("before".to_owned()), reason.to_owned()));
+                    }
                     return Ok(Outcome::OfKey(change));
                 }
                 rows.append(&self.row_before, meanings, &self.locator, event)?;

@@ -30,6 +30,9 @@ impl<'a> Wants<'a> {
     }
 }
 
+/// What the path of a column begins with that stands beside the row, in the event itself: `$.op`, `$.source.ts_ms`.
+const ENVELOPE: &str = "$";
+
 /// Which builders get the values of which members.
 pub(super) struct Places(Vec<Place>);
 
@@ -54,7 +57,15 @@ impl Places {
         locator: &mut Locator,
         parents: &[&str],
     ) -> Self {
-        let place = |(builder, column)| Place { builder, slot: locator.want_column(parents, column) };
+        let place = |(builder, column): (usize, &StreamColumn)| {
+            let slot = match column.path.split_first() {
+                Some((root, path)) if root == ENVELOPE => {
+                    locator.want_column(&[], &StreamColumn { path: path.to_vec(), ..column.clone() })
+                }
+                _ => locator.want_column(parents, column),
+            };
+            Place { builder, slot }
+        };
         Self(columns.map(place).collect())
     }
 }

@@ -22,7 +22,7 @@ const JSON: Format = Format::Debezium { decimals: Decimals::Precise };
 fn stream(format: Format, columns: &str) -> StreamInput {
     let columns: Vec<StreamColumn> = columns.split(", ").map(column).collect();
     let needed = (0..columns.len()).collect();
-    StreamInput { topic: "changes".to_owned(), format, columns, key: vec![0], needed, event_time: None }
+    StreamInput { topic: "changes".to_owned(), format, objects: None, columns, key: vec![0], needed, event_time: None }
 }
 
 fn column(written: &str) -> StreamColumn {

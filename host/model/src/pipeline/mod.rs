@@ -66,6 +66,10 @@ impl PipelineFile {
                 SinkDef::Topic(sink) => check_topic(&sink.topic, report),
                 SinkDef::Table(sink) => check_connection(&sink.connection, report),
                 SinkDef::Collection(sink) => check_connection(&sink.connection, report),
+                SinkDef::Objects(sink) => {
+                    check_connection(&sink.connection, report);
+                    sink.announce.iter().for_each(|topic| check_topic(topic, report));
+                }
             }
         }
         steps.iter().filter_map(|step| step.value.plugin()).for_each(|(plugin, _)| check_plugin(plugin, report));
@@ -95,6 +99,25 @@ impl PipelineFile {
     /// The sources, in the order of the file.
     pub fn sources(&self) -> &[Source] {
         &self.sources
+    }
+
+    /// The sink that announces the objects which a source reads, if it is one of this file.
+    fn announcer(&self, source: &Source) -> Option<&Named<SinkDef>> {
+        let announces = |sink: &&Named<SinkDef>| match &sink.value {
+            SinkDef::Objects(sink) => sink.announce.as_ref().is_some_and(|topic| topic.value == source.topic.value),
+            _ => false,
+        };
+        self.sinks.iter().find(announces).filter(|_| source.objects.is_some())
+    }
+
+    /// Whether another sink than the one called `but` writes a topic.
+    fn writes_topic(&self, topic: &str, but: &str) -> bool {
+        let written = |sink: &Named<SinkDef>| match &sink.value {
+            SinkDef::Topic(sink) => sink.topic.value == topic,
+            SinkDef::Objects(sink) => sink.announce.as_ref().is_some_and(|announced| announced.value == topic),
+            SinkDef::Table(_) | SinkDef::Collection(_) => false,
+        };
+        self.sinks.iter().any(|sink| sink.name.value != but && written(sink))
     }
 
     /// The plugins that steps name, in the order of the file; one may stand several times.

@@ -3,9 +3,9 @@
 use super::check_topic;
 use super::column::ColumnDef;
 use super::file::{EventTimeDef, Partitions, SourceDef};
-use super::format::source_format;
+use super::format::{source_format, source_objects};
 use crate::names::unknown;
-use crate::plan::{EventTime, Format, StreamColumn};
+use crate::plan::{EventTime, Format, ObjectsInput, StreamColumn};
 use crate::relation::OnTruncate;
 use crate::types::DataType;
 use crate::units::Micros;
@@ -20,6 +20,8 @@ pub struct Source {
     pub topic: Spanned<String>,
     /// What records are written in.
     pub format: Spanned<Format>,
+    /// The objects that records announce, if rows stand there.
+    pub objects: Option<Spanned<ObjectsInput>>,
     /// The columns, and where they stand in a record.
     pub columns: Vec<StreamColumn>,
     /// Where the file names each column.
@@ -45,7 +47,8 @@ impl Source {
         check_topic(&definition.topic, report);
         let format = source_format(&definition, name.place, report);
         check_change_stream(&name, &definition, &format.value, report);
-        let columns = columns(&definition.schema, &name, report)?;
+        let objects = source_objects(&definition, report);
+        let columns = columns(&definition, &format.value, &name, report)?;
         let partitioned_by = definition
             .partitioned_by
             .filter(|names| !names.is_empty())
@@ -56,7 +59,7 @@ impl Source {
             None => None,
         };
         let on_truncate = definition.on_truncate.as_ref().map(|wanted| wanted.value).unwrap_or_default();
-        let Entries(named) = &definition.schema;
+        let named = definition.schema.as_ref().map_or(&[][..], |Entries(named)| named);
         let column_places = named.iter().map(|column| column.name.place).collect();
         let (topic, partitions) = (definition.topic, definition.partitions.map(|Partitions(wanted)| wanted));
         // Debezium writes all changes of a row to the partition of its key; of other writers nobody knows.
@@ -65,6 +68,7 @@ impl Source {
             name,
             topic,
             format,
+            objects,
             columns,
             column_places,
             key,
@@ -76,8 +80,21 @@ impl Source {
     }
 }
 
-fn columns(schema: &Entries<ColumnDef>, source: &Spanned<String>, report: &mut Report) -> Option<Vec<StreamColumn>> {
-    let Entries(definitions) = schema;
+fn columns(
+    definition: &SourceDef,
+    format: &Format,
+    source: &Spanned<String>,
+    report: &mut Report,
+) -> Option<Vec<StreamColumn>> {
+    let definitions: &[Named<ColumnDef>] = definition.schema.as_ref().map_or(&[], |Entries(columns)| columns);
+    if *format == Format::Bytes {
+        if let Some(column) = definitions.first() {
+            report
+                .error(column.name.place, "nothing is read of records in `format: bytes`, so they have no columns")
+                .suggest("leave `schema` out, or name the format that the records are in");
+        }
+        return definitions.is_empty().then(Vec::new);
+    }
     let columns: Vec<StreamColumn> = definitions.iter().filter_map(|column| column.checked(report)).collect();
     if definitions.is_empty() {
         report
@@ -126,20 +143,18 @@ fn key(names: &Spanned<Vec<Spanned<String>>>, columns: &[StreamColumn], report: 
     Some(key)
 }
 
-/// A change stream is of a table: it has a key, and only it can be truncated.
+/// A change stream in Avro is that of a table, and only such a table can be truncated.
 fn check_change_stream(name: &Spanned<String>, definition: &SourceDef, format: &Format, report: &mut Report) {
-    match (format.is_change_stream(), &definition.key, &definition.on_truncate) {
-        (true, None, _) => {
-            report
-                .error(name.place, format!("source `{}` is a change stream and needs a `key`", name.value))
-                .suggest("name the columns that identify a row: `key: [id]`");
-        }
-        (false, _, Some(wanted)) => {
-            report
-                .error(wanted.place, "only the table of a change stream can be truncated")
-                .suggest("leave `on_truncate` out");
-        }
-        _ => {}
+    if matches!(format, Format::DebeziumAvro { .. }) && definition.key.is_none() {
+        report
+            .error(name.place, format!("source `{}` is a change stream and needs a `key`", name.value))
+            .suggest("name the columns that identify a row: `key: [id]`");
+    }
+    let is_table = format.is_change_stream() && definition.key.is_some();
+    if let Some(wanted) = definition.on_truncate.as_ref().filter(|_| !is_table) {
+        report
+            .error(wanted.place, "only the table of a change stream can be truncated")
+            .suggest("leave `on_truncate` out, or give the change stream a `key`");
     }
 }
 

@@ -73,6 +73,10 @@ impl Surroundings for Fake {
         }
     }
 
+    fn has_objects(&self, name: &str) -> Result<(), String> {
+        if name == "lake" { Ok(()) } else { Err("objects stand in `lake`".to_owned()) }
+    }
+
     fn check_target(&self, connection: &str, target: &Target) -> Result<(), String> {
         match (connection, target) {
             ("warehouse", Target::Collection { .. }) => Err("connection `warehouse` has tables only".to_owned()),

@@ -18,8 +18,9 @@ use super::run::{Assigned, feed_all, process, with_host};
 use crate::dead_letters;
 use crate::feed::{Fed, Pace, count_records};
 use crate::host::{Host, Wanted, configuration};
+use crate::ingest::SourceTopic;
 use crate::program::PIPELINE_FILE;
-use crate::results::SinkTable;
+use crate::results::{SinkObjects, SinkTable};
 use crate::usage::Usage;
 
 /// About so long the samples last when they are fed at a visible pace.
@@ -95,39 +96,64 @@ fn samples(host: &Host) -> Result<Assigned> {
             let file = file.with_context(|| {
                 format!("source `{}` has no sample {}/{0}.ndjson.gz", source.source, folder.display())
             })?;
-            samples.push((source.clone(), vec![file]));
+            let file = file.canonicalize()?;
+            // Several pipelines may read one topic.
+            let is_fed =
+                |(other, files): &(SourceTopic, Vec<PathBuf>)| other.topic == source.topic && files.contains(&file);
+            if !samples.iter().any(is_fed) {
+                samples.push((source.clone(), vec![file]));
+            }
         }
     }
     Ok(samples)
 }
 
-/// The tables of all sinks, as far as they can be looked into.
-async fn tables(host: &Host) -> Result<Vec<SinkTable>> {
-    let mut tables = Vec::new();
-    let running = host.running();
-    for task in running.iter().flat_map(|running| &running.pipeline.plan().tasks) {
-        if let End::Store(output) = &task.end
-            && let Some(url) = host.config().connection(&output.connection)
-        {
-            tables.extend(SinkTable::open(output, url.reveal()).await?);
+/// What sinks write, as far as it can be looked into.
+#[derive(Default)]
+struct Written {
+    tables: Vec<SinkTable>,
+    objects: Vec<SinkObjects>,
+}
+
+impl Written {
+    async fn by(host: &Host) -> Result<Self> {
+        let mut written = Self::default();
+        for running in host.running() {
+            let pipeline = &running.pipeline;
+            for task in &pipeline.plan().tasks {
+                if let End::Store(output) = &task.end
+                    && let Some(url) = host.config().connection(&output.connection)
+                {
+                    written.tables.extend(SinkTable::open(output, url.reveal()).await?);
+                }
+                if let Some(output) = task.end.objects() {
+                    let store = pipeline.objects(&output.connection);
+                    written.objects.extend(store.map(|store| SinkObjects::new(output, store)));
+                }
+            }
         }
+        Ok(written)
     }
-    Ok(tables)
+
+    async fn contents(&self) -> Result<String> {
+        let mut parts = Vec::new();
+        for table in &self.tables {
+            let contents = table.contents(SHOWN_ROWS).await?;
+            parts.push(format!("{}\n{}", contents.top, contents.totals));
+        }
+        let mut totals = Vec::new();
+        for objects in &self.objects {
+            totals.push(objects.totals().await?);
+        }
+        parts.push(totals.join("\n"));
+        Ok(parts.join("\n\n"))
+    }
 }
 
 async fn show_results(host: &Host) -> Result<()> {
     process(host, &samples(host)?, &Pace::new(None)).await?;
-    println!("\n{}", contents(&tables(host).await?).await?);
+    println!("\n{}", Written::by(host).await?.contents().await?);
     Ok(())
-}
-
-async fn contents(tables: &[SinkTable]) -> Result<String> {
-    let mut parts = Vec::new();
-    for table in tables {
-        let contents = table.contents(SHOWN_ROWS).await?;
-        parts.push(format!("{}\n{}", contents.top, contents.totals));
-    }
-    Ok(parts.join("\n\n"))
 }
 
 /// Feeds at a visible pace and shows the tables while they change; ends when it is stopped.
@@ -139,7 +165,7 @@ async fn show_live(host: &Host, data: &Path) -> Result<()> {
     }
     let rate = u32::try_from(records / SHOW_SECONDS).unwrap_or(u32::MAX).max(1);
     let (pace, fed, screen) = (Pace::new(Some(rate)), Fed::default(), Screen::new(records)?);
-    let tables = tables(host).await?;
+    let written = Written::by(host).await?;
     let feeding = async {
         if feed_all(host, &samples, &pace, &fed).await?.iter().all(|file| file.records == 0) {
             screen.say(&format!("already fed; delete {} to watch again", data.display()));
@@ -148,17 +174,17 @@ async fn show_live(host: &Host, data: &Path) -> Result<()> {
     };
     tokio::select! {
         ended = feeding => ended,
-        ended = refresh(&screen, &tables, &fed) => ended,
+        ended = refresh(&screen, &written, &fed) => ended,
         () = dead_letters::warn(host) => Ok(()),
     }
 }
 
-async fn refresh(screen: &Screen, tables: &[SinkTable], fed: &Fed) -> Result<()> {
+async fn refresh(screen: &Screen, written: &Written, fed: &Fed) -> Result<()> {
     let mut ticks = interval(if screen.all.is_hidden() { PRINT_INTERVAL } else { DRAW_INTERVAL });
     loop {
         ticks.tick().await;
         screen.fed.set_position(fed.load(Relaxed));
-        screen.show(contents(tables).await?);
+        screen.show(written.contents().await?);
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::task::block_in_place;
 
 use super::Outcome;
 use crate::connectors::{Connect, Registration, connectors_beside};
-use crate::host::{configuration, open_log_beside, open_stores, sandbox};
+use crate::host::{configuration, open_log_beside, open_object_stores, open_stores, sandbox};
 use crate::program::{Loaded, Loader, pipeline_file};
 
 #[derive(Debug, Args)]
@@ -50,17 +50,28 @@ async fn init_all(args: &InitArgs, config: &HostConfig, log: &Arc<dyn Log>, conn
     let topics: BTreeMap<String, u32> =
         log.topics().await?.into_iter().map(|topic| (topic.spec.name, topic.spec.partitions)).collect();
     let sandbox = sandbox(config, None)?;
-    let loaded: Vec<Loaded> = block_in_place(|| {
+    let loaded: Vec<Vec<Loaded>> = block_in_place(|| {
         let mut loader = Loader::new(config, &sandbox, topics.clone());
         args.pipelines.iter().map(|path| loader.load(path)).collect::<Result<_>>()
     })?;
-    for (path, Loaded { plan, .. }) in args.pipelines.iter().zip(&loaded) {
-        println!("pipeline `{}`", plan.pipeline);
-        make_topics(plan, &**log, &topics).await?;
-        make_tables(plan, config).await?;
+    for (path, pipelines) in args.pipelines.iter().zip(&loaded) {
+        for Loaded { plan, .. } in pipelines {
+            println!("pipeline `{}`", plan.pipeline);
+            make_topics(plan, &**log, &topics).await?;
+            make_tables(plan, config).await?;
+            make_buckets(plan, config).await?;
+        }
         if let Some(connect) = connect {
             register(connect, &pipeline_file(path), &args.connectors).await?;
         }
+    }
+    Ok(())
+}
+
+async fn make_buckets(plan: &Plan, config: &HostConfig) -> Result<()> {
+    for (connection, objects) in open_object_stores(config, plan)? {
+        objects.prepare().await?;
+        println!("  objects in `{connection}`: ready");
     }
     Ok(())
 }

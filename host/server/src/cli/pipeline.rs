@@ -17,7 +17,7 @@ use super::Outcome;
 use crate::api::{InForce, PipelineSummary};
 use crate::client::{Client, Refused, ServerArgs};
 use crate::plugins::build::Builder;
-use crate::program::{pipeline_file, read_pipeline};
+use crate::program::{PipelineText, pipeline_file, read_pipelines};
 use crate::results::{align_right, table};
 
 #[derive(Debug, Subcommand)]
@@ -93,7 +93,15 @@ fn say(in_force: &InForce) {
 }
 
 async fn apply(client: &Client, file: &Path) -> Result<Outcome> {
-    let (shown, text) = (file.display().to_string(), read_pipeline(file)?);
+    for pipeline in read_pipelines(file)? {
+        if let Outcome::Failed = apply_one(client, file, pipeline).await? {
+            return Ok(Outcome::Failed);
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+async fn apply_one(client: &Client, file: &Path, PipelineText { shown, text }: PipelineText) -> Result<Outcome> {
     let definition = PipelineFile::parse(&shown, &text, &|_| None)?;
     push_plugins(client, &definition, file).await?;
     let path = ["pipelines", definition.name()];

@@ -29,7 +29,9 @@ pub fn validate(args: &ValidateArgs) -> Result<Outcome> {
     let mut outcome = Outcome::Done;
     for path in &args.pipelines {
         match loader.load(path) {
-            Ok(loaded) => println!("{}: pipeline `{}` is right", pipeline_file(path).display(), loaded.plan.pipeline),
+            Ok(loaded) => loaded.iter().for_each(|loaded| {
+                println!("{}: pipeline `{}` is right", pipeline_file(path).display(), loaded.plan.pipeline);
+            }),
             Err(error) => {
                 eprintln!("{}", error.downcast::<Diagnostics>()?);
                 outcome = Outcome::Failed;

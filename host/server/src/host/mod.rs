@@ -24,11 +24,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::control::{Change, ChangeError, Control, Definition};
 use crate::ingest::{Router, SourceTopic};
-use crate::program::pipeline_file;
 pub use deployment::{Deployment, Origin, State};
 pub use offsets::{LaneOffset, NewOffset, OffsetError, lanes, set};
 pub use runner::{Runner, Running};
-pub use settings::{configuration, open_log_beside, open_stores, sandbox};
+pub use settings::{configuration, open_log_beside, open_object_stores, open_stores, sandbox};
 
 /// How long pipelines may take to finish their commits when the host stops.
 const STOP_TIME: Duration = Duration::from_secs(8);
@@ -56,12 +55,11 @@ impl Host {
         let runner = Runner::start(config).await?;
         let loaded = runner.load_files(wanted.files).await?;
         let mut deployments = BTreeMap::new();
-        for (path, loaded) in wanted.files.iter().zip(&loaded) {
+        for (file, loaded) in loaded {
             let name = loaded.plan.pipeline.clone();
-            let file = pipeline_file(path);
             check_name_is_free(&name, &file, &deployments, &runner.control)?;
             let running =
-                runner.run(Some(file.clone()), loaded, 0).await.with_context(|| format!("pipeline `{name}`"))?;
+                runner.run(Some(file.clone()), &loaded, 0).await.with_context(|| format!("pipeline `{name}`"))?;
             deployments.insert(name, Arc::new(Deployment::of_file(file, running)));
         }
         let deployer = Arc::new(Deployer::new(runner, deployments, wanted.definitions));

@@ -18,10 +18,10 @@ use azenha_model::plan::Generation;
 use azenha_sandbox::{Plugin, Sandbox};
 use tokio::task::{block_in_place, spawn_blocking};
 
-use super::settings::{open_log, open_stores, sandbox};
+use super::settings::{open_log, open_object_stores, open_stores, sandbox};
 use crate::control::Control;
 use crate::ingest::SourceTopic;
-use crate::program::{Loaded, Loader, Plugins};
+use crate::program::{Loaded, Loader, Plugins, pipeline_file};
 
 /// A pipeline that runs.
 pub struct Running {
@@ -81,12 +81,17 @@ impl Runner {
         Ok(topics.into_iter().map(|topic| (topic.spec.name, topic.spec.partitions)).collect())
     }
 
-    /// Loads pipelines of this machine's files.
-    pub async fn load_files(&self, files: &[PathBuf]) -> Result<Vec<Loaded>> {
+    /// Loads pipelines of this machine's files, each with its file.
+    pub async fn load_files(&self, files: &[PathBuf]) -> Result<Vec<(PathBuf, Loaded)>> {
         let topics = self.topics().await?;
         block_in_place(|| {
             let mut loader = Loader::new(&self.config, &self.sandbox, topics);
-            files.iter().map(|file| loader.load(file)).collect()
+            let mut loaded = Vec::new();
+            for path in files {
+                let file = pipeline_file(path);
+                loaded.extend(loader.load(&file)?.into_iter().map(|pipeline| (file.clone(), pipeline)));
+            }
+            Ok(loaded)
         })
     }
 
@@ -150,6 +155,7 @@ impl Runner {
             plan: loaded.plan.clone(),
             plugins: loaded.plugins.clone(),
             stores: open_stores(&self.config, &loaded.plan)?,
+            objects: open_object_stores(&self.config, &loaded.plan)?,
             registries: Registries::new(self.config.registry.clone()).of_plan(&loaded.plan)?,
             generation,
         };

@@ -9,8 +9,9 @@ use std::thread::available_parallelism;
 use anyhow::{Context, Result};
 use azenha_connect::embedded::{EmbeddedLog, EmbeddedOptions};
 use azenha_connect::kafka::{KafkaLog, KafkaOptions};
-use azenha_connect::open_store;
+use azenha_connect::{open_objects, open_store};
 use azenha_engine::log::Log;
+use azenha_engine::objects::Objects;
 use azenha_engine::store::Store;
 use azenha_model::access::Secret;
 use azenha_model::config::{HostConfig, LogConfig};
@@ -110,6 +111,15 @@ pub fn open_stores(config: &HostConfig, plan: &Plan) -> Result<HashMap<String, A
         }
     }
     Ok(stores)
+}
+
+/// The object stores that a plan reads or writes, by connection.
+pub fn open_object_stores(config: &HostConfig, plan: &Plan) -> Result<HashMap<String, Arc<dyn Objects>>> {
+    let open = |name: &str| {
+        let connection = config.objects_connection(name).with_context(|| config.connection_help(name))?;
+        Ok((name.to_owned(), open_objects(name, &connection)?))
+    };
+    plan.object_connections().into_iter().map(open).collect()
 }
 
 #[cfg(test)]

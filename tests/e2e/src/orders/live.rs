@@ -1,7 +1,5 @@
 //! The whole system with real services: the shop's database, Debezium, Kafka, hosts, MongoDB.
 
-use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -9,12 +7,10 @@ use anyhow::{Context, Result, ensure};
 use fastrand::Rng;
 
 use super::changes::Transaction;
-use super::documents::Views;
+use super::kept::Kept;
 use super::shop::Shop;
-use crate::{Azenha, Group, Mongo, OwnConnect, OwnKafka, repository};
-
-/// The pipeline's name.
-const PIPELINE: &str = "orders";
+use crate::kafka::Kafka;
+use crate::{Azenha, Group, OwnConnect, OwnKafka, repository};
 
 /// What is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,34 +38,38 @@ pub struct Live {
     pub shop: Shop,
     group: Group,
     connect: OwnConnect,
-    mongo: Mongo,
+    kept: Kept,
+    brokers: String,
     _kafka: OwnKafka,
     _directory: Azenha,
 }
 
 impl Live {
-    /// Starts everything around the shop. The documents go to `mongo`.
-    pub async fn start(shop: Shop, kafka: OwnKafka, mongo: Mongo, size: Size) -> Result<Self> {
+    /// Starts everything around the shop, whose tables go where `kept` says.
+    pub async fn start(shop: Shop, kafka: OwnKafka, kept: Kept, size: Size) -> Result<Self> {
         let brokers = kafka.brokers()?;
         let directory = Azenha::new()?;
         let config = format!(
             "log: {{ kafka: {{ brokers: '{brokers}', session_timeout_ms: 6000, heartbeat_interval_ms: 1000, \
              transaction_timeout_ms: 10000 }} }}\n\
-             connections: {{ documentos: {{ url: '{}' }} }}\n",
-            mongo.url()
+             connections: {{ {} }}\n",
+            kept.connections()
         );
-        let mut group = Group::new(&[&pipeline(&directory, size.partitions)?], &config);
+        let mut group = Group::new(&[&kept.pipeline(&directory, size.partitions)?], &config);
         // Hosts make the topics, with the partitions that the pipeline wants, before Connect does.
         let started = async {
             for _ in 0..size.hosts {
                 group.add()?;
             }
-            group.wait_until_shared(PIPELINE).await
+            for pipeline in kept.pipelines() {
+                group.wait_until_shared(pipeline).await?;
+            }
+            Ok(())
         };
         let started = started.await;
-        group.judge("orders-start", started)?;
+        group.judge(&format!("{}-start", kept.pipelines()[0]), started)?;
         let connect = OwnConnect::start(&brokers, &shop.connector(), shop.environment(&brokers)?)?;
-        Ok(Self { shop, group, connect, mongo, _kafka: kafka, _directory: directory })
+        Ok(Self { shop, group, connect, kept, brokers, _kafka: kafka, _directory: directory })
     }
 
     /// Makes changes.
@@ -145,17 +145,18 @@ impl Live {
         self.connect.restart()
     }
 
-    /// Waits until the documents are what the shop's database says.
+    /// Waits until what is kept is what the shop's database says.
     pub async fn settle(&mut self) -> Result<()> {
-        let (wanted, mongo) = (self.shop.views().await?, &self.mongo);
+        let Self { group, kept, shop, .. } = self;
         let mut difference = None;
-        let settled = self
-            .group
-            .wait_until("every document is right", async |group| {
-                let lanes = group.lanes(PIPELINE);
-                let failed = lanes.iter().find(|(_, states)| states.iter().any(|state| state == "failed"));
-                ensure!(failed.is_none(), "a lane has failed: {failed:?}");
-                difference = wanted.difference(&Views::in_mongodb(mongo).await?);
+        let settled = group
+            .wait_until("everything that is kept is right", async |group| {
+                for pipeline in kept.pipelines() {
+                    let lanes = group.lanes(pipeline);
+                    let failed = lanes.iter().find(|(_, states)| states.iter().any(|state| state == "failed"));
+                    ensure!(failed.is_none(), "a lane has failed: {failed:?}");
+                }
+                difference = kept.difference(shop).await?;
                 Ok(difference.is_none())
             })
             .await;
@@ -169,21 +170,13 @@ impl Live {
             Ok(()) => self.compare().await,
             failed => failed,
         };
-        self.group.judge(PIPELINE, outcome)
+        self.group.judge(self.kept.pipelines()[0], outcome)
     }
 
     async fn compare(&mut self) -> Result<()> {
-        let wanted = self.shop.views().await?;
-        let difference = wanted.difference(&Views::in_mongodb(&self.mongo).await?);
+        let difference = self.kept.difference(&mut self.shop).await?;
         ensure!(difference.is_none(), "after the hosts have stopped, {}", difference.unwrap_or_default());
-        Ok(())
+        let kafka = Kafka::at(&self.brokers);
+        self.kept.check_layers(|topic| kafka.read(topic))
     }
-}
-
-/// The repository's pipeline over topics with so many partitions.
-fn pipeline(directory: &Azenha, partitions: u32) -> Result<PathBuf> {
-    let text = fs::read_to_string(repository().join("pipelines/orders/pipeline.yaml"))?;
-    let partitioned = text.replace("format: debezium\n", &format!("format: debezium\n    partitions: {partitions}\n"));
-    ensure!(partitioned != text, "the pipeline has no change streams");
-    directory.write("orders/pipeline.yaml", &partitioned)
 }

@@ -4,6 +4,7 @@
 mod change;
 mod changes;
 mod documents;
+mod kept;
 mod live;
 mod recording;
 mod recount;
@@ -13,6 +14,7 @@ mod tables;
 pub use change::Change;
 pub use changes::{Changes, Transaction};
 pub use documents::Views;
+pub use kept::Kept;
 pub use live::{Live, Size, Strike};
 pub use recording::record;
 pub use recount::recount;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
 use sqlx::mysql::MySqlConnection;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection};
@@ -112,6 +113,16 @@ impl Shop {
             Client::MariaDb(client) => sqlx::query_as(include_str!("views.mariadb.sql")).fetch_all(client).await?,
         };
         Views::of_rows(&rows)
+    }
+
+    /// The rows of a query that gives a JSON text for each.
+    pub async fn rows(&mut self, query: &str) -> Result<Vec<Value>> {
+        let query = AssertSqlSafe(query.to_owned());
+        let rows: Vec<String> = match &mut self.client {
+            Client::Postgres(client) => sqlx::query_scalar(query).fetch_all(client).await?,
+            Client::MariaDb(client) => sqlx::query_scalar(query).fetch_all(client).await?,
+        };
+        rows.iter().map(|row| Ok(serde_json::from_str(row)?)).collect()
     }
 
     /// The file of the connector that follows the tables.

@@ -13,7 +13,7 @@ use fastrand::Rng;
 
 use super::{Operation, RelateEnd};
 use crate::dead_letter::DeadLetters;
-use crate::end::{End, MessageEnd, Moment, RowEnd, TableEnd};
+use crate::end::{End, MessageEnd, Moment, Order, RowEnd, TableEnd};
 use crate::relation::{Joiner, KeyedTable, Related, Router, row_codec};
 use crate::rows::{Rows, Source};
 use crate::state::{Restored, restore};
@@ -141,10 +141,19 @@ impl World {
                     key: vec![0],
                     on_truncate: OnTruncate::Stop,
                     is_whole: false,
+                    operation: None,
                 };
                 let router = Router::new(&fields, &[0], &feeds(*table), |_| Ok(PARTITIONS)).unwrap();
                 let table = KeyedTable::over(spec, restored.table).unwrap();
-                Running::Table(Box::new(TableEnd::new(table, router, vec![], String::new(), changelog, input)))
+                Running::Table(Box::new(TableEnd::new(
+                    table,
+                    router,
+                    vec![],
+                    String::new(),
+                    changelog,
+                    input,
+                    Order::Offsets,
+                )))
             }
             Task::Relation(relation, feeds) => {
                 let versions = relation.tables.iter().map(|table| table.versions).collect();

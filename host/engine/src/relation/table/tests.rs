@@ -20,7 +20,7 @@ const LAST: ChangeKind = ChangeKind::Snapshot { first: false, last: true };
 impl Shop {
     fn new(on_truncate: OnTruncate, is_whole: bool) -> Self {
         let fields = vec![Field::new("id", DataType::Int64, false), Field::new("name", DataType::Text, true)];
-        let table = Table { name: "shop".to_owned(), fields, key: vec![0], on_truncate, is_whole };
+        let table = Table { name: "shop".to_owned(), fields, key: vec![0], on_truncate, is_whole, operation: None };
         Self { table: KeyedTable::over(table, GroupTable::default()).unwrap(), copy: BTreeMap::new(), offset: 0 }
     }
 

@@ -1,6 +1,7 @@
 //! The shape of a pipeline file. The comments here are what editors show its author: `json_schema` takes
 //! the descriptions from them.
 
+mod objects;
 mod sinks;
 mod sources;
 mod steps;
@@ -9,10 +10,11 @@ mod tables;
 use schemars::JsonSchema;
 
 use crate::yaml::{Entries, Spanned, from_keys};
+pub(crate) use objects::{CompressionDef, LayoutDef, ObjectsSinkDef, RollDef};
 pub(crate) use sinks::{CollectionSinkDef, SinkColumns, SinkDef, TableSinkDef, TopicSinkDef};
 pub(crate) use sources::{EventTimeDef, FormatDef, Partitions, SourceDef};
 pub(crate) use steps::{AggregateDef, StepDef, TransformDef, WindowDef};
-pub(crate) use tables::{AssembleDef, AssembledDef, JoinDef};
+pub(crate) use tables::{AssembleDef, AssembledDef, JoinDef, TableDef};
 
 /// A pipeline: which plugins run over which topics, and where the results go.
 #[derive(Debug, Clone, JsonSchema)]
@@ -52,6 +54,7 @@ mod tests {
             ("/$defs/AggregateDef", AggregateDef::KEYS),
             ("/$defs/JoinDef", JoinDef::KEYS),
             ("/$defs/AssembleDef", AssembleDef::KEYS),
+            ("/$defs/TableDef", TableDef::KEYS),
             ("/$defs/AssembledDef", AssembledDef::KEYS),
             ("/$defs/TumblingDef", TumblingDef::KEYS),
             ("/$defs/HoppingDef", HoppingDef::KEYS),
@@ -59,6 +62,8 @@ mod tests {
             ("/$defs/TopicSinkDef", TopicSinkDef::KEYS),
             ("/$defs/TableSinkDef", TableSinkDef::KEYS),
             ("/$defs/CollectionSinkDef", CollectionSinkDef::KEYS),
+            ("/$defs/ObjectsSinkDef", ObjectsSinkDef::KEYS),
+            ("/$defs/RollDef", RollDef::KEYS),
         ];
         for (pointer, keys) in shapes {
             let shape = schema.pointer(pointer).unwrap_or_else(|| panic!("no {pointer} in {schema:#}"));

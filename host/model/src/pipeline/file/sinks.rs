@@ -2,17 +2,18 @@
 
 use schemars::JsonSchema;
 
-use super::{FormatDef, Partitions};
+use super::{FormatDef, ObjectsSinkDef, Partitions};
 use crate::plan::WriteMode;
 use crate::yaml::{Entries, FromNode, Node, Report, Spanned, Value, choose, from_keys, word};
 
-/// Where rows go: a topic, or a table or collection of a store.
+/// Where rows go: a topic, a table or collection of a store, or objects.
 #[derive(Debug, Clone, JsonSchema)]
 #[schemars(untagged)]
 pub(crate) enum SinkDef {
     Topic(TopicSinkDef),
     Table(TableSinkDef),
     Collection(CollectionSinkDef),
+    Objects(ObjectsSinkDef),
 }
 
 impl SinkDef {
@@ -21,6 +22,7 @@ impl SinkDef {
             Self::Topic(sink) => &sink.from,
             Self::Table(sink) => &sink.from,
             Self::Collection(sink) => &sink.from,
+            Self::Objects(sink) => &sink.from,
         }
     }
 }
@@ -29,6 +31,7 @@ impl FromNode for SinkDef {
     fn from_node(node: &Node, report: &mut Report) -> Option<Self> {
         match choose("a sink", node, &["topic", "connection"], report)? {
             "topic" => TopicSinkDef::from_node(node, report).map(Self::Topic),
+            _ if node.get("objects").is_some() => ObjectsSinkDef::from_node(node, report).map(Self::Objects),
             _ if node.get("collection").is_some() && node.get("table").is_none() => {
                 CollectionSinkDef::from_node(node, report).map(Self::Collection)
             }

@@ -14,14 +14,16 @@ use crate::yaml::{Entries, FromNode, Node, Report, Spanned, from_keys, whole_num
 pub(crate) struct SourceDef {
     /// The topic's name.
     pub topic: Spanned<String>,
-    /// The columns, and where each stands in a record.
-    pub schema: Entries<ColumnDef>,
-    /// What records are written in; `json` by default.
+    /// The columns, and where each stands in a record. Records of `format: bytes` have none.
+    pub schema: Option<Entries<ColumnDef>>,
+    /// What records are written in, or the objects that they announce; `json` by default.
     pub format: Option<Spanned<FormatDef>>,
+    /// The connection where objects stand: the topic's records announce them, and rows are read from those.
+    pub objects: Option<Spanned<String>>,
     /// The URL of the registry that has the schemas; by default that of the host's configuration.
     pub registry: Option<Spanned<String>>,
-    /// The columns that identify a row: a record replaces the row with its key, one without a value deletes it. Change
-    /// streams need it, and so does whatever joins and assemblies read.
+    /// The columns that identify a row: a record replaces the row with its key, one without a value deletes it. Whatever
+    /// joins and assemblies read needs it. A change stream without a key is no table: each event is a row of its own.
     pub key: Option<Spanned<Vec<Spanned<String>>>>,
     /// What is done when the table of a change stream is truncated; `stop` by default.
     pub on_truncate: Option<Spanned<OnTruncate>>,
@@ -38,8 +40,8 @@ pub(crate) struct SourceDef {
 }
 from_keys!(
     SourceDef, "a source",
-    required: [topic, schema],
-    optional: [format, registry, decimals, key, on_truncate, partitions, partitioned_by, event_time]
+    required: [topic],
+    optional: [schema, format, objects, registry, decimals, key, on_truncate, partitions, partitioned_by, event_time]
 );
 
 /// How many partitions a topic gets.
@@ -58,8 +60,12 @@ impl FromNode for Partitions {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
 #[schemars(rename_all = "kebab-case")]
 pub(crate) enum FormatDef {
-    /// One JSON object a record.
+    /// One JSON object a record; in objects, one a line.
     Json,
+    /// Records of any kind, of which nothing is read: for sinks that keep them as they came.
+    Bytes,
+    /// Parquet files, which the topic's records announce. For sources with `objects` only.
+    Parquet,
     /// Avro, each record behind the id of its schema in a registry.
     Avro,
     /// One JSON object a record, behind the id of its JSON Schema in a registry.
@@ -74,6 +80,8 @@ impl FromNode for FormatDef {
     fn from_node(node: &Node, report: &mut Report) -> Option<Self> {
         let formats = [
             ("json", Self::Json),
+            ("bytes", Self::Bytes),
+            ("parquet", Self::Parquet),
             ("avro", Self::Avro),
             ("json-schema", Self::JsonSchema),
             ("debezium", Self::Debezium),

@@ -2,18 +2,19 @@
 
 use schemars::JsonSchema;
 
-use super::tables::{AssembleDef, JoinDef};
+use super::tables::{AssembleDef, JoinDef, TableDef};
 use crate::plan::Emit;
 use crate::plugin::World;
 use crate::units::Micros;
 use crate::yaml::{Entries, FromNode, Node, Report, Spanned, choose, from_keys, word};
 
-/// Something that is done with rows: a transform, an aggregation, a join or an assembly.
+/// Something that is done with rows: a transform, an aggregation, a table, a join or an assembly.
 #[derive(Debug, Clone, JsonSchema)]
 #[schemars(untagged)]
 pub(crate) enum StepDef {
     Transform(TransformDef),
     Aggregate(AggregateDef),
+    Table(TableDef),
     Join(JoinDef),
     Assemble(AssembleDef),
 }
@@ -24,6 +25,7 @@ impl StepDef {
         match self {
             Self::Transform(step) => vec![&step.from],
             Self::Aggregate(step) => vec![&step.from],
+            Self::Table(step) => vec![&step.table],
             Self::Join(step) => vec![&step.join, &step.with],
             Self::Assemble(step) => {
                 let Entries(tables) = &step.tables.value;
@@ -38,16 +40,17 @@ impl StepDef {
             Self::Transform(step) => Some((&step.transform, World::Transform)),
             Self::Aggregate(step) => Some((&step.aggregate, World::Aggregate)),
             Self::Assemble(step) => Some((&step.assemble, World::Assemble)),
-            Self::Join(_) => None,
+            Self::Table(_) | Self::Join(_) => None,
         }
     }
 }
 
 impl FromNode for StepDef {
     fn from_node(node: &Node, report: &mut Report) -> Option<Self> {
-        match choose("a step", node, &["transform", "aggregate", "join", "assemble"], report)? {
+        match choose("a step", node, &["transform", "aggregate", "table", "join", "assemble"], report)? {
             "transform" => TransformDef::from_node(node, report).map(Self::Transform),
             "aggregate" => AggregateDef::from_node(node, report).map(Self::Aggregate),
+            "table" => TableDef::from_node(node, report).map(Self::Table),
             "join" => JoinDef::from_node(node, report).map(Self::Join),
             _ => AssembleDef::from_node(node, report).map(Self::Assemble),
         }

@@ -6,6 +6,19 @@ use super::SinkColumns;
 use crate::relation::{JoinKind, OnTruncate};
 use crate::yaml::{Entries, FromNode, Node, Report, Spanned, from_keys, word};
 
+/// A step that keeps the latest row of each key of a stream.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct TableDef {
+    /// What is read: a source, a step, `step.outlet`, or a sink that can be read.
+    pub table: Spanned<String>,
+    /// The columns that identify a row: each row replaces the one before it.
+    pub key: Spanned<Vec<Spanned<String>>>,
+    /// A column of text that says what a row does: where it is `d`, the row with its key is deleted.
+    pub operation: Option<Spanned<String>>,
+}
+from_keys!(TableDef, "a table", required: [table, key], optional: [operation]);
+
 /// A step that puts the row of another table beside each row of a table.
 #[derive(Debug, Clone, JsonSchema)]
 #[schemars(deny_unknown_fields)]

@@ -7,6 +7,7 @@
 
 mod aggregate;
 mod columns;
+mod objects;
 mod order;
 mod plugins;
 mod prune;
@@ -20,8 +21,8 @@ mod transform;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::PipelineFile;
 use super::file::{SinkDef, StepDef};
+use super::{PipelineFile, Source};
 use crate::diagnostic::Diagnostics;
 use crate::names::unknown;
 use crate::plan::{
@@ -83,6 +84,12 @@ pub trait Surroundings {
     /// # Errors
     /// What the store is, for people.
     fn check_target(&self, connection: &str, target: &Target) -> Result<(), String>;
+
+    /// Whether the host's configuration has a connection to objects.
+    ///
+    /// # Errors
+    /// What would be right, for people.
+    fn has_objects(&self, name: &str) -> Result<(), String>;
 
     /// Asks a source's registry whether records of the topic's latest schema, if there is one, can be read as these
     /// columns. The format is one of a registry.
@@ -171,6 +178,7 @@ pub(super) fn resolve(file: &PipelineFile, surroundings: &dyn Surroundings) -> R
             Reader::Step(step) => match &step.value {
                 StepDef::Transform(definition) => resolver.transform(definition.plugin_step(&step.name)),
                 StepDef::Aggregate(definition) => resolver.aggregate(definition.plugin_step(&step.name), definition),
+                StepDef::Table(definition) => resolver.table_step(&step.name, definition),
                 StepDef::Join(definition) => resolver.join(&step.name, definition),
                 StepDef::Assemble(definition) => resolver.assemble(definition.plugin_step(&step.name), definition),
             },
@@ -178,6 +186,7 @@ pub(super) fn resolve(file: &PipelineFile, surroundings: &dyn Surroundings) -> R
                 SinkDef::Topic(definition) => resolver.topic_sink(&sink.name, definition),
                 SinkDef::Table(definition) => resolver.table_sink(&sink.name, definition),
                 SinkDef::Collection(definition) => resolver.collection_sink(&sink.name, definition),
+                SinkDef::Objects(definition) => resolver.objects_sink(&sink.name, definition),
             },
         };
     }
@@ -185,33 +194,42 @@ pub(super) fn resolve(file: &PipelineFile, surroundings: &dyn Surroundings) -> R
 }
 
 impl Resolver<'_> {
+    /// Takes the sources in that others write; those of objects that this pipeline writes follow their sinks.
     fn sources(&mut self) {
-        let sources = &self.file.sources;
-        for (index, source) in sources.iter().enumerate() {
-            let same_topic = |other: &&super::Source| other.topic.value == source.topic.value;
-            if let Some(other) = sources[..index].iter().find(same_topic)
-                && (&other.columns, &other.format.value) != (&source.columns, &source.format.value)
-            {
-                let message = format!(
-                    "topic `{}` is read with another schema by source `{}` already",
-                    source.topic.value, other.name.value
-                );
-                self.report.error(source.topic.place, message).suggest("use one source with the columns of both");
+        for (index, source) in self.file.sources.iter().enumerate() {
+            if self.file.announcer(source).is_none() {
+                self.source(index, source, TopicKind::Source);
             }
-            let partitions = self.topics.partitions(&source.topic, source.partitions.as_ref(), 1, &mut self.report);
-            self.topics.add(&source.topic.value, partitions, TopicKind::Source);
-            self.check_source_schema(source);
-            let stream = Stream::of_source(source, partitions);
-            match &source.key {
-                // What an event leaves out, and whether it came before, only the table knows.
-                Some(key) if source.format.value.is_change_stream() => {
-                    if let Ok(table) = self.keep_table(&source.name, stream, key.clone(), source.on_truncate) {
-                        self.leave_table(&source.name, &table);
-                    }
+        }
+    }
+
+    fn source(&mut self, index: usize, source: &Source, kind: TopicKind) {
+        let same_topic = |other: &&Source| other.topic.value == source.topic.value;
+        if let Some(other) = self.file.sources[..index].iter().find(same_topic)
+            && (&other.columns, &other.format.value) != (&source.columns, &source.format.value)
+        {
+            let message = format!(
+                "topic `{}` is read with another schema by source `{}` already",
+                source.topic.value, other.name.value
+            );
+            self.report.error(source.topic.place, message).suggest("use one source with the columns of both");
+        }
+        let announced = self.topics.get(&source.topic.value).map(|spec| spec.partitions);
+        let wanted = source.partitions.as_ref();
+        let partitions = self.topics.partitions(&source.topic, wanted, announced.unwrap_or(1), &mut self.report);
+        self.topics.add(&source.topic.value, partitions, kind);
+        self.check_source_schema(source);
+        self.check_source_objects(source);
+        let stream = Stream::of_source(source, partitions);
+        match &source.key {
+            // What an event leaves out, and whether it came before, only the table knows.
+            Some(key) if source.format.value.is_change_stream() => {
+                if let Ok(table) = self.keep_table(&source.name, stream, key.clone(), source.on_truncate) {
+                    self.leave_table(&source.name, &table);
                 }
-                _ => {
-                    self.streams.insert(source.name.value.clone(), stream);
-                }
+            }
+            _ => {
+                self.streams.insert(source.name.value.clone(), stream);
             }
         }
     }

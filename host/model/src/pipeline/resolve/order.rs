@@ -35,7 +35,7 @@ pub(super) fn ordered<'a>(file: &'a PipelineFile, report: &mut Report) -> Vec<Re
     let steps = file.steps.iter().map(Reader::Step);
     let readers: Vec<Reader<'a>> = steps.chain(file.sinks.iter().map(Reader::Sink)).collect();
     let mut walk = Walk {
-        sources: file.sources.iter().map(|source| source.name.value.as_str()).collect(),
+        sources: file.sources.iter().map(|source| (source.name.value.as_str(), file.announcer(source))).collect(),
         readers: readers.iter().map(|reader| (reader.name().value.as_str(), *reader)).collect(),
         path: Vec::new(),
         done: BTreeSet::new(),
@@ -52,7 +52,8 @@ pub(super) fn ordered<'a>(file: &'a PipelineFile, report: &mut Report) -> Vec<Re
 }
 
 struct Walk<'a, 'r> {
-    sources: BTreeSet<&'a str>,
+    /// With the sinks whose objects they read.
+    sources: BTreeMap<&'a str, Option<&'a Named<SinkDef>>>,
     readers: BTreeMap<&'a str, Reader<'a>>,
     /// From the reader where the walk began to the one that is visited.
     path: Vec<&'a str>,
@@ -80,8 +81,8 @@ impl<'a> Walk<'a, '_> {
 
     /// Whether `from` names something that can be read.
     fn visit_input(&mut self, from: &'a Spanned<String>) -> bool {
-        if self.sources.contains(from.value.as_str()) {
-            return true;
+        if let Some(announcer) = self.sources.get(from.value.as_str()).copied() {
+            return announcer.is_none_or(|sink| self.visit_written(from, Reader::Sink(sink)));
         }
         let step = from.value.split_once('.').map(|(step, _)| step);
         let found = self.readers.get(from.value.as_str()).or_else(|| self.readers.get(step?));
@@ -90,8 +91,13 @@ impl<'a> Walk<'a, '_> {
             self.report_unknown(from);
             return false;
         };
+        self.read.insert(input.name().value.as_str());
+        self.visit_written(from, input)
+    }
+
+    /// Whether what `from` leads to can be read; it comes before its reader.
+    fn visit_written(&mut self, from: &Spanned<String>, input: Reader<'a>) -> bool {
         let name = input.name().value.as_str();
-        self.read.insert(name);
         if let Some(start) = self.path.iter().position(|visited| *visited == name) {
             let cycle: Vec<&str> = self.path[start..].iter().rev().copied().collect();
             let message = format!("these read each other in a cycle: {name} -> {}", cycle.join(" -> "));
@@ -103,6 +109,16 @@ impl<'a> Walk<'a, '_> {
             Reader::Sink(Named { value: SinkDef::Collection(sink), .. }) => Some(("collection", &sink.from)),
             Reader::Sink(_) | Reader::Step(_) => None,
         };
+        if let Reader::Sink(Named { value: SinkDef::Objects(sink), .. }) = input
+            && !sink.is_readable()
+            && self.readers.contains_key(from.value.as_str())
+        {
+            self.report.error(from.place, format!("nothing tells what is in the objects of `{name}`")).suggest(
+                "write `announce: TOPIC` there; of records as they came, a source `{ topic: TOPIC, objects: CONNECTION, \
+                 schema: … }` says what is in them",
+            );
+            return false;
+        }
         if let Some((written, read)) = written {
             self.report
                 .error(from.place, format!("`{name}` writes a {written}, which cannot be read"))
@@ -116,10 +132,14 @@ impl<'a> Walk<'a, '_> {
     fn report_unknown(&mut self, from: &Spanned<String>) {
         let is_readable = |reader: &&Reader<'_>| match reader {
             Reader::Step(_) => true,
-            Reader::Sink(sink) => matches!(sink.value, SinkDef::Topic(_)),
+            Reader::Sink(sink) => match &sink.value {
+                SinkDef::Topic(_) => true,
+                SinkDef::Objects(sink) => sink.is_readable(),
+                SinkDef::Table(_) | SinkDef::Collection(_) => false,
+            },
         };
         let readers = self.readers.values().filter(is_readable).map(|reader| reader.name().value.as_str());
-        let known: Vec<&str> = self.sources.iter().copied().chain(readers).collect();
+        let known: Vec<&str> = self.sources.keys().copied().chain(readers).collect();
         self.report
             .error(from.place, format!("there is no source, step or topic sink `{}`", from.value))
             .suggest(unknown(&from.value, "there are", &known));

@@ -1,7 +1,7 @@
 //! Streams: a topic, the stages that are fused over it so far, and what is known of the rows there.
 
 use super::super::Source;
-use crate::plan::{Format, OutputColumn, PluginUse, Stage, StreamColumn, StreamInput, TopicOutput};
+use crate::plan::{Format, ObjectsInput, OutputColumn, PluginUse, Stage, StreamColumn, StreamInput, TopicOutput};
 use crate::plugin::{Given, TransformPlan};
 use crate::types::{Field, meta};
 
@@ -52,6 +52,7 @@ impl Stream {
         let key = partitioned_by.clone().unwrap_or_default();
         let mut stream = Self::of_topic(&source.topic.value, source.columns.clone(), &key, partitions, partitioned_by);
         stream.input.format = source.format.value.clone();
+        stream.input.objects = source.objects.as_ref().map(|objects| objects.value.clone());
         stream.input.event_time = source.event_time;
         stream.input.key = source.key.clone().unwrap_or_default();
         stream.rows.changes.clone_from(&source.key);
@@ -81,6 +82,19 @@ impl Stream {
         stream
     }
 
+    /// The stream of the rows in objects that this pipeline writes and a topic announces.
+    pub fn of_objects(
+        topic: &str,
+        columns: Vec<StreamColumn>,
+        objects: ObjectsInput,
+        partitions: u32,
+        partitioned_by: Option<Vec<usize>>,
+    ) -> Self {
+        let mut stream = Self::of_topic(topic, columns, &[], partitions, partitioned_by);
+        stream.input.objects = Some(objects);
+        stream
+    }
+
     /// `key` are the columns that a record's key is made of: if one is personal data, so is the key.
     fn of_topic(
         topic: &str,
@@ -93,6 +107,7 @@ impl Stream {
         let input = StreamInput {
             topic: topic.to_owned(),
             format: Format::Json,
+            objects: None,
             columns,
             key: Vec::new(),
             needed: Vec::new(),
@@ -100,6 +115,8 @@ impl Stream {
         };
         let mut fields = with_metadata(input.schema().fields);
         fields.iter_mut().filter(|field| field.name == meta::KEY).for_each(|field| field.pii = is_personal);
+        let holds_personal = fields[..own].iter().any(|field| field.pii);
+        fields.iter_mut().filter(|field| field.name == meta::VALUE).for_each(|field| field.pii = holds_personal);
         let rows = Rows { fields, own, partitions, partitioned_by, changes: None, bounds: None };
         Self { input, stages: Vec::new(), rows }
     }

@@ -1,15 +1,15 @@
 //! Tables: sources and results whose rows are kept by key, and the joins and assemblies over them.
 
-use super::super::file::{AssembleDef, AssembledDef, JoinDef, SinkColumns};
+use super::super::file::{AssembleDef, AssembledDef, JoinDef, SinkColumns, TableDef};
 use super::aggregate::Results;
 use super::plugins::PluginStep;
 use super::stream::{Rows, Stream};
 use super::{Outcome, Reported, Resolver};
 use crate::names::listed;
-use crate::plan::{End, Input, Task, TopicKind, exchange_topic};
+use crate::plan::{End, Input, ObjectsOutput, Task, TopicKind, exchange_topic};
 use crate::plugin::{AssemblePlan, TableFields};
 use crate::relation::{Feed, JoinKind, OnTruncate, Operator, RelatedTable, Relation, Table};
-use crate::types::Field;
+use crate::types::{DataType, Field};
 use crate::yaml::{Entries, Named, Place, Spanned};
 
 /// A table that joins and assemblies can read.
@@ -43,6 +43,13 @@ struct Reading {
     fields: Vec<Field>,
 }
 
+impl TableRows {
+    /// What is known of the rows.
+    pub(super) fn as_rows(&self) -> Rows {
+        Rows::of_table(self.fields.clone(), self.key.clone(), self.partitions)
+    }
+}
+
 impl Reading {
     fn related(&self) -> RelatedTable {
         RelatedTable {
@@ -56,6 +63,35 @@ impl Reading {
 }
 
 impl Resolver<'_> {
+    /// The latest row of each key of a stream.
+    pub(super) fn table_step(&mut self, step: &Spanned<String>, definition: &TableDef) -> Outcome<()> {
+        let stream = self.stream_of_additions(&definition.table, "a table of its own")?;
+        let own = &stream.rows.fields[..stream.rows.own];
+        let key = self.key_columns(&definition.key, own)?;
+        let operation = match &definition.operation {
+            Some(name) => Some(self.operation_column(name, own)?),
+            None => None,
+        };
+        let table = self.keep_table(step, stream, key, OnTruncate::Stop)?;
+        if let End::Table { table, .. } = &mut self.tasks[table.task].end {
+            table.operation = operation;
+        }
+        self.leave_table(step, &table);
+        Ok(())
+    }
+
+    fn operation_column(&mut self, name: &Spanned<String>, fields: &[Field]) -> Outcome<usize> {
+        let column = self.column(name, fields)?;
+        let data_type = fields[column].data_type;
+        if data_type != DataType::Text {
+            self.report
+                .error(name.place, format!("`{}` is of type {data_type}, and operations are text", name.value))
+                .suggest("name a column that holds `d` where a row is deleted");
+            return Err(Reported);
+        }
+        Ok(column)
+    }
+
     /// Keeps the rows of a stream by its key: a task of its own, which everything that reads the table follows.
     pub(super) fn keep_table(
         &mut self,
@@ -76,9 +112,16 @@ impl Resolver<'_> {
             return Err(Reported);
         }
         let (task, partitions) = (format!("{}.table", name.value), stream.rows.partitions);
-        let fields = stream.input.schema().fields;
+        let fields = stream.rows.fields[..stream.rows.own].to_vec();
         let is_whole = partitions == 1;
-        let table = Table { name: name.value.clone(), fields: fields.clone(), key: key.clone(), on_truncate, is_whole };
+        let table = Table {
+            name: name.value.clone(),
+            fields: fields.clone(),
+            key: key.clone(),
+            on_truncate,
+            is_whole,
+            operation: None,
+        };
         let origin = stream.input.topic.clone();
         let rows = TableRows { task: self.tasks.len(), origin, fields, key, versions: 1, partitions };
         let reads = (0..rows.fields.len()).collect();
@@ -90,13 +133,12 @@ impl Resolver<'_> {
 
     /// What a table's task writes for everything that is no join or assembly.
     pub(super) fn leave_table(&mut self, name: &Spanned<String>, table: &TableRows) {
-        let TableRows { task, fields, key, partitions, .. } = table.clone();
-        let rows = Rows::of_table(fields, key.clone(), partitions);
+        let (task, rows, key) = (table.task, table.as_rows(), table.key.clone());
         self.leave_results(&name.value, Results { task, rows, key, place: name.place });
     }
 
     /// The table that is called so.
-    fn table(&mut self, from: &Spanned<String>) -> Outcome<TableRows> {
+    pub(super) fn table(&mut self, from: &Spanned<String>) -> Outcome<TableRows> {
         if let Some(table) = self.tables.get(&from.value) {
             return Ok(table.clone());
         }
@@ -114,6 +156,20 @@ impl Resolver<'_> {
                 Err(Reported)
             }
         }
+    }
+
+    /// Brings the rows of a table together by their folders, and replaces the object of each.
+    pub(super) fn related_objects(
+        &mut self,
+        name: &Spanned<String>,
+        (from, table): (&Spanned<String>, TableRows),
+        by: Vec<usize>,
+        output: ObjectsOutput,
+    ) -> Outcome<()> {
+        let keys = by.iter().map(|column| table.fields[*column].clone()).collect();
+        let columns = (0..table.fields.len()).collect();
+        let reading = Reading { name: from.value.clone(), by, columns, fields: table.fields.clone(), rows: table };
+        self.relate(&name.value, name.place, keys, vec![reading], Operator::Objects(Box::new(output))).map(drop)
     }
 
     pub(super) fn join(&mut self, step: &Spanned<String>, definition: &JoinDef) -> Outcome<()> {

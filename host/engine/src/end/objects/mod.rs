@@ -1,0 +1,291 @@
+//! Rows that are added to objects.
+//!
+//! Everything that a lane has written since its last *cut* is in open objects. At a cut all of them end, and the lane's
+//! position, which stood at the cut before, moves. Objects can't be part of the log's transaction, so a cut is made in
+//! three steps: the log says how far it reaches; the objects are put, under names that follow from where the cut began;
+//! then position and announcements are committed. Whoever takes the lane over in between reads the same records up to
+//! the same offset, and puts the same objects under the same names.
+
+mod folders;
+mod replaced;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_array::{Array, ArrayRef, BinaryArray, UInt32Array};
+use arrow_select::take::take;
+use azenha_formats::objects::{ObjectWriter, compressed, extension};
+use azenha_model::plan::{Generation, Layout, ObjectsOutput};
+use azenha_model::{Field, Offset, Records};
+
+use super::table::header;
+use super::{Cut, End, Keeper, Moment, NewObject, Outgoing, RowEnd, State};
+use crate::dead_letter::{Cause, Complaint, DeadLetters};
+use crate::error::EngineError;
+use crate::log::Append;
+use crate::objects::Announcement;
+use crate::plugin::Usage;
+use crate::rows::{Rows, Source};
+use crate::state::{GroupTable, Restored};
+use crate::status::NO_TIME;
+use folders::{Values, folder};
+pub use replaced::ReplacedEnd;
+
+/// Objects that a lane may have open: each takes memory before it has many rows.
+const MOST_OPEN: usize = 256;
+
+/// Bytes that an open object takes beside its rows, roughly.
+const OPEN_BYTES: usize = 16 << 10;
+
+/// Objects of single records that one cut may make.
+const MOST_RECORDS: u64 = 4_096;
+
+/// The entry of the state that says how far the cut reaches that is being made.
+const PROMISED: &[u8] = b"cut";
+
+/// Where an objects end reads and writes.
+#[derive(Debug)]
+pub struct Place {
+    /// The topic that is read.
+    pub topic: String,
+    /// Its partition.
+    pub partition: u32,
+    /// The generation of the pipeline's offsets.
+    pub generation: Generation,
+    /// How many partitions the topic of announcements has; 0 if there is none.
+    pub announced: u32,
+    /// The changelog.
+    pub changelog: String,
+}
+
+/// Collects rows in objects.
+pub struct ObjectsEnd {
+    output: ObjectsOutput,
+    step: Arc<str>,
+    fields: Vec<Field>,
+    place: Place,
+    /// By folder.
+    open: BTreeMap<String, OpenObject>,
+    /// Objects that are finished, of single records.
+    finished: Vec<(NewObject, Announcement)>,
+    finished_bytes: usize,
+    rows: u64,
+    table: GroupTable,
+    keeper: Keeper,
+    /// How far the cut reaches that an earlier owner of the lane began to make.
+    promised: Option<Offset>,
+}
+
+struct OpenObject {
+    writer: ObjectWriter,
+    values: Values,
+    rows: u64,
+}
+
+impl ObjectsEnd {
+    /// `fields` are the columns that arrive and the metadata columns.
+    pub fn new(output: &ObjectsOutput, fields: Vec<Field>, place: Place, recovered: Restored) -> Self {
+        let table = recovered.table;
+        let entry = table.find(PROMISED).and_then(|slot| table.get(slot));
+        let promised = entry.and_then(|entry| entry.accumulator.first_chunk::<8>()).map(|to| u64::from_le_bytes(*to));
+        Self {
+            step: output.sink.as_str().into(),
+            output: output.clone(),
+            fields,
+            keeper: Keeper::new(place.changelog.clone(), place.partition),
+            place,
+            open: BTreeMap::new(),
+            finished: Vec::new(),
+            finished_bytes: 0,
+            rows: 0,
+            table,
+            promised,
+        }
+    }
+
+    /// Adds rows to the open object of a folder.
+    fn write(
+        &mut self,
+        (path, values): (String, Values),
+        arrays: &[ArrayRef],
+        origin: &UInt32Array,
+        source: &Source,
+        dead: &mut DeadLetters,
+    ) -> Result<(), EngineError> {
+        let object = match self.open.entry(path) {
+            std::collections::btree_map::Entry::Occupied(open) => open.into_mut(),
+            std::collections::btree_map::Entry::Vacant(place) => {
+                let ObjectsOutput { layout, compression, columns, .. } = &self.output;
+                let writer = ObjectWriter::new(*layout, *compression, columns)?;
+                place.insert(OpenObject { writer, values, rows: 0 })
+            }
+        };
+        let refused = object.writer.write(arrays, origin.len())?;
+        object.rows += (origin.len() - refused.len()) as u64;
+        self.rows += (origin.len() - refused.len()) as u64;
+        for (row, reason) in refused {
+            dead.push(&self.step, source, origin.value(row), &Complaint::new(Cause::Refused, reason));
+        }
+        Ok(())
+    }
+
+    /// Makes an object of each row's record.
+    fn write_records(
+        &mut self,
+        values: &BinaryArray,
+        parts: &[ArrayRef],
+        origin: &UInt32Array,
+        source: &Source,
+    ) -> Result<(), EngineError> {
+        for (row, record) in origin.values().iter().enumerate() {
+            let offset = source.fetched.offsets[*record as usize];
+            let (path, values_of_folder) = folder(&self.output.partition_by, parts, row);
+            let value = if values.is_null(row) { b"null".as_slice() } else { values.value(row) };
+            let content = compressed(value, self.output.compression)?;
+            let object = NewObject { path: self.path(&path, offset), content };
+            let announcement = self.announcement(&object, values_of_folder, (offset, offset + 1), 1);
+            self.finished_bytes += object.content.len() + OPEN_BYTES / 16;
+            self.finished.push((object, announcement));
+            self.rows += 1;
+        }
+        Ok(())
+    }
+
+    /// The path of an object: it follows from where it begins, so that whoever makes it again writes it to the same place.
+    fn path(&self, folder: &str, from: Offset) -> String {
+        let ObjectsOutput { path, layout, compression, .. } = &self.output;
+        let Place { topic, partition, generation, .. } = &self.place;
+        let generation = if *generation == 0 { String::new() } else { format!("g{generation}-") };
+        format!("{path}/{folder}{generation}{topic}-{partition:04}-{from:016}{}", extension(*layout, *compression))
+    }
+
+    fn announcement(
+        &self,
+        object: &NewObject,
+        values: Values,
+        (from, to): (Offset, Offset),
+        rows: u64,
+    ) -> Announcement {
+        let Place { topic, partition, .. } = &self.place;
+        Announcement::of(&self.output, object, values, (topic, *partition, from, to), rows)
+    }
+
+    /// Ends all open objects.
+    fn finish(&mut self, from: Offset, to: Offset) -> Result<Vec<(NewObject, Announcement)>, EngineError> {
+        let mut finished = std::mem::take(&mut self.finished);
+        for (folder, open) in std::mem::take(&mut self.open) {
+            if open.rows == 0 {
+                continue;
+            }
+            let content = open.writer.finish()?;
+            let object = NewObject { path: self.path(&folder, from), content };
+            let announcement = self.announcement(&object, open.values, (from, to), open.rows);
+            finished.push((object, announcement));
+        }
+        (self.finished_bytes, self.rows) = (0, 0);
+        Ok(finished)
+    }
+
+    /// What the changelog gets before the objects of a cut are put.
+    fn promise(&mut self, moment: &Moment) -> Result<Append, EngineError> {
+        let (slot, _) = self.table.slot_of(PROMISED);
+        self.table.put(slot, &moment.position.to_le_bytes());
+        let (append, _) = self.blocks(&Moment { position: moment.from, ..*moment })?;
+        let (slot, _) = self.table.slot_of(PROMISED);
+        self.table.remove(slot);
+        Ok(append)
+    }
+
+    fn blocks(&mut self, moment: &Moment) -> Result<(Append, Option<Offset>), EngineError> {
+        self.keeper.blocks(&header(moment, DEFINITION), &mut self.table)
+    }
+}
+
+/// The records that announce objects, for the partition that belongs to their lane.
+fn announce(
+    output: &ObjectsOutput,
+    place: &Place,
+    announcements: &[Announcement],
+    timestamp: i64,
+) -> Result<Option<Append>, EngineError> {
+    let Some(topic) = output.announce.clone().filter(|_| !announcements.is_empty()) else { return Ok(None) };
+    let written = announcements.iter().map(serde_json::to_vec).collect::<Result<Vec<_>, _>>();
+    let values = written.map_err(|error| EngineError::Setup(format!("an object cannot be announced: {error}")))?;
+    let records = Records::unkeyed(BinaryArray::from_iter_values(values), timestamp);
+    Ok(Some(Append { topic, partition: place.partition % place.announced.max(1), records }))
+}
+
+/// What stands in the state of every objects end: a cut means the same whatever it is cut into.
+pub const DEFINITION: &str = "a cut of objects";
+
+impl RowEnd for ObjectsEnd {
+    fn rows(&mut self, rows: &Rows, source: &Arc<Source>, dead: &mut DeadLetters) -> Result<(), EngineError> {
+        let column = |input: usize| rows.column(input, &self.fields, source);
+        let arrays = self.output.columns.iter().map(|of| column(of.input)).collect::<Result<Vec<_>, _>>()?;
+        let parts = self.output.partition_by.iter().map(|of| column(of.input)).collect::<Result<Vec<_>, _>>()?;
+        if self.output.layout == Layout::Record {
+            let values = arrow_array::cast::AsArray::as_binary::<i32>(&arrays[0]).clone();
+            return self.write_records(&values, &parts, &rows.origin, source);
+        }
+        if parts.is_empty() {
+            return self.write((String::new(), Values::new()), &arrays, &rows.origin, source, dead);
+        }
+        let mut by_folder: BTreeMap<String, (Values, Vec<u32>)> = BTreeMap::new();
+        for row in 0..rows.len() {
+            let (path, values) = folder(&self.output.partition_by, &parts, row);
+            by_folder.entry(path).or_insert_with(|| (values, Vec::new())).1.push(row as u32);
+        }
+        for (path, (values, picked)) in by_folder {
+            let picked = UInt32Array::from(picked);
+            let arrays = arrays.iter().map(|array| take(array, &picked, None)).collect::<Result<Vec<_>, _>>()?;
+            let origin = picked.values().iter().map(|row| rows.origin.value(*row as usize)).collect::<Vec<_>>();
+            self.write((path, values), &arrays, &UInt32Array::from(origin), source, dead)?;
+        }
+        Ok(())
+    }
+}
+
+impl End for ObjectsEnd {
+    fn commit(&mut self, moment: &Moment, _: &mut DeadLetters) -> Result<Outgoing, EngineError> {
+        self.promised = None;
+        let results = self.rows;
+        let (objects, announcements): (Vec<_>, Vec<_>) = self.finish(moment.from, moment.position)?.into_iter().unzip();
+        let cut = match objects.is_empty() {
+            true => None,
+            false => Some(Cut {
+                from: moment.from,
+                promise: Some(self.promise(moment)?),
+                connection: self.output.connection.clone(),
+                objects,
+            }),
+        };
+        let (state, purge_changelog) = self.blocks(moment)?;
+        let mut appends = vec![state];
+        appends.extend(announce(&self.output, &self.place, &announcements, moment.timestamp)?);
+        Ok(Outgoing { appends, cut, results, purge_changelog, ..Outgoing::default() })
+    }
+
+    fn pending_bytes(&self) -> usize {
+        let open: usize = self.open.values().map(|open| open.writer.bytes() + OPEN_BYTES).sum();
+        open + self.finished_bytes
+    }
+
+    fn is_full(&self) -> bool {
+        let roll = &self.output.roll;
+        let most_rows = if self.output.layout == Layout::Record { roll.rows.min(MOST_RECORDS) } else { roll.rows };
+        self.rows >= most_rows || self.pending_bytes() as u64 >= roll.bytes || self.open.len() >= MOST_OPEN
+    }
+
+    fn promised(&self) -> Option<Offset> {
+        self.promised
+    }
+
+    fn state(&mut self) -> Option<State<'_>> {
+        let Self { step, table, keeper, .. } = self;
+        Some(State { step, table, keeper, watermark: NO_TIME })
+    }
+
+    fn take_usage(&mut self) -> Usage {
+        Usage::default()
+    }
+}

@@ -1,0 +1,137 @@
+//! Objects of lines, each a JSON object or a record as it came.
+
+use std::io::Write;
+
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef};
+use azenha_model::plan::{Compression, OutputColumn};
+use bytes::Bytes;
+use flate2::write::GzEncoder;
+use memchr::memchr2;
+
+use super::{ObjectError, RefusedRow};
+use crate::json::{JsonEncoder, is_json};
+
+/// Bytes that are compressed at once: always as many, so that the outcome does not depend on batches.
+const CHUNK: usize = 256 << 10;
+
+const ZSTD_LEVEL: i32 = 3;
+
+/// Writes lines.
+pub struct LineWriter {
+    /// None: records stand as they came.
+    encoder: Option<JsonEncoder>,
+    packer: Packer,
+    /// What is not compressed yet.
+    waiting: Vec<u8>,
+}
+
+impl LineWriter {
+    /// A line for each row.
+    pub fn of_rows(columns: &[OutputColumn], compression: Compression) -> Result<Self, ObjectError> {
+        let encoder = Some(JsonEncoder::new(columns, &[]));
+        Ok(Self { encoder, packer: Packer::new(compression)?, waiting: Vec::new() })
+    }
+
+    /// A line for each record; the only column is the records' values.
+    pub fn of_records(compression: Compression) -> Result<Self, ObjectError> {
+        Ok(Self { encoder: None, packer: Packer::new(compression)?, waiting: Vec::new() })
+    }
+
+    pub fn write(&mut self, arrays: &[ArrayRef], rows: usize) -> Result<Vec<RefusedRow>, ObjectError> {
+        let mut refused = Vec::new();
+        let encoded = self.encoder.as_mut().map(|encoder| encoder.encode(arrays, rows, None).1);
+        let values = match &encoded {
+            Some(values) => values,
+            None => arrays[0].as_binary::<i32>(),
+        };
+        for row in 0..rows {
+            let value: &[u8] = if values.is_null(row) { b"null" } else { values.value(row) };
+            if let Err(reason) = push_line(&mut self.waiting, value) {
+                refused.push((row, reason));
+            }
+        }
+        let whole = self.waiting.len() / CHUNK * CHUNK;
+        for chunk in self.waiting[..whole].chunks(CHUNK) {
+            self.packer.write(chunk)?;
+        }
+        self.waiting.drain(..whole);
+        Ok(refused)
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.waiting.len() + self.packer.bytes()
+    }
+
+    pub fn finish(mut self) -> Result<Bytes, ObjectError> {
+        self.packer.write(&self.waiting)?;
+        self.packer.finish()
+    }
+}
+
+/// A record is one line: of JSON that stands on several, the line ends are only space between its parts.
+fn push_line(lines: &mut Vec<u8>, value: &[u8]) -> Result<(), String> {
+    if memchr2(b'\n', b'\r', value).is_none() {
+        lines.extend(value);
+    } else if str::from_utf8(value).is_ok_and(is_json) {
+        lines.extend(value.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }));
+    } else {
+        return Err("it has line ends and is no JSON, so it cannot be one line of an object".to_owned());
+    }
+    lines.push(b'\n');
+    Ok(())
+}
+
+/// The content of an object that is compressed as a whole.
+///
+/// # Errors
+/// If the compression fails.
+pub fn compressed(content: &[u8], compression: Compression) -> Result<Bytes, ObjectError> {
+    let mut packer = Packer::new(compression)?;
+    packer.write(content)?;
+    packer.finish()
+}
+
+enum Packer {
+    Plain(Vec<u8>),
+    Gzip(GzEncoder<Vec<u8>>),
+    Zstd(zstd::Encoder<'static, Vec<u8>>),
+}
+
+impl Packer {
+    fn new(compression: Compression) -> Result<Self, ObjectError> {
+        Ok(match compression {
+            Compression::None => Self::Plain(Vec::new()),
+            // No name and no time go into the header, so that the same lines make the same bytes.
+            Compression::Gzip => Self::Gzip(GzEncoder::new(Vec::new(), flate2::Compression::default())),
+            Compression::Zstd => Self::Zstd(zstd::Encoder::new(Vec::new(), ZSTD_LEVEL).map_err(ObjectError::of)?),
+        })
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), ObjectError> {
+        match self {
+            Self::Plain(packed) => packed.write_all(bytes),
+            Self::Gzip(encoder) => encoder.write_all(bytes),
+            Self::Zstd(encoder) => encoder.write_all(bytes),
+        }
+        .map_err(ObjectError::of)
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Plain(packed) => packed.len(),
+            Self::Gzip(encoder) => encoder.get_ref().len(),
+            Self::Zstd(encoder) => encoder.get_ref().len(),
+        }
+    }
+
+    fn finish(self) -> Result<Bytes, ObjectError> {
+        match self {
+            Self::Plain(packed) => Ok(packed),
+            Self::Gzip(encoder) => encoder.finish(),
+            Self::Zstd(encoder) => encoder.finish(),
+        }
+        .map(Bytes::from)
+        .map_err(ObjectError::of)
+    }
+}

@@ -1,0 +1,98 @@
+//! Rows to the content of objects, and back: lines and Parquet files.
+//!
+//! The same rows give the same bytes, however they were cut into batches: what is written again after a crash, or by a
+//! backfill, is what was written before.
+
+mod lines;
+mod parquet;
+mod read;
+
+use arrow_array::ArrayRef;
+use azenha_model::plan::{Compression, Layout, OutputColumn};
+use bytes::Bytes;
+
+use lines::LineWriter;
+pub use lines::compressed;
+use parquet::ParquetWriter;
+pub use read::{ObjectRows, lines_of, parquet_rows};
+
+/// Why an object cannot be written or read; for people.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ObjectError(pub String);
+
+impl ObjectError {
+    fn of(error: impl std::fmt::Display) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// A row that stands in no object, and why.
+pub type RefusedRow = (usize, String);
+
+/// Writes one object, row by row. What is written is in memory, and compressed from time to time.
+pub enum ObjectWriter {
+    /// Lines.
+    Lines(Box<LineWriter>),
+    /// A Parquet file.
+    Parquet(Box<ParquetWriter>),
+}
+
+impl ObjectWriter {
+    /// A writer of an empty object. Records that are objects of their own need none: see [`compressed`].
+    ///
+    /// # Errors
+    /// If the columns cannot be written so.
+    pub fn new(layout: Layout, compression: Compression, columns: &[OutputColumn]) -> Result<Self, ObjectError> {
+        Ok(match layout {
+            Layout::Parquet => Self::Parquet(Box::new(ParquetWriter::new(columns, compression)?)),
+            Layout::Json => Self::Lines(Box::new(LineWriter::of_rows(columns, compression)?)),
+            Layout::Lines | Layout::Record => Self::Lines(Box::new(LineWriter::of_records(compression)?)),
+        })
+    }
+
+    /// Adds rows: one array for each column. Those that no object can hold are left out and told.
+    ///
+    /// # Errors
+    /// If nothing more can be written.
+    pub fn write(&mut self, arrays: &[ArrayRef], rows: usize) -> Result<Vec<RefusedRow>, ObjectError> {
+        match self {
+            Self::Lines(writer) => writer.write(arrays, rows),
+            Self::Parquet(writer) => writer.write(arrays, rows).map(|()| Vec::new()),
+        }
+    }
+
+    /// Bytes of memory that it takes.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Lines(writer) => writer.bytes(),
+            Self::Parquet(writer) => writer.bytes(),
+        }
+    }
+
+    /// The whole object.
+    ///
+    /// # Errors
+    /// If it cannot be finished.
+    pub fn finish(self) -> Result<Bytes, ObjectError> {
+        match self {
+            Self::Lines(writer) => writer.finish(),
+            Self::Parquet(writer) => writer.finish(),
+        }
+    }
+}
+
+/// What the names of such objects end with, by convention: `.parquet`, `.ndjson.zst`.
+pub fn extension(layout: Layout, compression: Compression) -> String {
+    let content = match layout {
+        Layout::Record => ".json",
+        Layout::Lines | Layout::Json => ".ndjson",
+        Layout::Parquet => return ".parquet".to_owned(),
+    };
+    let packed = match compression {
+        Compression::None => "",
+        Compression::Gzip => ".gz",
+        Compression::Zstd => ".zst",
+    };
+    format!("{content}{packed}")
+}

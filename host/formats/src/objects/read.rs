@@ -1,0 +1,132 @@
+//! Objects back to rows.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use arrow_array::{Array, ArrayRef, RecordBatch, StringArray, new_null_array};
+use arrow_cast::{CastOptions, cast_with_options};
+use azenha_model::Field;
+use azenha_model::plan::StreamColumn;
+use bytes::Bytes;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+
+use super::ObjectError;
+
+/// Rows of one object, in batches: of each column of the stream an array, or none where nobody reads it.
+pub type ObjectRows = Vec<(Vec<Option<ArrayRef>>, usize)>;
+
+/// An object of lines may unfold to so many bytes.
+const MOST_UNPACKED: u64 = 4 << 30;
+
+/// The content of an object of lines, unpacked if its name says so.
+///
+/// # Errors
+/// If it is not packed as its name says, or unfolds to more than memory should hold.
+pub fn lines_of(path: &str, content: Bytes) -> Result<Bytes, ObjectError> {
+    let unpacked = |reader: &mut dyn Read| {
+        let mut bytes = Vec::new();
+        reader.take(MOST_UNPACKED + 1).read_to_end(&mut bytes).map_err(ObjectError::of)?;
+        if bytes.len() as u64 > MOST_UNPACKED {
+            return Err(ObjectError(format!("it unfolds to more than {MOST_UNPACKED} bytes")));
+        }
+        Ok(Bytes::from(bytes))
+    };
+    if path.ends_with(".gz") {
+        unpacked(&mut flate2::read::MultiGzDecoder::new(content.as_ref()))
+    } else if path.ends_with(".zst") {
+        unpacked(&mut zstd::Decoder::new(content.as_ref()).map_err(ObjectError::of)?)
+    } else {
+        Ok(content)
+    }
+}
+
+/// The rows of a Parquet file, in batches of at most `batch_rows`. A column that the file does not have is taken from
+/// `parts`, the folders that it stands in, or else is null.
+///
+/// # Errors
+/// If it is no Parquet file, or a column cannot be read as the stream has it.
+pub fn parquet_rows(
+    content: Bytes,
+    columns: &[StreamColumn],
+    needed: &[usize],
+    parts: &BTreeMap<String, Option<String>>,
+    batch_rows: usize,
+) -> Result<ObjectRows, ObjectError> {
+    // Anybody may have written the file, and a reader's fault over it must not end the host.
+    catch_unwind(AssertUnwindSafe(|| rows(content, columns, needed, parts, batch_rows)))
+        .unwrap_or_else(|_| Err(ObjectError("its reader failed over it".to_owned())))
+}
+
+fn rows(
+    content: Bytes,
+    columns: &[StreamColumn],
+    needed: &[usize],
+    parts: &BTreeMap<String, Option<String>>,
+    batch_rows: usize,
+) -> Result<ObjectRows, ObjectError> {
+    let reader = reader(content, columns, needed, batch_rows)?;
+    let mut all = Vec::new();
+    for batch in reader {
+        let batch = batch.map_err(ObjectError::of)?;
+        let mut arrays = vec![None; columns.len()];
+        for index in needed {
+            arrays[*index] = Some(array(&batch, &columns[*index], parts)?);
+        }
+        all.push((arrays, batch.num_rows()));
+    }
+    Ok(all)
+}
+
+fn reader(
+    content: Bytes,
+    columns: &[StreamColumn],
+    needed: &[usize],
+    batch_rows: usize,
+) -> Result<ParquetRecordBatchReader, ObjectError> {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(content).map_err(ObjectError::of)?;
+    let wanted: Vec<&str> =
+        needed.iter().filter_map(|index| columns[*index].path.first()).map(String::as_str).collect();
+    let found =
+        builder.schema().fields().iter().enumerate().filter(|(_, field)| wanted.contains(&field.name().as_str()));
+    let mask = ProjectionMask::roots(builder.parquet_schema(), found.map(|(index, _)| index).collect::<Vec<_>>());
+    builder.with_projection(mask).with_batch_size(batch_rows).build().map_err(ObjectError::of)
+}
+
+/// A column as the stream has it.
+fn array(
+    batch: &RecordBatch,
+    column: &StreamColumn,
+    parts: &BTreeMap<String, Option<String>>,
+) -> Result<ArrayRef, ObjectError> {
+    let StreamColumn { field, path, .. } = column;
+    let Some(name) = path.first().filter(|_| path.len() == 1) else {
+        return Err(ObjectError(format!("column `{}` has a path into another one, which a file has not", field.name)));
+    };
+    let array = match (batch.column_by_name(name), parts.get(name)) {
+        (Some(found), _) => converted(found, field)?,
+        (None, Some(part)) => {
+            let text: ArrayRef = Arc::new(StringArray::from(vec![part.as_deref(); batch.num_rows()]));
+            converted(&text, field)?
+        }
+        (None, None) => new_null_array(&field.data_type.arrow(), batch.num_rows()),
+    };
+    if array.null_count() > 0 && !field.nullable {
+        return Err(ObjectError(format!("column `{name}` has {} rows without a value", array.null_count())));
+    }
+    Ok(array)
+}
+
+fn converted(found: &ArrayRef, field: &Field) -> Result<ArrayRef, ObjectError> {
+    let wanted = field.data_type.arrow();
+    if *found.data_type() == wanted {
+        return Ok(Arc::clone(found));
+    }
+    let options = CastOptions { safe: false, ..CastOptions::default() };
+    cast_with_options(found, &wanted, &options).map_err(|error| {
+        let found = found.data_type();
+        ObjectError(format!("column `{}` is of type {found} and not {}: {error}", field.name, field.data_type))
+    })
+}

@@ -1,0 +1,144 @@
+//! Rows to objects and back.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Date32Type, Int64Type};
+use arrow_array::{Array, ArrayRef, BinaryArray, Date32Array, Decimal128Array, Int64Array, StringArray};
+use azenha_formats::objects::{ObjectWriter, compressed, extension, lines_of, parquet_rows};
+use azenha_model::plan::{Compression, Layout, OutputColumn, StreamColumn, TimeFormat};
+use azenha_model::{DataType, Field};
+use bytes::Bytes;
+
+fn columns() -> Vec<OutputColumn> {
+    let fields = [
+        Field::new("id", DataType::Int64, false),
+        Field::new("name", DataType::Text, true),
+        Field::new("price", DataType::Decimal { scale: 2 }, true),
+    ];
+    let column = |(input, field)| OutputColumn { input, field, time_format: TimeFormat::default() };
+    fields.into_iter().enumerate().map(column).collect()
+}
+
+fn rows(from: i64, to: i64) -> Vec<ArrayRef> {
+    let names: StringArray = (from..to).map(|id| (id % 3 > 0).then(|| format!("name {}", id % 1_000))).collect();
+    let prices = Decimal128Array::from_iter_values((from..to).map(|id| i128::from(id) * 25));
+    let prices = prices.with_precision_and_scale(38, 2).unwrap();
+    vec![Arc::new(Int64Array::from_iter_values(from..to)), Arc::new(names), Arc::new(prices)]
+}
+
+/// An object of the rows `0..count`, in batches of a size.
+fn object(layout: Layout, compression: Compression, count: i64, batch: i64) -> Bytes {
+    let mut writer = ObjectWriter::new(layout, compression, &columns()).unwrap();
+    for from in (0..count).step_by(batch as usize) {
+        let to = count.min(from + batch);
+        assert_eq!(writer.write(&rows(from, to), (to - from) as usize).unwrap(), []);
+    }
+    writer.finish().unwrap()
+}
+
+const KINDS: [(Layout, Compression); 5] = [
+    (Layout::Parquet, Compression::Zstd),
+    (Layout::Parquet, Compression::None),
+    (Layout::Json, Compression::Zstd),
+    (Layout::Json, Compression::Gzip),
+    (Layout::Json, Compression::None),
+];
+
+#[test]
+fn the_same_rows_make_the_same_bytes_however_they_are_cut_into_batches() {
+    for (layout, compression) in KINDS {
+        let whole = object(layout, compression, 250_000, 250_000);
+        for batch in [999, 4_096, 122_880, 130_000] {
+            assert!(object(layout, compression, 250_000, batch) == whole, "{layout} {compression:?}, {batch} rows");
+        }
+    }
+}
+
+fn stream() -> Vec<StreamColumn> {
+    let mut fields: Vec<Field> = columns().into_iter().map(|column| column.field).collect();
+    fields.push(Field::new("day", DataType::Date, true));
+    fields.push(Field::new("missing", DataType::Int64, true));
+    let column = |field: Field| StreamColumn { path: vec![field.name.clone()], field, time_format: TimeFormat::Iso };
+    fields.into_iter().map(column).collect()
+}
+
+fn parts() -> BTreeMap<String, Option<String>> {
+    BTreeMap::from([("day".to_owned(), Some("1970-01-03".to_owned()))])
+}
+
+#[test]
+fn what_a_parquet_file_lacks_is_taken_from_its_folders_or_null() {
+    let file = object(Layout::Parquet, Compression::Zstd, 10_000, 4_096);
+    let read = parquet_rows(file, &stream(), &[0, 2, 3, 4], &parts(), 4_096).unwrap();
+    assert_eq!(read.iter().map(|(_, rows)| *rows).collect::<Vec<_>>(), [4_096, 4_096, 1_808]);
+    let (arrays, rows) = read.last().unwrap();
+    let array = |index: usize| arrays[index].clone().unwrap();
+    assert_eq!(array(0).as_primitive::<Int64Type>().value(rows - 1), 9_999);
+    assert_eq!(array(3).as_primitive::<Date32Type>(), &Date32Array::from(vec![2; *rows]));
+    assert_eq!(array(4).null_count(), *rows);
+    assert!(arrays[1].is_none(), "nobody reads it");
+}
+
+#[test]
+fn a_file_that_does_not_fit_says_why() {
+    let file = object(Layout::Parquet, Compression::Zstd, 9, 9);
+    let told = |file: &Bytes, columns: &[StreamColumn]| {
+        let needed: Vec<usize> = (0..columns.len()).collect();
+        parquet_rows(file.clone(), columns, &needed, &parts(), 4_096).unwrap_err().to_string()
+    };
+    let mut strict = stream();
+    strict[1].field.nullable = false;
+    assert!(told(&file, &strict).contains("column `name` has 3 rows without a value"), "{}", told(&file, &strict));
+    let mut other = stream();
+    other[1].field.data_type = DataType::Int64;
+    assert!(told(&file, &other).contains("column `name` is of type Utf8 and not int64"));
+    for broken in [Bytes::new(), Bytes::from_static(b"PAR1PAR1"), file.slice(..file.len() / 2)] {
+        assert!(!told(&broken, &stream()).is_empty());
+    }
+}
+
+/// Files that somebody else, or a broken disk, left: rows or a reason, and the process goes on.
+#[test]
+fn no_damage_to_a_file_ends_the_process() {
+    let file = object(Layout::Parquet, Compression::Zstd, 3_000, 3_000);
+    let mut random = fastrand::Rng::with_seed(7);
+    for _ in 0..2_000 {
+        let mut damaged = file.to_vec();
+        for _ in 0..random.usize(1..8) {
+            let at = random.usize(..damaged.len());
+            damaged[at] = random.u8(..);
+        }
+        let _ = parquet_rows(damaged.into(), &stream(), &[0, 1, 2], &parts(), 4_096);
+    }
+}
+
+#[test]
+fn a_record_is_one_line_as_it_came_and_what_cannot_be_one_is_refused() {
+    let values = BinaryArray::from_opt_vec(vec![
+        Some(b"{\"a\": 1}".as_slice()),
+        Some(b"{\n \"a\": 2\r\n}"),
+        Some(b"neither\njson"),
+        Some(b"{broken"),
+        None,
+    ]);
+    for compression in [Compression::None, Compression::Gzip, Compression::Zstd] {
+        let mut writer = ObjectWriter::new(Layout::Lines, compression, &[]).unwrap();
+        let refused = writer.write(&[Arc::new(values.clone())], values.len()).unwrap();
+        assert_eq!(refused.iter().map(|(row, _)| *row).collect::<Vec<_>>(), [2]);
+        let name = format!("lines{}", extension(Layout::Lines, compression));
+        let lines = lines_of(&name, writer.finish().unwrap()).unwrap();
+        assert_eq!(lines, "{\"a\": 1}\n{  \"a\": 2  }\n{broken\nnull\n", "{name}");
+    }
+}
+
+#[test]
+fn a_packed_object_that_is_not_what_its_name_says_is_refused() {
+    let packed = compressed(b"a line\n", Compression::Gzip).unwrap();
+    assert!(lines_of("a.ndjson.zst", packed.clone()).is_err());
+    assert!(lines_of("a.ndjson.gz", packed.slice(..packed.len() / 2)).is_err());
+    assert_eq!(lines_of("a.json", packed.clone()).unwrap(), packed, "a name without an ending says nothing");
+}

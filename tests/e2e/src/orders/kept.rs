@@ -1,0 +1,116 @@
+//! What becomes of the shop's tables, and what it must be.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+
+use super::documents::Views;
+use super::shop::Shop;
+use crate::kafka::Record;
+use crate::{Azenha, BucketLake, Mongo, repository};
+
+/// Where the tables go, which is compared with them.
+pub enum Kept {
+    /// The documents of the pipeline `orders`.
+    Documents(Mongo),
+    /// The layers of `pedidos` and `produtos` in the pipeline `lake`.
+    Lake(BucketLake),
+}
+
+/// Gold's rows of a table, as DuckDB reads them; beside it what PostgreSQL says they must be.
+const GOLD: [(&str, &str, &str); 2] = [
+    (
+        "pedidos",
+        "SELECT pedido, cliente, loja, epoch_us(criado_em), CAST(dia AS VARCHAR) \
+         FROM read_parquet('{gold}/pedidos/*/*.parquet', hive_partitioning = true) ORDER BY pedido",
+        "SELECT json_build_array(id, cliente_id, loja_id::text, (extract(epoch from criado_em) * 1000000)::bigint, \
+         criado_em::date::text)::text FROM pedidos ORDER BY id",
+    ),
+    (
+        "produtos",
+        "SELECT produto, nome, marca, departamento FROM read_parquet('{gold}/produtos/*/*.parquet', \
+         hive_partitioning = true, hive_types = {'departamento': VARCHAR}) ORDER BY produto",
+        "SELECT json_build_array(id, nome, marca, departamento)::text FROM produtos ORDER BY id",
+    ),
+];
+
+impl Kept {
+    /// The host's connections, as its configuration has them.
+    pub fn connections(&self) -> String {
+        match self {
+            Self::Documents(mongo) => format!("documentos: {{ url: '{}' }}", mongo.url()),
+            Self::Lake(lake) => lake.connections(),
+        }
+    }
+
+    /// The pipelines that run.
+    pub fn pipelines(&self) -> &'static [&'static str] {
+        match self {
+            Self::Documents(_) => &["orders"],
+            Self::Lake(_) => &["lake-pedidos", "lake-produtos"],
+        }
+    }
+
+    /// The repository's pipeline over topics with so many partitions.
+    pub fn pipeline(&self, directory: &Azenha, partitions: u32) -> Result<PathBuf> {
+        let Self::Documents(_) = self else {
+            ensure!(partitions == 1, "the lake's topics have one partition");
+            return Ok(repository().join("pipelines/lake"));
+        };
+        let text = fs::read_to_string(repository().join("pipelines/orders/pipeline.yaml"))?;
+        let partitioned =
+            text.replace("format: debezium\n", &format!("format: debezium\n    partitions: {partitions}\n"));
+        ensure!(partitioned != text, "the pipeline has no change streams");
+        directory.write("orders/pipeline.yaml", &partitioned)
+    }
+
+    /// The first thing that is not what the shop's database says.
+    pub async fn difference(&self, shop: &mut Shop) -> Result<Option<String>> {
+        match self {
+            Self::Documents(mongo) => Ok(shop.views().await?.difference(&Views::in_mongodb(mongo).await?)),
+            Self::Lake(lake) => {
+                for (table, read, wanted) in GOLD {
+                    // Until the first object is there, there is nothing to read.
+                    let found = lake.query(read).unwrap_or_default();
+                    let wanted = shop.rows(wanted).await?;
+                    let wrong = found.iter().zip(&wanted).find(|(found, wanted)| found != wanted);
+                    if wrong.is_some() || found.len() != wanted.len() {
+                        let (rows, of) = (found.len(), wanted.len());
+                        return Ok(Some(format!("gold of {table} has {rows} rows of {of}: {wrong:?}")));
+                    }
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// What the layers below gold must be when everything has come through: announced, and nothing but what was announced.
+    pub fn check_layers(&self, read: impl Fn(&str) -> Result<Vec<Record>>) -> Result<()> {
+        let Self::Lake(lake) = self else { return Ok(()) };
+        for layer in crate::LAYERS {
+            let mut told = Vec::new();
+            for (table, ..) in GOLD {
+                for record in read(&format!("lake_{layer}_{table}"))? {
+                    told.extend(record.json()?["path"].as_str().map(str::to_owned));
+                }
+            }
+            let mut found = lake.paths(layer)?;
+            found.sort_unstable();
+            told.sort_unstable();
+            if layer == "gold" {
+                told.dedup();
+            }
+            ensure!(found == told, "{layer}: {} objects, {} announced", found.len(), told.len());
+        }
+        for (table, ..) in GOLD {
+            let raw = read(&format!("lake_raw_{table}"))?.len();
+            let captured = read(&format!("loja.public.{table}"))?.len();
+            ensure!(raw == captured, "raw of {table} has {raw} messages of {captured}");
+            let gold = lake.count("gold", table)?;
+            let read = lake.query(&format!("SELECT count(*) FROM read_parquet('{{gold}}/{table}/*/*.parquet')"))?;
+            ensure!(read[0][0] == gold, "of gold of {table} pyarrow reads {gold} rows and DuckDB {read:?}");
+        }
+        Ok(())
+    }
+}

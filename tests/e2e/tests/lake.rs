@@ -1,0 +1,224 @@
+//! The CDC lake, embedded: what Debezium recorded of a table, through all its layers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use azenha_e2e::{Azenha, Lake, repository};
+use serde_json::{Value, json};
+
+/// What a table holds after all its events, by key: the row, or none if it was deleted.
+fn replayed(records: &[Value]) -> BTreeMap<i64, Value> {
+    let mut rows = BTreeMap::new();
+    for record in records.iter().filter(|record| !record["value"].is_null()) {
+        let (value, id) = (&record["value"], record["key"]["id"].as_i64().unwrap_or(-1));
+        match value["op"].as_str() {
+            Some("d") => rows.remove(&id),
+            _ => rows.insert(id, value["after"].clone()),
+        };
+    }
+    rows
+}
+
+/// The lake of the orders' recorded events.
+struct Recorded {
+    azenha: Azenha,
+    lake: Lake,
+}
+
+impl Recorded {
+    fn new() -> Result<Self> {
+        let azenha = Azenha::new()?;
+        let lake = Lake::embedded(&azenha)?;
+        Ok(Self { azenha, lake })
+    }
+
+    fn run(&self, inputs: &[(&str, &Path)]) -> Result<()> {
+        self.azenha.run_once(&repository().join("pipelines/lake"), inputs, &["--strict"]).map(drop)
+    }
+}
+
+fn sample(table: &str) -> PathBuf {
+    repository().join(format!("pipelines/lake/sample/{table}.records.ndjson.gz"))
+}
+
+#[test]
+fn every_layer_holds_what_debezium_said_and_announces_exactly_the_objects_that_exist() -> Result<()> {
+    let recorded = Recorded::new()?;
+    let (pedidos, produtos) = (sample("pedidos"), sample("produtos"));
+    recorded.run(&[("pedidos", &pedidos), ("produtos", &produtos)])?;
+    let Recorded { azenha, lake } = &recorded;
+    let captured = azenha.topic("loja.public.pedidos")?;
+    let rows = replayed(&captured);
+    assert!(rows.len() > 100 && rows.len() < captured.len(), "{} rows of {} events", rows.len(), captured.len());
+
+    for table in ["pedidos", "produtos"] {
+        for layer in ["raw", "bronze", "silver", "gold"] {
+            let announced = azenha.topic(&format!("lake_{layer}_{table}"))?;
+            let announced: BTreeSet<&str> =
+                announced.iter().filter_map(|record| record["value"]["path"].as_str()).collect();
+            let found = lake.paths(&format!("{layer}/{table}"))?;
+            let found: BTreeSet<&str> = found.iter().map(String::as_str).collect();
+            assert!(!found.is_empty() && found == announced, "{layer} of {table}: {found:?}, announced {announced:?}");
+        }
+    }
+
+    let values: Vec<String> = captured.iter().map(|record| record["value"].to_string()).collect();
+    let mut raw: Vec<String> = Vec::new();
+    for path in lake.paths("raw/pedidos")? {
+        let content = fs::read_to_string(lake.folder.join("raw").join(&path))?;
+        raw.push(serde_json::from_str::<Value>(&content)?.to_string());
+    }
+    assert_eq!(sorted(raw), sorted(values), "every message is kept once, as it came");
+
+    let Some(query) = lake.duckdb() else { return Ok(()) };
+    let events = captured.iter().filter(|record| !record["value"].is_null()).count();
+    let bronze = query("select count(*), count(distinct id) from read_parquet('bronze/pedidos/*.parquet')")?;
+    assert_eq!(bronze, [json!([events, count_keys(&captured)])]);
+    let silver = query("describe select * from read_parquet('silver/pedidos/*.parquet')")?;
+    let types: BTreeMap<&str, &str> =
+        silver.iter().filter_map(|column| Some((column[0].as_str()?, column[1].as_str()?))).collect();
+    assert_eq!((types["pedido"], types["loja"], types["dia"]), ("BIGINT", "VARCHAR", "DATE"), "{types:?}");
+
+    let gold = query(
+        "select pedido, cliente, loja, epoch_us(criado_em), cast(dia as varchar) \
+         from read_parquet('gold/pedidos/*/*.parquet', hive_partitioning = true) order by pedido",
+    )?;
+    let expected: Vec<Value> = rows.iter().map(|(id, row)| order(*id, row)).collect::<Result<_>>()?;
+    assert_eq!(gold, expected);
+    Ok(())
+}
+
+fn count_keys(records: &[Value]) -> usize {
+    records.iter().map(|record| record["key"]["id"].to_string()).collect::<BTreeSet<_>>().len()
+}
+
+fn sorted(mut texts: Vec<String>) -> Vec<String> {
+    texts.sort_unstable();
+    texts
+}
+
+/// The row of an order as gold has it.
+fn order(id: i64, row: &Value) -> Result<Value> {
+    let created = row["criado_em"].as_i64().context("an order has no time")?;
+    let day = azenha_e2e::day_of(created);
+    Ok(json!([id, row["cliente_id"], row["loja_id"].to_string(), created, day]))
+}
+
+/// Events of one order: when it was made, in days since 1970, and by whom.
+fn event(op: &str, id: i64, day: i64, customer: i64) -> String {
+    let row = json!({ "id": id, "cliente_id": customer, "loja_id": 1, "criado_em": day * 86_400_000_000_i64 });
+    let (before, after) = if op == "d" { (json!({ "id": id }), Value::Null) } else { (Value::Null, row) };
+    let source = json!({ "connector": "postgresql", "lsn": 1 });
+    let value = json!({ "op": op, "before": before, "after": after, "source": source, "ts_ms": 1 });
+    json!({ "key": { "id": id }, "value": value }).to_string()
+}
+
+#[test]
+fn a_change_of_one_row_replaces_the_object_of_its_day_and_no_other() -> Result<()> {
+    let recorded = Recorded::new()?;
+    let first: Vec<String> = (0..50).map(|id| event("c", id, 20_000 + id % 5, 7)).collect();
+    let mut fed = first.join("\n") + "\n";
+    let file = recorded.azenha.write("events.records.ndjson", &fed)?;
+    let empty = recorded.azenha.write("none.records.ndjson", "")?;
+    let run = || recorded.run(&[("pedidos", &file), ("produtos", &empty)]);
+    run()?;
+    let before = recorded.lake.contents("gold/pedidos")?;
+    assert_eq!(before.len(), 5, "{:?}", before.keys());
+
+    let mut change = |event: String| -> Result<Vec<String>> {
+        let before = recorded.lake.contents("gold/pedidos")?;
+        fed += &(event + "\n");
+        recorded.azenha.write("events.records.ndjson", &fed)?;
+        run()?;
+        let after = recorded.lake.contents("gold/pedidos")?;
+        let changed = after.iter().filter(|(path, content)| before.get(*path) != Some(content));
+        Ok(changed.map(|(path, _)| path.clone()).collect())
+    };
+    let of_day = |day: &str| format!("pedidos/dia={day}/rows.parquet");
+    assert_eq!(change(event("u", 3, 20_003, 8))?, [of_day("2024-10-07")]);
+    assert_eq!(change(event("d", 4, 0, 0))?, [of_day("2024-10-08")]);
+    assert_eq!(change(event("u", 5, 20_001, 7))?, [of_day("2024-10-04"), of_day("2024-10-05")], "it moves");
+    assert_eq!(change(event("u", 6, 20_001, 7))?, Vec::<String>::new(), "what changes nothing writes nothing");
+    Ok(())
+}
+
+#[test]
+fn a_table_is_added_by_a_model_alone() -> Result<()> {
+    let azenha = Azenha::new()?;
+    let folder = repository().join("pipelines/lake");
+    azenha.write("lake/pipeline.yaml", &fs::read_to_string(folder.join("pipeline.yaml"))?)?;
+    let model = "
+topic: loja.public.itens_pedido
+captured:
+  key: [id]
+  columns: { id: int64, pedido_id: 'int64?', produto_id: 'int64?', valor: 'decimal(2)?', operacao: { type: text, path: $.op } }
+silver: { columns: { item: { from: id }, preco: { from: valor }, produto_id: { from: produto_id } } }
+gold: { key: [item], columns: [item, pedido_id, preco, produto_id], partition_by: [produto_id] }
+";
+    azenha.write("lake/models/itens_pedido.yaml", model)?;
+    let lake = Lake::embedded(&azenha)?;
+    let items = sample("itens_pedido");
+    azenha.run_once(&azenha.path("lake"), &[("itens_pedido", &items)], &["--strict"])?;
+    let rows = replayed(&azenha.topic("loja.public.itens_pedido")?);
+    let products: BTreeSet<String> = rows.values().map(|row| row["produto_id"].to_string()).collect();
+    let of_products = lake.paths("gold/itens_pedido")?.len();
+    assert!(of_products >= products.len() && products.len() > 100, "{of_products} of {}", products.len());
+    let Some(query) = lake.duckdb() else { return Ok(()) };
+    let counted =
+        query("select count(*) from read_parquet('gold/itens_pedido/*/*.parquet', hive_partitioning = true)")?;
+    assert_eq!(counted, [json!([rows.len()])]);
+    Ok(())
+}
+
+/// Where a host dies, and how often it comes by before it does.
+const DEATHS: [(&str, u32); 8] = [
+    ("commit.prepared", 3),
+    ("objects.promised", 1),
+    ("objects.promised", 4),
+    ("objects.put", 1),
+    ("objects.put", 3),
+    ("objects.put", 8),
+    ("commit.done", 5),
+    ("lane.restored", 2),
+];
+
+#[test]
+fn a_host_that_dies_anywhere_in_a_cut_leaves_nothing_half_or_twice() -> Result<()> {
+    let (pedidos, produtos) = (sample("pedidos"), sample("produtos"));
+    let inputs: [(&str, &Path); 2] = [("pedidos", &pedidos), ("produtos", &produtos)];
+    let clean = Recorded::new()?;
+    clean.run(&inputs)?;
+    let gold = clean.lake.contents("gold/pedidos")?;
+    let dying = Recorded::new()?;
+    let mut deaths = 0;
+    for (point, nth) in DEATHS {
+        let failpoint = format!("{point}:{nth}");
+        let arguments = dying.azenha.run_arguments(&repository().join("pipelines/lake"), &inputs, &["--once"]);
+        let finished = dying.azenha.run_with(arguments, &[("AZENHA_FAILPOINT", &failpoint)])?;
+        deaths += u32::from(!finished.status.success());
+    }
+    assert!(deaths >= 5, "the host died {deaths} times");
+    dying.run(&inputs)?;
+    assert!(dying.lake.contents("gold/pedidos")? == gold, "gold is another one");
+
+    let events = clean.azenha.topic("loja.public.pedidos")?.len();
+    for layer in ["raw", "bronze", "silver"] {
+        let announced = dying.azenha.topic(&format!("lake_{layer}_pedidos"))?;
+        let found: BTreeSet<String> = dying.lake.paths(&format!("{layer}/pedidos"))?.into_iter().collect();
+        let told: Vec<String> =
+            announced.iter().map(|record| record["value"]["path"].as_str().unwrap_or("").to_owned()).collect();
+        assert_eq!(told.len(), found.len(), "{layer}: an object was announced twice, or not at all");
+        assert_eq!(told.into_iter().collect::<BTreeSet<_>>(), found, "{layer}");
+        let rows: u64 = announced.iter().filter_map(|record| record["value"]["rows"].as_u64()).sum();
+        let tombstones = if layer == "raw" { 0 } else { tombstones(&clean)? };
+        assert_eq!(rows as usize, events - tombstones, "{layer}: rows");
+    }
+    Ok(())
+}
+
+fn tombstones(recorded: &Recorded) -> Result<usize> {
+    let captured = recorded.azenha.topic("loja.public.pedidos")?;
+    Ok(captured.iter().filter(|record| record["value"].is_null()).count())
+}
