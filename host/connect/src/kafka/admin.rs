@@ -4,7 +4,7 @@
 
 use std::ffi::{CStr, CString};
 use std::ptr::NonNull;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::bindings::*;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -12,9 +12,12 @@ use rdkafka::error::RDKafkaErrorCode;
 
 use super::client::Context;
 use super::error::Failure;
+use super::lifeline::look_around;
 
-/// How long an answer may take.
+/// How long it may take until there is an answer.
 const TIMEOUT: Duration = Duration::from_secs(20);
+/// How long one answer may take.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// A topic as the brokers describe it.
 pub(super) struct Description {
@@ -28,6 +31,18 @@ pub(super) struct Description {
 
 /// Describes topics; those that do not exist are left out.
 pub(super) fn describe_topics(client: &BaseConsumer<Context>, names: &[&str]) -> Result<Vec<Description>, Failure> {
+    let begun = Instant::now();
+    loop {
+        match (try_describe(client, names), names) {
+            (Err(failure), [topic, ..]) if failure.is_silence() && begun.elapsed() < TIMEOUT => {
+                look_around(client, topic);
+            }
+            (described, _) => return described,
+        }
+    }
+}
+
+fn try_describe(client: &BaseConsumer<Context>, names: &[&str]) -> Result<Vec<Description>, Failure> {
     let Ok(names) = names.iter().map(|name| CString::new(*name)).collect::<Result<Vec<_>, _>>() else {
         return Ok(Vec::new());
     };
@@ -94,7 +109,7 @@ fn ask(
     let event = unsafe {
         let options = rd_kafka_AdminOptions_new(native, operation);
         let queue = rd_kafka_queue_new(native);
-        let timeout = TIMEOUT.as_millis() as i32;
+        let timeout = ANSWER_WITHIN.as_millis() as i32;
         rd_kafka_AdminOptions_set_request_timeout(options, timeout, std::ptr::null_mut(), 0);
         request(options, queue);
         let event = rd_kafka_queue_poll(queue, timeout);

@@ -1,5 +1,5 @@
 //! What all clients of the cluster have in common: their log lines go to tracing, errors that stand for
-//! themselves are remembered, and they are destroyed where nobody waits for it.
+//! themselves are remembered, they are kept in sight of the cluster, and destroyed where nobody waits for it.
 
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
@@ -13,12 +13,15 @@ use rdkafka::error::KafkaError;
 use rdkafka::producer::{DeliveryResult, ProducerContext};
 
 use super::error::Failure;
+use super::lifeline::{Lifeline, Native, Trouble, Troubled};
+use super::runtime::Runtime;
 
 /// Receives what a client has to say.
 #[derive(Debug, Default)]
 pub(super) struct Context {
     /// The last error that no call returned.
     last: Mutex<Option<Failure>>,
+    trouble: Trouble,
 }
 
 impl Context {
@@ -44,11 +47,18 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "Kafka client");
+        self.trouble.note();
         self.remember(Failure { reason: reason.to_owned(), ..Failure::from(error) });
     }
 }
 
 impl ConsumerContext for Context {}
+
+impl Troubled for Context {
+    fn trouble(&self) -> &Trouble {
+        &self.trouble
+    }
+}
 
 impl ProducerContext for Context {
     type DeliveryOpaque = ();
@@ -70,13 +80,20 @@ pub(super) fn log_line(level: RDKafkaLogLevel, facility: &str, message: &str) {
     }
 }
 
-/// Destroys clients on threads of their own: they wait for the network, and callers may be asynchronous.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Reaper {
+/// The clients of one log. They are kept in sight of the cluster, and destroyed on threads of their own: they wait for
+/// the network, and callers may be asynchronous.
+#[derive(Debug, Clone)]
+pub(super) struct Clients {
+    lifeline: Arc<Lifeline>,
     threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
-impl Reaper {
+impl Clients {
+    /// `brokers` is `host:port`, several separated by commas.
+    pub fn new(brokers: &str, runtime: &Runtime) -> Self {
+        Self { lifeline: Lifeline::new(brokers, runtime), threads: Arc::default() }
+    }
+
     /// Runs the end of something on a thread of its own.
     pub fn run(&self, end: impl FnOnce() + Send + 'static) {
         let Ok(thread) = std::thread::Builder::new().name("kafka-close".to_owned()).spawn(end) else { return };
@@ -94,19 +111,20 @@ impl Reaper {
     }
 }
 
-/// A client that is destroyed on a thread of its own.
-pub(super) struct Reaped<T: Send + 'static> {
+/// A client of a log's.
+pub(super) struct Kept<T: Native + Send + 'static> {
     client: ManuallyDrop<T>,
-    reaper: Reaper,
+    clients: Clients,
 }
 
-impl<T: Send + 'static> Reaped<T> {
-    pub fn new(client: T, reaper: &Reaper) -> Self {
-        Self { client: ManuallyDrop::new(client), reaper: reaper.clone() }
+impl<T: Native + Send + 'static> Kept<T> {
+    pub fn new(client: T, clients: &Clients) -> Self {
+        clients.lifeline.tie(&client);
+        Self { client: ManuallyDrop::new(client), clients: clients.clone() }
     }
 }
 
-impl<T: Send + 'static> Deref for Reaped<T> {
+impl<T: Native + Send + 'static> Deref for Kept<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -114,11 +132,12 @@ impl<T: Send + 'static> Deref for Reaped<T> {
     }
 }
 
-impl<T: Send + 'static> Drop for Reaped<T> {
+impl<T: Native + Send + 'static> Drop for Kept<T> {
     fn drop(&mut self) {
+        self.clients.lifeline.cut(&*self.client);
         #[allow(unsafe_code, reason = "a value can be moved out of something that is being dropped in no other way")]
         // SAFETY: this runs once, and nothing touches `client` afterwards.
         let client = unsafe { ManuallyDrop::take(&mut self.client) };
-        self.reaper.run(move || drop(client));
+        self.clients.run(move || drop(client));
     }
 }

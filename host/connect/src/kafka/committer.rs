@@ -14,7 +14,7 @@ use rdkafka::producer::Producer as _;
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 use tokio::sync::oneshot;
 
-use super::client::{Context, Reaped, Reaper};
+use super::client::{Clients, Context, Kept};
 use super::error::{Failure, storage};
 use super::lane::{Authority, Claim};
 use super::options::KafkaOptions;
@@ -76,12 +76,12 @@ impl Committer {
         options: &KafkaOptions,
         transactional_id: String,
         lives: Lives,
-        reaper: &Reaper,
+        clients: &Clients,
     ) -> Result<Self, LogError> {
         let (requests, receiver) = mpsc::channel();
-        let (options, reaper) = (options.clone(), reaper.clone());
+        let (options, clients) = (options.clone(), clients.clone());
         let worker =
-            Worker { options, transactional_id, lives, reaper, producer: None, is_spent: false, requests: receiver };
+            Worker { options, transactional_id, lives, clients, producer: None, is_spent: false, requests: receiver };
         let thread = std::thread::Builder::new().name("kafka-commit".to_owned());
         thread.spawn(move || worker.run()).map_err(|error| storage("starting a thread", error))?;
         Ok(Self { requests })
@@ -125,9 +125,9 @@ struct Worker {
     options: KafkaOptions,
     transactional_id: String,
     lives: Lives,
-    reaper: Reaper,
+    clients: Clients,
     /// None before it is needed, and after it failed.
-    producer: Option<Arc<Reaped<Producer>>>,
+    producer: Option<Arc<Kept<Producer>>>,
     /// Whether there was a producer, and there will be no other.
     is_spent: bool,
     requests: mpsc::Receiver<Request>,
@@ -253,14 +253,14 @@ impl Worker {
         ended
     }
 
-    fn producer(&mut self) -> Result<Arc<Reaped<Producer>>, Failure> {
+    fn producer(&mut self) -> Result<Arc<Kept<Producer>>, Failure> {
         if self.producer.is_none() {
             if self.is_spent {
                 return Err(Failure::new(RDKafkaErrorCode::Fenced, "the producer has failed before"));
             }
             let config = self.options.producer(&self.transactional_id);
             let producer: Producer = config.create_with_context(Context::default())?;
-            let producer = Reaped::new(producer, &self.reaper);
+            let producer = Kept::new(producer, &self.clients);
             let opened = producer.init_transactions(self.options.transaction_timeout() * 2);
             if let Err(error) = opened {
                 let said = producer.client().context().take_error().filter(Failure::is_denied);

@@ -26,6 +26,29 @@ impl Failure {
         self.code as i32 > 0 && self.code != RDKafkaErrorCode::RequestTimedOut
     }
 
+    /// Whether no broker answered who could have: the one that was asked may be gone, and another one in its place.
+    /// The library says of partitions whose leader it does not find that they do not exist.
+    pub fn is_silence(&self) -> bool {
+        use RDKafkaErrorCode::*;
+        matches!(
+            self.code,
+            OperationTimedOut
+                | RequestTimedOut
+                | TimedOutQueue
+                | BrokerTransportFailure
+                | BrokerDestroy
+                | DestroyBroker
+                | AllBrokersDown
+                | Resolve
+                | UnknownBroker
+                | UnknownPartition
+                | UnknownTopic
+                | NoEnt
+                | WaitingForCoordinator
+                | LeaderNotAvailable
+        )
+    }
+
     /// Whether the cluster answered that it does not let this host do what it asked for.
     pub fn is_denied(&self) -> bool {
         use RDKafkaErrorCode::*;

@@ -14,7 +14,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::sync::{Mutex, mpsc};
 
 use super::Shared;
-use super::client::Reaped;
+use super::client::Kept;
 use super::consume::{Ends, PartitionQueue};
 use super::error::{Failure, storage};
 use super::lane::{Authority, Claim, KafkaLane};
@@ -30,7 +30,7 @@ const SEEK_EACH: Duration = Duration::from_millis(10);
 
 /// A consumer that is a member of a group.
 pub(super) struct Member {
-    consumer: Reaped<BaseConsumer<MemberContext>>,
+    consumer: Kept<BaseConsumer<MemberContext>>,
     partitions: Arc<Partitions>,
 }
 
@@ -105,13 +105,13 @@ impl KafkaMembership {
         let (tell, changes) = mpsc::unbounded_channel();
         let partitions = Arc::new(Partitions::new(group, topic, Arc::clone(&shared.claims), tell));
         let config = shared.options.member(&super::group_id(group));
-        let context = MemberContext(Arc::clone(&partitions));
+        let context = MemberContext::new(&partitions);
         let subscribed = config.create_with_context(context).and_then(|consumer: BaseConsumer<MemberContext>| {
             consumer.subscribe(&[name])?;
             Ok(consumer)
         });
         let consumer = subscribed.map_err(|error| Failure::from(error).into_log(what()))?;
-        let member = Arc::new(Member { consumer: Reaped::new(consumer, &shared.reaper), partitions });
+        let member = Arc::new(Member { consumer: Kept::new(consumer, &shared.clients), partitions });
         let served = Arc::clone(&member);
         let thread = std::thread::Builder::new().name("kafka-member".to_owned()).spawn(move || served.serve());
         let thread = Some(thread.map_err(|error| storage(&what(), error))?);
@@ -159,7 +159,7 @@ impl Drop for KafkaMembership {
         self.partitions().leave();
         if let Some(thread) = self.thread.take() {
             // So that a log that is closed waits until the group is left.
-            self.shared.reaper.run(move || drop(thread.join()));
+            self.shared.clients.run(move || drop(thread.join()));
         }
     }
 }

@@ -14,7 +14,7 @@ use azenha_model::plan::TopicSpec;
 use azenha_model::{Fetched, Offset};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
-use self::client::{Context, Reaped, Reaper};
+use self::client::{Clients, Context, Kept};
 use self::committer::{Committer, Lives, Write};
 use self::error::Failure;
 use self::lane::{Authority, Claim, Claims, KafkaLane};
@@ -32,6 +32,7 @@ mod committer;
 mod consume;
 mod error;
 mod lane;
+mod lifeline;
 mod membership;
 mod offsets;
 mod options;
@@ -58,7 +59,7 @@ fn group_id(group: &str) -> String {
 struct Shared {
     options: KafkaOptions,
     runtime: Runtime,
-    reaper: Reaper,
+    clients: Clients,
     topics: Arc<Topics>,
     offsets: Arc<Offsets>,
     positions: Positions,
@@ -118,17 +119,17 @@ impl KafkaLog {
     pub async fn connect(options: KafkaOptions) -> Result<Self, LogError> {
         let what = format!("connecting to Kafka at {}", options.brokers);
         let runtime = Runtime::current();
-        let reaper = Reaper::default();
+        let clients = Clients::new(&options.brokers, &runtime);
         let query = |isolation| -> Result<_, Failure> {
             let consumer: BaseConsumer<Context> = options.queries(isolation).create_with_context(Context::default())?;
-            Ok(Arc::new(Reaped::new(consumer, &reaper)))
+            Ok(Arc::new(Kept::new(consumer, &clients)))
         };
         let made = query("read_committed").and_then(|committed| Ok((committed, query("read_uncommitted")?)));
         let (committed, uncommitted) = made.map_err(|failure| failure.into_log(&what))?;
         let asked = Arc::clone(&committed);
         runtime.blocking(move || reach(&asked)).await?.map_err(|failure| failure.into_log(&what))?;
 
-        let topics = Topics::new(&options, Arc::clone(&committed), runtime.clone(), &reaper);
+        let topics = Topics::new(&options, Arc::clone(&committed), runtime.clone(), &clients);
         let topics = Arc::new(topics.map_err(|failure| failure.into_log(&what))?);
         let settle_within = options.transaction_timeout() + SETTLE_BEYOND_TIMEOUT;
         let offsets = Arc::new(Offsets {
@@ -141,13 +142,13 @@ impl KafkaLog {
         });
         let start = |number| {
             let id = format!("azenha-{}-{number}", options.instance);
-            Committer::start(&options, id, Lives::Many, &reaper)
+            Committer::start(&options, id, Lives::Many, &clients)
         };
         let committers = (0..options.committers.max(1)).map(start).collect::<Result<_, _>>()?;
-        let tails = Tails::new(&options, &reaper, runtime.clone(), Arc::clone(&offsets));
-        let positions = Positions::new(&options, &reaper, runtime.clone(), settle_within);
+        let tails = Tails::new(&options, &clients, runtime.clone(), Arc::clone(&offsets));
+        let positions = Positions::new(&options, &clients, runtime.clone(), settle_within);
         let claims = Arc::default();
-        let shared = Arc::new(Shared { options, runtime, reaper, topics, offsets, positions, claims, committers });
+        let shared = Arc::new(Shared { options, runtime, clients, topics, offsets, positions, claims, committers });
         Ok(Self { shared, tails, turn: AtomicUsize::new(0) })
     }
 }
@@ -217,7 +218,7 @@ impl Log for KafkaLog {
         let epoch = claims.raise(lane);
         // The brokers let one producer of an id live: taking the lane fences whoever had it, on every host.
         let id = format!("azenha-lane-{input}-{partition}-{group}");
-        let committer = Committer::start(&self.shared.options, id, Lives::One, &self.shared.reaper)?;
+        let committer = Committer::start(&self.shared.options, id, Lives::One, &self.shared.clients)?;
         committer.open().await?;
         let position = self.shared.positions.position(lane).await?;
         let claim = Claim { lane: lane.clone(), topic_id, epoch, claims, authority: Authority::Group };
@@ -240,7 +241,7 @@ impl Log for KafkaLog {
         }
         self.tails.close();
         self.shared.positions.close();
-        let reaper = self.shared.reaper.clone();
-        self.shared.runtime.blocking(move || reaper.join()).await
+        let clients = self.shared.clients.clone();
+        self.shared.runtime.blocking(move || clients.join()).await
     }
 }

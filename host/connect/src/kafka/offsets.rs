@@ -8,20 +8,23 @@ use azenha_engine::log::{Bounds, LogError};
 use azenha_model::Offset;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
-use super::client::{Context, Reaped};
+use super::client::{Context, Kept};
 use super::error::{Failure, storage};
+use super::lifeline::look_around;
 use super::runtime::Runtime;
 use super::topics::Topics;
 
-/// How long an answer may take.
+/// How long it may take until there is an answer.
 const TIMEOUT: Duration = Duration::from_secs(20);
+/// How long one answer may take.
+const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 /// How often the brokers are asked for something that is about to change.
 const ASK_EACH: Duration = Duration::from_millis(20);
 const SETTLE_EACH: Duration = Duration::from_millis(3);
 /// How long what this process committed may take to be seen. Others' open transactions may keep it longer.
 const SEEN_WITHIN: Duration = Duration::from_secs(1);
 
-type Queries = Arc<Reaped<BaseConsumer<Context>>>;
+type Queries = Arc<Kept<BaseConsumer<Context>>>;
 
 /// Asks for offsets.
 pub(super) struct Offsets {
@@ -116,21 +119,24 @@ impl Offsets {
         loop {
             let (queries, asked) = (Arc::clone(queries), topic.to_owned());
             let found = self.runtime.blocking(move || {
-                let found = queries.fetch_watermarks(&asked, partition as i32, TIMEOUT);
+                let found = queries.fetch_watermarks(&asked, partition as i32, ANSWER_WITHIN).map_err(Failure::from);
+                if found.as_ref().is_err_and(Failure::is_silence) {
+                    look_around(&**queries, &asked);
+                }
                 // Log lines and errors that stand for themselves.
                 queries.poll(Duration::ZERO);
                 found
             });
             let failure = match found.await? {
                 Ok((start, end)) => return Ok(Bounds { start: start.max(0) as Offset, end: end.max(0) as Offset }),
-                Err(error) => Failure::from(error),
+                Err(failure) => failure,
             };
             if failure.is_unknown() {
                 // Not every broker knows a topic at the moment when it is made.
                 self.topics.forget();
                 self.topics.check_partition(topic, partition).await?;
             }
-            if !(failure.is_unknown() || failure.is_passing()) || begun.elapsed() > TIMEOUT {
+            if !(failure.is_unknown() || failure.is_passing() || failure.is_silence()) || begun.elapsed() > TIMEOUT {
                 return Err(self.failed(failure, topic, partition));
             }
             self.runtime.sleep(ASK_EACH).await;

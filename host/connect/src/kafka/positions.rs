@@ -12,7 +12,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
-use super::client::{Context, Reaped, Reaper};
+use super::client::{Clients, Context, Kept};
 use super::error::Failure;
 use super::group_id;
 use super::membership::Member;
@@ -26,12 +26,12 @@ const ASK_EACH: Duration = Duration::from_millis(10);
 /// Consumers that are kept for the next question.
 const KEPT: usize = 16;
 
-type Asker = Arc<Reaped<BaseConsumer<Context>>>;
+type Asker = Arc<Kept<BaseConsumer<Context>>>;
 
 /// Asks for the positions of groups, and sets them.
 pub(super) struct Positions {
     options: KafkaOptions,
-    reaper: Reaper,
+    clients: Clients,
     runtime: Runtime,
     /// How long open transactions may take to end.
     settle_within: Duration,
@@ -40,8 +40,8 @@ pub(super) struct Positions {
 }
 
 impl Positions {
-    pub fn new(options: &KafkaOptions, reaper: &Reaper, runtime: Runtime, settle_within: Duration) -> Self {
-        Self { options: options.clone(), reaper: reaper.clone(), runtime, settle_within, askers: Mutex::default() }
+    pub fn new(options: &KafkaOptions, clients: &Clients, runtime: Runtime, settle_within: Duration) -> Self {
+        Self { options: options.clone(), clients: clients.clone(), runtime, settle_within, askers: Mutex::default() }
     }
 
     /// The committed position, once no transaction is about to change it.
@@ -119,7 +119,7 @@ impl Positions {
             Some(found) => askers.remove(found),
             None => {
                 let consumer = self.options.asker(&group_id(group)).create_with_context(Context::default())?;
-                (group.to_owned(), Arc::new(Reaped::new(consumer, &self.reaper)))
+                (group.to_owned(), Arc::new(Kept::new(consumer, &self.clients)))
             }
         };
         if askers.len() == KEPT {

@@ -16,6 +16,7 @@ use super::client::log_line;
 use super::consume;
 use super::error::Failure;
 use super::lane::Claims;
+use super::lifeline::{Trouble, Troubled};
 use super::options::MAX_POLL_INTERVAL;
 
 /// How long revoked partitions are waited for. Beyond that the group would go on without this member.
@@ -130,7 +131,22 @@ impl Partitions {
 }
 
 /// The callbacks of a member's consumer.
-pub(super) struct MemberContext(pub Arc<Partitions>);
+pub(super) struct MemberContext {
+    pub partitions: Arc<Partitions>,
+    trouble: Trouble,
+}
+
+impl MemberContext {
+    pub fn new(partitions: &Arc<Partitions>) -> Self {
+        Self { partitions: Arc::clone(partitions), trouble: Trouble::default() }
+    }
+}
+
+impl Troubled for MemberContext {
+    fn trouble(&self) -> &Trouble {
+        &self.trouble
+    }
+}
 
 impl ClientContext for MemberContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -138,7 +154,8 @@ impl ClientContext for MemberContext {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, topic = self.0.topic, "Kafka consumer");
+        tracing::debug!(%error, reason, topic = self.partitions.topic, "Kafka consumer");
+        self.trouble.note();
     }
 }
 
@@ -146,14 +163,14 @@ impl ConsumerContext for MemberContext {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, kind: RDKafkaRespErr, list: &mut TopicPartitionList) {
         let partitions: Vec<u32> = list.elements().iter().map(|element| element.partition() as u32).collect();
         let done = if kind == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
-            assign(consumer, &self.0.topic, list).inspect(|()| self.0.assigned(partitions))
+            assign(consumer, &self.partitions.topic, list).inspect(|()| self.partitions.assigned(partitions))
         } else {
-            self.0.revoked(partitions, consumer.assignment_lost());
+            self.partitions.revoked(partitions, consumer.assignment_lost());
             consumer.incremental_unassign(list)
         };
         if let Err(error) = done {
-            let what = format!("sharing out topic `{}`", self.0.topic);
-            self.0.tell(Err(Failure::from(error).into_log(what)));
+            let what = format!("sharing out topic `{}`", self.partitions.topic);
+            self.partitions.tell(Err(Failure::from(error).into_log(what)));
         }
     }
 }

@@ -17,6 +17,11 @@ impl Runtime {
         Self(Handle::current())
     }
 
+    /// Runs something that nobody waits for.
+    pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.0.spawn(work);
+    }
+
     /// Runs a call that waits for the network.
     pub async fn blocking<T: Send + 'static>(&self, call: impl FnOnce() -> T + Send + 'static) -> Result<T, LogError> {
         let done = self.0.spawn_blocking(call).await;

@@ -9,7 +9,7 @@ use azenha_model::{Fetched, Offset};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
-use super::client::{Context, Reaped, Reaper};
+use super::client::{Clients, Context, Kept};
 use super::consume::{Ends, PartitionQueue};
 use super::error::Failure;
 use super::offsets::Offsets;
@@ -24,14 +24,14 @@ const IDLE: usize = 4;
 struct Tail {
     topic: String,
     partition: u32,
-    consumer: Arc<Reaped<BaseConsumer<Context>>>,
+    consumer: Arc<Kept<BaseConsumer<Context>>>,
     stream: Stream,
 }
 
 /// The consumers that nobody uses at the moment.
 pub(super) struct Tails {
     options: KafkaOptions,
-    reaper: Reaper,
+    clients: Clients,
     runtime: Runtime,
     offsets: Arc<Offsets>,
     /// The one that was used last stands last.
@@ -39,8 +39,8 @@ pub(super) struct Tails {
 }
 
 impl Tails {
-    pub fn new(options: &KafkaOptions, reaper: &Reaper, runtime: Runtime, offsets: Arc<Offsets>) -> Self {
-        Self { options: options.clone(), reaper: reaper.clone(), runtime, offsets, idle: Mutex::default() }
+    pub fn new(options: &KafkaOptions, clients: &Clients, runtime: Runtime, offsets: Arc<Offsets>) -> Self {
+        Self { options: options.clone(), clients: clients.clone(), runtime, offsets, idle: Mutex::default() }
     }
 
     /// Committed records from offset `from` on.
@@ -103,7 +103,7 @@ impl Tails {
             Some(tail) => tail.consumer,
             None => {
                 let consumer = self.options.tail().create_with_context(Context::default())?;
-                Arc::new(Reaped::new(consumer, &self.reaper))
+                Arc::new(Kept::new(consumer, &self.clients))
             }
         };
         let unknown = || Failure::new(rdkafka::error::RDKafkaErrorCode::UnknownPartition, "there is no such partition");

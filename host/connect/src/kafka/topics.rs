@@ -10,12 +10,13 @@ use azenha_model::Offset;
 use azenha_model::plan::{TopicKind, TopicSpec};
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::admin::{self, Description};
-use super::client::{Context, Reaped, Reaper};
+use super::client::{Clients, Context, Kept};
 use super::error::{Failure, storage};
+use super::lifeline::look_around;
 use super::options::KafkaOptions;
 use super::runtime::Runtime;
 
@@ -26,6 +27,8 @@ const OUTPUT_MAX_BYTES: usize = 8 << 20;
 /// What the frame of a record may add to its key and value.
 const FRAME: usize = 128;
 
+/// How long one answer may take.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// How long a topic that was just made may take until it can be written.
 const LED_WITHIN: Duration = Duration::from_secs(30);
 /// How long a topic that was just made may be unknown to some brokers.
@@ -54,8 +57,8 @@ struct Layout {
 
 /// The topics of the cluster.
 pub(super) struct Topics {
-    admin: Reaped<AdminClient<Context>>,
-    queries: Arc<Reaped<BaseConsumer<Context>>>,
+    admin: Arc<Kept<AdminClient<Context>>>,
+    queries: Arc<Kept<BaseConsumer<Context>>>,
     replication: Option<i16>,
     layouts: Mutex<HashMap<String, Layout>>,
     /// What topics are to the pipelines here, which the cluster does not know, and when they were last ensured.
@@ -66,11 +69,11 @@ pub(super) struct Topics {
 impl Topics {
     pub fn new(
         options: &KafkaOptions,
-        queries: Arc<Reaped<BaseConsumer<Context>>>,
+        queries: Arc<Kept<BaseConsumer<Context>>>,
         runtime: Runtime,
-        reaper: &Reaper,
+        clients: &Clients,
     ) -> Result<Self, Failure> {
-        let admin = Reaped::new(options.admin().create_with_context(Context::default())?, reaper);
+        let admin = Arc::new(Kept::new(options.admin().create_with_context(Context::default())?, clients));
         let (layouts, ensured) = (Mutex::default(), Mutex::default());
         Ok(Self { admin, queries, replication: options.replication, layouts, ensured, runtime })
     }
@@ -144,8 +147,9 @@ impl Topics {
     pub async fn delete_records(&self, topic: &str, partition: u32, before: Offset) -> Result<(), Failure> {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition as i32, KafkaOffset::Offset(before as i64))?;
-        let deleted = self.admin.delete_records(&list, &AdminOptions::new()).await?;
-        Ok(deleted.elements().iter().try_for_each(|element| element.error())?)
+        let deleted = self.admin.delete_records(&list, &patience()).await;
+        let deleted = deleted.and_then(|deleted| deleted.elements().iter().try_for_each(|element| element.error()));
+        self.heard(topic, deleted).await
     }
 
     async fn describe(&self, name: &str) -> Result<Option<Description>, LogError> {
@@ -184,8 +188,12 @@ impl Topics {
         }
         let begun = Instant::now();
         loop {
-            let created = self.admin.create_topics([&topic], &AdminOptions::new()).await;
-            let created = created.map_err(|error| Failure::from(error).into_log(what()))?;
+            let created = self.admin.create_topics([&topic], &patience()).await;
+            let created = match self.heard(&spec.name, created).await {
+                // It may have been made all the same.
+                Err(failure) if failure.is_silence() && begun.elapsed() < LED_WITHIN => continue,
+                created => created.map_err(|failure| failure.into_log(what()))?,
+            };
             match created.into_iter().next() {
                 // So many brokers are not there, or not yet.
                 Some(Err((_, RDKafkaErrorCode::InvalidReplicationFactor))) if begun.elapsed() < LED_WITHIN => {
@@ -240,7 +248,11 @@ impl Topics {
         let begun = Instant::now();
         loop {
             let asked = [&ResourceSpecifier::Topic(name)];
-            let described = self.admin.describe_configs(asked, &AdminOptions::new()).await?;
+            let described = self.admin.describe_configs(asked, &patience()).await;
+            let described = match self.heard(name, described).await {
+                Err(failure) if failure.is_silence() && begun.elapsed() < KNOWN_WITHIN => continue,
+                described => described?,
+            };
             // A broker that does not know the topic yet answers with an error, or with nothing.
             let failure = match described.into_iter().next() {
                 Some(Ok(settings)) if !settings.entries.is_empty() => return Ok(settings),
@@ -273,11 +285,27 @@ impl Topics {
         Ok(layout)
     }
 
+    /// An answer to the admin client; if none came, it looks around for whom to ask.
+    async fn heard<T>(&self, topic: &str, answer: KafkaResult<T>) -> Result<T, Failure> {
+        let answer = answer.map_err(Failure::from);
+        if answer.as_ref().is_err_and(Failure::is_silence) {
+            let (admin, topic) = (Arc::clone(&self.admin), topic.to_owned());
+            // That the runtime ends the next call will find, too.
+            let _ = self.runtime.blocking(move || look_around(&**admin, &topic)).await;
+        }
+        answer
+    }
+
     fn topic(&self, found: Description) -> Topic {
         let known = self.ensured.lock().unwrap_or_else(PoisonError::into_inner).get(&found.name).copied();
         let kind = known.map_or_else(|| kind_by_name(&found.name), |(kind, _)| kind);
         Topic { spec: TopicSpec { name: found.name, partitions: found.partitions, kind }, id: found.id }
     }
+}
+
+/// How long an answer may take.
+fn patience() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(ANSWER_WITHIN))
 }
 
 fn settings_of(kind: TopicKind) -> Settings {
