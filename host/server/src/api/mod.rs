@@ -10,6 +10,7 @@ mod metrics;
 mod offsets;
 mod pipelines;
 mod plugins;
+mod serve;
 mod tap;
 mod topics;
 
@@ -37,6 +38,7 @@ pub use error::ErrorBody;
 use guard::Guard;
 pub use pipelines::PipelineSummary;
 pub use plugins::PluginDetail;
+use serve::{Bounds, serve};
 
 /// The largest request body of other calls than those that say otherwise, in bytes.
 const BODY_LIMIT: usize = 8 << 20;
@@ -44,13 +46,16 @@ const BODY_LIMIT: usize = 8 << 20;
 /// How long requests may take to end when the host stops.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// What connections may take: more than the requests that are worked on, because most only wait.
+const BOUNDS: Bounds = Bounds { connections: 1024, headers_within: Duration::from_secs(10) };
+
 /// The running API.
 #[derive(Debug)]
 pub struct Server {
     /// Where it listens.
     pub address: SocketAddr,
     stop: CancellationToken,
-    task: JoinHandle<std::io::Result<()>>,
+    task: JoinHandle<()>,
 }
 
 /// An address that the API will answer at.
@@ -74,9 +79,7 @@ impl Listener {
         let Self(listener) = self;
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
-        let stopped = stop.clone().cancelled_owned();
-        let task =
-            tokio::spawn(async move { axum::serve(listener, router(host)).with_graceful_shutdown(stopped).await });
+        let task = tokio::spawn(serve(listener, router(host), BOUNDS, stop.clone()));
         Ok(Server { address, stop, task })
     }
 }
