@@ -12,6 +12,7 @@ pub mod embedded;
 pub mod kafka;
 mod mongodb;
 mod objects;
+pub mod private;
 pub mod registry;
 pub mod sql;
 mod store;

@@ -20,6 +20,7 @@ use self::lock::DirectoryLock;
 pub use self::read_only::EmbeddedReader;
 use self::reader::Readers;
 use self::writer::{Claim, Encoded, Request, Write, Writer};
+use crate::private;
 
 mod batch;
 mod catalog;
@@ -118,7 +119,7 @@ impl EmbeddedLog {
     /// Opens the log in `dir`, which is made if it is missing. Must be called on a tokio runtime with timers;
     /// the log works as long as that runtime runs.
     pub async fn open(dir: &Path, options: EmbeddedOptions) -> Result<Self, OpenError> {
-        std::fs::create_dir_all(dir).map_err(|source| OpenError::Io { path: dir.to_owned(), source })?;
+        private::make_directory(dir).map_err(|source| OpenError::Io { path: dir.to_owned(), source })?;
         let lock = DirectoryLock::acquire(dir)?;
         let file = dir.join(FILE);
         let settings = database::read_write(&file, &options);

@@ -9,7 +9,8 @@ use std::thread::available_parallelism;
 use anyhow::{Context, Result};
 use azenha_connect::embedded::{EmbeddedLog, EmbeddedOptions};
 use azenha_connect::kafka::{KafkaLog, KafkaOptions};
-use azenha_connect::{open_objects, open_store};
+
+use azenha_connect::{open_objects, open_store, private};
 use azenha_engine::log::Log;
 use azenha_engine::objects::Objects;
 use azenha_engine::store::Store;
@@ -83,7 +84,7 @@ fn instance(data: &Path) -> Result<String> {
         return Ok(known.trim().to_owned());
     }
     let made = Uuid::new_v4().to_string();
-    fs::create_dir_all(data).map_err(unwritable)?;
+    private::make_directory(data).map_err(unwritable)?;
     fs::write(&file, format!("{made}\n")).map_err(unwritable)?;
     Ok(made)
 }
