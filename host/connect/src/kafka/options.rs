@@ -20,6 +20,8 @@ const CONSUMER_ONLY: &[&str] = &[
     "socket.timeout.ms",
 ];
 
+const RECONNECT_MAX: &str = "reconnect.backoff.max.ms";
+
 const LINGER: &str = "linger.ms";
 
 const TRANSACTION_TIMEOUT: &str = "transaction.timeout.ms";
@@ -165,9 +167,13 @@ impl KafkaOptions {
         for (name, value) in self.properties.iter().filter(|(name, _)| !without.contains(&name.as_str())) {
             config.set(name, value);
         }
+        if config.get(RECONNECT_MAX).is_none() {
+            // A broker that is back is found again at once; the library would wait up to ten seconds.
+            config.set(RECONNECT_MAX, "1000");
+        }
         config.set("bootstrap.servers", &self.brokers);
         // When a broker dies, the library would start over with the first brokers, destroy the handles of those that it
-        // knew, and fail what is under way with them, or crash.
+        // knew, and fail what is under way with them, or crash. See `lifeline` for when it knows none any more.
         config.set("metadata.recovery.strategy", "none");
         config.set_log_level(RDKafkaLogLevel::Info);
         config
