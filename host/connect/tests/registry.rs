@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 const AVRO: Format = Format::Registered { kind: SchemaKind::Avro, registry: None };
 
 fn config(url: String) -> RegistryConfig {
-    RegistryConfig { url, credentials: None, ca: None }
+    RegistryConfig { url, ..RegistryConfig::default() }
 }
 
 /// The registry of the tests.

@@ -6,7 +6,7 @@ use crate::access::{Hidden, Secret};
 use crate::yaml::{Report, Spanned, from_keys};
 
 /// The host's schema registry.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RegistryConfig {
     /// Where its API is, without a slash at the end.
     pub url: String,
@@ -14,6 +14,8 @@ pub struct RegistryConfig {
     pub credentials: Option<Credentials>,
     /// A file of certificates (PEM) of authorities that may vouch for it; none: those that the system trusts.
     pub ca: Option<PathBuf>,
+    /// URLs of further registries that definitions may name, without a slash at the end. They hear no credentials.
+    pub others: Vec<String>,
 }
 
 /// What a registry asks for.
@@ -37,8 +39,9 @@ pub(crate) struct RegistryDef {
     password: Option<Spanned<Hidden>>,
     token: Option<Spanned<Hidden>>,
     ca: Option<String>,
+    others: Option<Vec<Spanned<String>>>,
 }
-from_keys!(RegistryDef, "`registry`", required: [url], optional: [username, password, token, ca]);
+from_keys!(RegistryDef, "`registry`", required: [url], optional: [username, password, token, ca, others]);
 
 impl RegistryDef {
     /// The registry; none if the URL is empty, as that of a variable that is not set.
@@ -57,7 +60,9 @@ impl RegistryDef {
                 None
             }
         };
-        Some(RegistryConfig { url: url?, credentials, ca: self.ca.map(PathBuf::from) })
+        let others = self.others.unwrap_or_default();
+        let others = others.iter().filter_map(|other| checked_url(other, report)).collect();
+        Some(RegistryConfig { url: url?, credentials, ca: self.ca.map(PathBuf::from), others })
     }
 }
 
@@ -103,13 +108,16 @@ mod tests {
 
     #[test]
     fn what_a_registry_asks_for_is_kept_and_not_shown() {
-        let config = registry("{ url: 'https://registry/api/', username: me, password: '${PASSWORD}', ca: ./ca.pem }");
-        let Some(RegistryConfig { url, credentials: Some(Credentials::Password { username, password }), ca }) = config
+        let config = registry(
+            "{ url: 'https://registry/api/', username: me, password: '${PASSWORD}', ca: ./ca.pem, others: ['http://b/'] }",
+        );
+        let Some(RegistryConfig { url, credentials: Some(Credentials::Password { username, password }), ca, others }) =
+            config
         else {
             panic!("{config:?}")
         };
         assert_eq!((url.as_str(), username.as_str(), password.reveal()), ("https://registry/api", "me", "s3cret"));
-        assert_eq!(ca.as_deref(), Some(Path::new("./ca.pem")));
+        assert_eq!((ca.as_deref(), others.as_slice()), (Some(Path::new("./ca.pem")), &["http://b".to_owned()][..]));
         let token = registry("{ url: 'http://registry', token: '${PASSWORD}' }").and_then(|config| config.credentials);
         assert_eq!(token, Some(Credentials::Token(Secret::from("s3cret".to_owned()))));
     }

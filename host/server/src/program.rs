@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use azenha_connect::open_store;
 use azenha_connect::registry::Registries;
 use azenha_model::config::HostConfig;
 use azenha_model::pipeline::{PipelineFile, PluginError, SchemaProblem, Surroundings};
@@ -72,6 +73,15 @@ fn models(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     Ok(models)
 }
 
+/// Where a pipeline comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// A file of this machine.
+    File,
+    /// The log, into which others write it.
+    Log,
+}
+
 /// A pipeline that is ready to run.
 #[derive(Debug)]
 pub struct Loaded {
@@ -90,8 +100,9 @@ impl Loaded {
         plugins: Plugins,
         topics: &BTreeMap<String, u32>,
         config: &HostConfig,
+        origin: Origin,
     ) -> Result<Self, Diagnostics> {
-        let plan = definition.resolve(&Site { plugins: &plugins, topics, config })?;
+        let plan = definition.resolve(&Site { plugins: &plugins, topics, config, origin })?;
         let sources = sources(definition, &plan);
         let plugins = plugins.into_iter().filter_map(|(name, plugin)| Some((name, plugin.ok()?))).collect();
         Ok(Self { plan, plugins, sources })
@@ -128,7 +139,7 @@ impl<'a> Loader<'a> {
         let definition = PipelineFile::parse(&pipeline.shown, &pipeline.text, &environment)?;
         let folder = file.canonicalize()?.parent().map(Path::to_owned).unwrap_or_default();
         let plugins = self.plugins(&definition, &folder);
-        Ok(Loaded::new(&definition, plugins, &self.topics, self.config)?)
+        Ok(Loaded::new(&definition, plugins, &self.topics, self.config, Origin::File)?)
     }
 
     fn plugins(&mut self, definition: &PipelineFile, folder: &Path) -> Plugins {
@@ -171,6 +182,7 @@ struct Site<'a> {
     plugins: &'a Plugins,
     topics: &'a BTreeMap<String, u32>,
     config: &'a HostConfig,
+    origin: Origin,
 }
 
 impl Site<'_> {
@@ -183,7 +195,11 @@ impl Site<'_> {
     }
 
     fn registries(&self) -> Registries {
-        Registries::new(self.config.registry.clone())
+        let registries = Registries::new(self.config.registry.clone());
+        match self.origin {
+            Origin::File => registries,
+            Origin::Log => registries.only_allowed(),
+        }
     }
 }
 
@@ -235,6 +251,12 @@ impl Surroundings for Site<'_> {
     fn has_objects(&self, name: &str) -> Result<(), String> {
         self.config.objects_connection(name).ok_or_else(|| self.config.connection_help(name))?;
         self.config.check_objects(name)
+    }
+
+    fn check_connection(&self, name: &str) -> Result<(), String> {
+        let Some(url) = self.config.connection(name) else { return Ok(()) };
+        // Nothing is connected: this only reads the URL.
+        open_store(name, url.reveal()).map(drop).map_err(|error| error.to_string())
     }
 
     fn check_readable(&self, topic: &str, format: &Format, columns: &[StreamColumn]) -> Result<(), Vec<SchemaProblem>> {

@@ -124,8 +124,13 @@ fn every_error_of_a_file_is_printed_with_its_place() -> Result<()> {
         finished.text()
     );
 
-    let right = azenha.write("right/pipeline.yaml", COUNTED)?;
-    assert_eq!(azenha.run(["validate", &right.display().to_string()])?.status.code(), Some(0));
+    let right = azenha.write("right/pipeline.yaml", COUNTED)?.display().to_string();
+    assert_eq!(azenha.run(["validate", &right])?.status.code(), Some(0));
+    let config = azenha.write("host.yaml", "connections: { warehouse: { url: 'postgres://host:port/hidden' } }")?;
+    let finished = azenha.run(["validate", &right, "--config", &config.display().to_string()])?;
+    assert_eq!(finished.status.code(), Some(1), "{}", finished.text());
+    assert!(finished.text().contains("connection `warehouse`"), "{}", finished.text());
+    assert!(!finished.text().contains("hidden"), "{}", finished.text());
     assert_eq!(azenha.run(["validate"])?.status.code(), Some(2), "wrong usage");
     assert_eq!(azenha.run(["validate", "no/such/file.yaml"])?.status.code(), Some(2));
     Ok(())

@@ -21,7 +21,7 @@ use tokio::task::{block_in_place, spawn_blocking};
 use super::settings::{open_log, open_object_stores, open_stores, sandbox};
 use crate::control::Control;
 use crate::ingest::SourceTopic;
-use crate::program::{Loaded, Loader, Plugins, pipeline_file};
+use crate::program::{Loaded, Loader, Origin, Plugins, pipeline_file};
 
 /// A pipeline that runs.
 pub struct Running {
@@ -119,7 +119,7 @@ impl Runner {
             plugins.insert(name, plugin);
         }
         let (config, topics) = (Arc::clone(&self.config), self.topics().await?);
-        Ok(spawn_blocking(move || Loaded::new(&file, plugins, &topics, &config)).await??)
+        Ok(spawn_blocking(move || Loaded::new(&file, plugins, &topics, &config, Origin::Log)).await??)
     }
 
     async fn plugin(&self, name: &str, digest: Option<&String>) -> Result<Plugin, PluginError> {

@@ -79,6 +79,12 @@ pub trait Surroundings {
     /// What would be right, for people.
     fn has_connection(&self, name: &str) -> Result<(), String>;
 
+    /// Whether the URL of a connection, if there is one, is that of a store.
+    ///
+    /// # Errors
+    /// What is wrong with it, for people.
+    fn check_connection(&self, name: &str) -> Result<(), String>;
+
     /// Whether the store of a connection, if there is one, has such targets.
     ///
     /// # Errors

@@ -86,6 +86,8 @@ impl Resolver<'_> {
         let connection = sink.connection;
         if let Err(help) = self.surroundings.has_connection(&connection.value) {
             self.report.error(connection.place, format!("there is no connection `{}`", connection.value)).suggest(help);
+        } else if let Err(problem) = self.surroundings.check_connection(&connection.value) {
+            self.report.error(connection.place, problem).suggest("correct it in the host's configuration");
         } else if let Err(problem) = self.surroundings.check_target(&connection.value, target) {
             self.report
                 .error(sink.name.place, problem)
