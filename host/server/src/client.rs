@@ -100,7 +100,8 @@ impl Client {
         let status = response.status();
         let bytes = response.bytes().await.with_context(unreachable)?;
         if status.is_success() {
-            return serde_json::from_slice(&bytes).with_context(|| format!("{} does not answer as a host", self.url));
+            let bytes = if status == StatusCode::NO_CONTENT { b"null".as_slice() } else { &bytes };
+            return serde_json::from_slice(bytes).with_context(|| format!("{} does not answer as a host", self.url));
         }
         let body = serde_json::from_slice(&bytes)
             .unwrap_or_else(|_| ErrorBody { error: format!("{} answered {status}", self.url), ..ErrorBody::default() });
@@ -110,6 +111,12 @@ impl Client {
     /// The plugins that were uploaded.
     pub async fn plugins(&self) -> Result<Vec<PluginDetail>> {
         self.get(&["plugins"]).await
+    }
+
+    /// Removes a plugin that no definition runs.
+    pub async fn remove_plugin(&self, digest: &str) -> Result<()> {
+        let removed = self.call(Method::DELETE, &["plugins", digest], None).await;
+        removed.with_context(|| format!("the plugin with the digest {digest} was not removed"))
     }
 
     /// Uploads a plugin.

@@ -28,6 +28,7 @@ use super::{definitions, health, metrics, offsets, pipelines, plugins, tap, topi
         offsets::patch,
         plugins::list,
         plugins::put,
+        plugins::remove,
         tap::tap,
         topics::append,
     )

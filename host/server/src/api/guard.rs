@@ -108,7 +108,7 @@ fn digest(token: &str) -> [u8; 32] {
 fn needed(method: &Method, path: &str) -> Right {
     match *method {
         Method::GET | Method::HEAD => Right::Read,
-        Method::PUT if path.starts_with("/plugins/") => Right::Plugins,
+        Method::PUT | Method::DELETE if path.starts_with("/plugins/") => Right::Plugins,
         _ => Right::Write,
     }
 }
@@ -194,6 +194,7 @@ mod tests {
             assert_eq!(status(&guard, Method::GET, "/metrics", &headers), get, "{token}");
             assert_eq!(status(&guard, Method::POST, "/pipelines/shop/pause", &headers), post, "{token}");
             assert_eq!(status(&guard, Method::PUT, "/plugins/count", &headers), upload, "{token}");
+            assert_eq!(status(&guard, Method::DELETE, "/plugins/0a1b", &headers), upload, "{token}");
         }
         assert_eq!(status(&guard, Method::GET, "/pipelines", &HeaderMap::new()), 401);
         assert_eq!(status(&guard, Method::GET, "/livez", &HeaderMap::new()), 200);

@@ -111,7 +111,7 @@ fn router(host: Arc<Host>) -> Router {
         .route("/pipelines/{name}/offsets", get(offsets::show).patch(offsets::patch))
         .route("/pipelines/{name}/steps/{step}/tap", get(tap::tap))
         .route("/plugins", get(plugins::list))
-        .route("/plugins/{name}", put(plugins::put).layer(limit(plugins::PLUGIN_LIMIT)))
+        .route("/plugins/{name}", put(plugins::put).delete(plugins::remove).layer(limit(plugins::PLUGIN_LIMIT)))
         .route("/topics/{topic}/records", post(topics::append))
         .route("/openapi.json", get(docs::openapi))
         .route("/docs", get(docs::page))

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
@@ -21,7 +22,7 @@ pub const PLUGIN_LIMIT: usize = 16 << 20;
 /// A plugin that was uploaded.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct PluginDetail {
-    /// What definitions call it.
+    /// What definitions call it; empty if the name it had means other bytes by now.
     pub name: String,
     /// SHA-256 of its bytes, in hex.
     pub digest: String,
@@ -76,28 +77,74 @@ pub async fn list(State(host): State<Arc<Host>>) -> Result<Json<Vec<PluginDetail
     Ok(Json(details(&host)))
 }
 
-fn details(host: &Host) -> Vec<PluginDetail> {
+/// Removes a plugin that no definition runs, with the names that mean it. A definition that is sent in the same moment
+/// may name it in vain: push it again then.
+#[utoipa::path(
+    delete, path = "/plugins/{digest}", tag = "plugins",
+    params(("digest" = String, Path, description = "SHA-256 of its bytes, in hex")),
+    responses(
+        (status = 204, description = "It is gone"),
+        (status = 401, body = ErrorBody),
+        (status = 403, description = "The token does not have the right `plugins`, or there are none", body = ErrorBody),
+        (status = 404, description = "There is no such plugin", body = ErrorBody),
+        (status = 409, description = "A definition runs it", body = ErrorBody),
+        (status = 503, description = "The log failed", body = ErrorBody),
+    )
+)]
+pub async fn remove(
+    State(host): State<Arc<Host>>,
+    Extension(Caller(by)): Extension<Caller>,
+    digest: Result<Path<String>, PathRejection>,
+) -> Result<StatusCode, ApiError> {
+    let Path(digest) = digest?;
+    host.control().definitions.catch_up().await?;
+    let runs_it = |definition: &Arc<Definition>| definition.plugins.values().any(|pinned| *pinned == digest);
+    let users: Vec<String> =
+        defined(&host).into_iter().filter(runs_it).map(|definition| definition.pipeline.clone()).collect();
+    if !users.is_empty() {
+        return Err(ApiError::conflict(format!("the plugin is run by {}", users.join(", ")))
+            .help("delete these pipelines, or apply them with another plugin, first"));
+    }
+    if !host.control().plugins.remove(&digest).await? {
+        return Err(ApiError::not_found(format!("there is no plugin with the digest `{digest}`"))
+            .help("GET /plugins lists all, with their digests"));
+    }
+    tracing::info!(digest, by, "removed");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The definitions that are in force, of pipelines that were not deleted.
+fn defined(host: &Host) -> Vec<Arc<Definition>> {
     let mut definitions = host.control().definitions.look(|definitions| definitions.all());
     definitions.retain(|definition| definition.text.is_some());
+    definitions
+}
+
+fn details(host: &Host) -> Vec<PluginDetail> {
+    let definitions = defined(host);
+    let pipelines = |used: Vec<&Arc<Definition>>| used.iter().map(|used| used.pipeline.clone()).collect();
     host.control().plugins.look(|library| {
-        let detail = |(name, digest): (&String, &String)| {
+        let detail = |name: &str, digest: &String| {
             let manifest = library.manifest(digest)?;
-            let uses = |definition: &&Arc<Definition>| definition.plugins.contains_key(name);
-            let (now, earlier): (Vec<_>, Vec<_>) =
-                definitions.iter().filter(uses).partition(|definition| definition.plugins.get(name) == Some(digest));
-            let names =
-                |definitions: Vec<&Arc<Definition>>| definitions.iter().map(|used| used.pipeline.clone()).collect();
+            let uses = |definition: &&Arc<Definition>| {
+                definition.plugins.contains_key(name) || definition.plugins.values().any(|pinned| pinned == digest)
+            };
+            let now = |definition: &&Arc<Definition>| definition.plugins.values().any(|pinned| pinned == digest);
+            let (now, earlier): (Vec<_>, Vec<_>) = definitions.iter().filter(uses).partition(now);
             Some(PluginDetail {
-                name: name.clone(),
+                name: name.to_owned(),
                 digest: digest.clone(),
                 size: manifest.size,
                 world: manifest.world.clone(),
                 config_schema: manifest.config_schema,
-                used_by: names(now),
-                earlier_used_by: names(earlier),
+                used_by: pipelines(now),
+                earlier_used_by: pipelines(earlier),
             })
         };
-        library.names().iter().map(|(name, named)| (name, &named.digest)).filter_map(detail).collect()
+        let named = library.names();
+        let nameless = library.digests().filter(|digest| named.values().all(|meant| meant.digest != **digest));
+        let named = named.iter().map(|(name, named)| (name.as_str(), &named.digest));
+        named.chain(nameless.map(|digest| ("", digest))).filter_map(|(name, digest)| detail(name, digest)).collect()
     })
 }
 

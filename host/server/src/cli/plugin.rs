@@ -50,6 +50,13 @@ pub enum PluginCommand {
         #[command(flatten)]
         server: ServerArgs,
     },
+    /// Removes a plugin that was uploaded and that no pipeline runs.
+    Remove {
+        /// Its digest, as `plugin list` shows it.
+        digest: String,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -75,6 +82,11 @@ pub async fn plugin(command: PluginCommand) -> Result<Outcome> {
         PluginCommand::Test { plugins, bless } => test(&plugins, bless),
         PluginCommand::Push { name, file, server } => push(&server.client()?, &name, &file).await,
         PluginCommand::List { server } => list(&server.client()?).await,
+        PluginCommand::Remove { digest, server } => {
+            server.client()?.remove_plugin(&digest).await?;
+            println!("removed {digest}");
+            Ok(Outcome::Done)
+        }
     }
 }
 

@@ -62,7 +62,7 @@ impl Table for Library {
     const TOPIC: &'static str = "azenha.plugins";
 
     fn apply(&mut self, offset: Offset, key: &str, value: Option<&[u8]>) {
-        let Some(value) = value else { return };
+        let Some(value) = value else { return self.forget(key) };
         let outcome = match key.split('/').collect::<Vec<_>>()[..] {
             ["piece", digest, number] => number.parse().map_err(|_| "no number").map(|number| {
                 self.pieces.insert((digest.to_owned(), number), offset);
@@ -87,10 +87,36 @@ impl Library {
         &self.names
     }
 
+    /// Every digest whose pieces are all there.
+    pub fn digests(&self) -> impl Iterator<Item = &String> {
+        self.manifests.keys().filter(|digest| self.manifest(digest).is_some())
+    }
+
     /// What is known of a digest whose pieces are all there.
     pub fn manifest(&self, digest: &str) -> Option<&Manifest> {
         let manifest = self.manifests.get(digest)?;
         self.offsets(digest, manifest).map(|_| manifest)
+    }
+
+    fn forget(&mut self, key: &str) {
+        match key.split('/').collect::<Vec<_>>()[..] {
+            ["piece", digest, number] => {
+                let number = number.parse().ok();
+                self.pieces.retain(|piece, _| (piece.0.as_str(), Some(piece.1)) != (digest, number));
+            }
+            ["plugin", digest] => drop(self.manifests.remove(digest)),
+            ["name", name] => drop(self.names.remove(name)),
+            _ => {}
+        }
+    }
+
+    /// The keys of all that the log holds of a digest, names that mean it first.
+    fn keys(&self, digest: &str) -> Vec<String> {
+        let names = self.names.iter().filter(|(_, named)| named.digest == digest);
+        let names = names.map(|(name, _)| format!("name/{name}"));
+        let manifest = self.manifests.contains_key(digest).then(|| format!("plugin/{digest}"));
+        let pieces = self.pieces.keys().filter(|(of, _)| of == digest);
+        names.chain(manifest).chain(pieces.map(|(_, number)| format!("piece/{digest}/{number}"))).collect()
     }
 
     /// Where the pieces of a digest stand, in order; none if one is missing.
@@ -110,6 +136,19 @@ impl Followed<Library> {
         let named = Named { digest: digest.to_owned(), by, at: now() };
         self.append(&[(format!("name/{name}"), Some(json(&named)))]).await?;
         self.catch_up().await
+    }
+
+    /// Removes the bytes of a digest and the names that mean it; false if there are none. That nobody runs them is for
+    /// the caller to know.
+    pub async fn remove(&self, digest: &str) -> Result<bool, LogError> {
+        self.catch_up().await?;
+        let tombstones: Vec<_> = self.look(|library| library.keys(digest)).into_iter().map(|key| (key, None)).collect();
+        if tombstones.is_empty() {
+            return Ok(false);
+        }
+        self.append(&tombstones).await?;
+        self.catch_up().await?;
+        Ok(true)
     }
 
     async fn write(&self, plugin: &Plugin, bytes: &[u8]) -> Result<(), LogError> {
@@ -188,6 +227,21 @@ mod tests {
     fn a_name_means_what_was_pushed_last() {
         let library = after(&[("name/count", &named("old")), ("name/count", &named("new"))]);
         assert_eq!(library.names()["count"].digest, "new");
+    }
+
+    #[test]
+    fn nothing_is_left_of_what_was_removed_and_it_can_be_pushed_again() {
+        let (whole, own) = (manifest(1), named("d"));
+        let records: [(&str, &[u8]); 4] =
+            [("piece/d/0", b"a"), ("plugin/d", &whole), ("name/count", &own), ("name/other", &named("e"))];
+        let mut library = after(&records);
+        let keys = library.keys("d");
+        assert_eq!(keys, ["name/count", "plugin/d", "piece/d/0"]);
+        keys.iter().for_each(|key| library.apply(9, key, None));
+        assert!(library.keys("d").is_empty() && library.manifest("d").is_none() && library.digests().next().is_none());
+        assert_eq!(library.names().keys().collect::<Vec<_>>(), ["other"]);
+        records.iter().for_each(|(key, value)| library.apply(10, key, Some(value)));
+        assert!(library.manifest("d").is_some() && library.names().contains_key("count"));
     }
 
     #[test]

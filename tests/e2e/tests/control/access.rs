@@ -67,6 +67,46 @@ async fn what_runs_goes_on_with_the_bytes_that_it_was_defined_with() -> Result<(
 }
 
 #[test]
+fn a_plugin_that_no_definition_runs_can_be_removed() -> Result<()> {
+    let azenha = Azenha::new()?;
+    let filter = component(&azenha, "filter")?;
+    let host = start(&azenha)?;
+    upload(&host, ADMIN, "click-count", &component(&azenha, "click-count")?)?;
+    let digest = upload(&host, ADMIN, "filter", &filter)?.json()?["digest"].as_str().map(str::to_owned);
+    let digest = digest.context("an upload without a digest")?;
+    let remove = |token| Ok::<_, anyhow::Error>(call(&host, token, "DELETE", &format!("/plugins/{digest}"), &[], "")?);
+    assert_eq!(put(&host, "counted", COUNTED, &[])?.status, 201);
+    assert_eq!(remove(WRITER)?.status, 403);
+    let used = remove(ADMIN)?;
+    assert!(used.status == 409 && used.body.contains("counted"), "{used:?}");
+    assert_eq!(call(&host, WRITER, "DELETE", "/pipelines/counted", &[], "")?.status, 200);
+    // Bytes that lost their name are still listed, and gone with what they are.
+    let newer = upload(&host, ADMIN, "filter", &longer(&filter, 100))?;
+    assert_eq!(newer.status, 200, "{newer:?}");
+    let nameless =
+        |plugins: &serde_json::Value| plugins.as_array().is_some_and(|all| all.iter().any(|one| one["name"] == ""));
+    assert!(nameless(&show(&host, "/plugins")?));
+    assert_eq!(remove(ADMIN)?.status, 204);
+    assert_eq!(remove(ADMIN)?.status, 404);
+    assert!(!nameless(&show(&host, "/plugins")?));
+    drop(host);
+    let host = start(&azenha)?;
+    assert!(!nameless(&show(&host, "/plugins")?));
+    assert_eq!(put(&host, "counted", COUNTED, &[])?.status, 201, "the newer bytes are still there");
+    Ok(())
+}
+
+#[test]
+fn a_definition_has_the_host_ask_no_registry_of_its_own_choice() -> Result<()> {
+    let azenha = Azenha::empty()?;
+    let host = start(&azenha)?;
+    let asking = COPY.replace("topic: copied,", "topic: copied, format: avro, registry: 'http://169.254.169.254/',");
+    let refused = put(&host, "copy", &asking, &[])?;
+    assert!(refused.status == 422 && refused.body.contains("others"), "{refused:?}");
+    Ok(())
+}
+
+#[test]
 fn without_tokens_nobody_uploads_and_no_other_site_may_ask() -> Result<()> {
     let azenha = Azenha::empty()?;
     let host = azenha.start(&[], &[])?;
