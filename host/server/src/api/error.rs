@@ -97,6 +97,11 @@ impl ApiError {
         Self::new(StatusCode::CONFLICT, error)
     }
 
+    /// 413: there is more of it than is taken at once.
+    pub fn too_large(error: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, error)
+    }
+
     /// 415: the body is of a kind that is not understood.
     pub fn unsupported_media_type(error: impl Into<String>) -> Self {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error)
@@ -160,7 +165,7 @@ impl From<JsonRejection> for ApiError {
 impl From<LogError> for ApiError {
     fn from(error: LogError) -> Self {
         if matches!(error, LogError::TooLarge { .. }) {
-            return Self::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string());
+            return Self::too_large(error.to_string());
         }
         tracing::error!(%error, "the log failed while a request was answered");
         Self::unavailable(error.to_string()).help("try again later")

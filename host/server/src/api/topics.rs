@@ -11,10 +11,17 @@ use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 
 use super::error::{ApiError, ErrorBody};
 use crate::host::Host;
+
+/// The most records of a request: each costs more than its bytes.
+const MOST_RECORDS: usize = 100_000;
+
+/// So many requests append at once. Bodies wait in memory while the log is slow, so further ones are sent away.
+static APPENDING: Semaphore = Semaphore::const_new(16);
 
 /// What was appended.
 #[derive(Debug, Serialize, ToSchema)]
@@ -38,9 +45,12 @@ pub struct Appended {
         (status = 200, body = Appended),
         (status = 400, description = "The body is not what its content type says", body = ErrorBody),
         (status = 404, description = "No pipeline reads this topic as a source", body = ErrorBody),
-        (status = 413, description = "The body has more than 8 MiB", body = ErrorBody),
+        (status = 413, description = "The body has more than 8 MiB or 100,000 records", body = ErrorBody),
         (status = 415, description = "The content type is neither of the two, or the body is compressed", body = ErrorBody),
-        (status = 503, description = "The log failed; nothing is known to be appended", body = ErrorBody),
+        (
+            status = 503, description = "Too many append at once, or the log failed; nothing is known to be appended",
+            body = ErrorBody
+        ),
     )
 )]
 pub async fn append(
@@ -57,6 +67,8 @@ pub async fn append(
             .help(format!("the sources' topics are: {}", known.join(", "))));
     };
     check_encoding(&headers)?;
+    let busy = |_| ApiError::unavailable("too many requests append records at once").help("try again");
+    let _turn = APPENDING.try_acquire().map_err(busy)?;
     let records = records(content_type(&headers), &body?)?;
     let appended = records.len();
     if appended > 0 {
@@ -83,6 +95,15 @@ fn content_type(headers: &HeaderMap) -> &str {
 }
 
 fn records(content_type: &str, body: &[u8]) -> Result<BinaryArray, ApiError> {
+    let records = parse(content_type, body)?;
+    if records.len() > MOST_RECORDS {
+        return Err(ApiError::too_large(format!("the body has {} records", records.len()))
+            .help(format!("send at most {MOST_RECORDS} at a time")));
+    }
+    Ok(records)
+}
+
+fn parse(content_type: &str, body: &[u8]) -> Result<BinaryArray, ApiError> {
     match content_type.to_ascii_lowercase().as_str() {
         "application/json" => {
             let records: Vec<&RawValue> = serde_json::from_slice(body).map_err(|error| {
@@ -125,6 +146,13 @@ mod tests {
     fn nothing_is_no_error() {
         assert!(values("application/json", "[]").is_empty());
         assert!(values("application/x-ndjson", "").is_empty());
+    }
+
+    #[test]
+    fn a_body_of_more_records_than_are_taken_at_once_is_refused() {
+        let lines = |count| records("application/x-ndjson", "1\n".repeat(count).as_bytes());
+        assert_eq!(lines(MOST_RECORDS).unwrap().len(), MOST_RECORDS);
+        assert_eq!(lines(MOST_RECORDS + 1).unwrap_err().status().as_u16(), 413);
     }
 
     #[test]
