@@ -1,6 +1,5 @@
-//! Torture: while records come in steadily, hosts are killed, stopped, added and removed, the database crashes (in the
-//! long form the broker too), and connections are cut, also right behind a COMMIT. Nothing is lost, nothing is doubled,
-//! order is kept.
+//! Torture: while records come in steadily, hosts are killed, stopped, added and removed, brokers and the database crash,
+//! and connections are cut, also right behind a COMMIT. Nothing is lost, nothing is doubled, order is kept.
 //!
 //! AZENHA_TEST_SEED repeats the events of a run, AZENHA_TEST_LONG makes it last ten minutes.
 
@@ -22,6 +21,9 @@ const LONG: Duration = Duration::from_secs(600);
 /// Most hosts at a time.
 const MOST_HOSTS: usize = 4;
 
+/// Brokers of the cluster.
+const BROKERS: usize = 3;
+
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
@@ -35,8 +37,8 @@ enum Event {
     Remove,
     /// A new host.
     Add,
-    /// The only broker is killed and comes back. In the long form only: it can leave a transaction open for good, of
-    /// which its coordinator says that it is complete; then nobody reads on behind it until an operator ends it.
+    /// One of three brokers is killed and comes back. Were it the only one, its partitions would have no leader for a
+    /// moment, in which Kafka may leave a transaction open for good, of which its coordinator says that it is complete.
     KillBroker,
     /// The database crashes and recovers.
     CrashDatabase,
@@ -51,7 +53,7 @@ enum Event {
 /// One round of events; as many hosts come as go.
 fn deck() -> Vec<Event> {
     use Event::*;
-    let mut deck = vec![
+    vec![
         Kill,
         Kill,
         Kill,
@@ -64,11 +66,8 @@ fn deck() -> Vec<Event> {
         CutConnections,
         CutBehindCommit,
         CutBeforeCommit,
-    ];
-    if is_long() {
-        deck.push(KillBroker);
-    }
-    deck
+        KillBroker,
+    ]
 }
 
 struct Torture {
@@ -122,10 +121,12 @@ impl Torture {
             Event::Stop | Event::Remove => group.hosts()[host].terminate()?,
             Event::Add => group.add()?,
             Event::KillBroker => {
-                self.kafka.kill(1)?;
-                let away = self.random.u64(0..2_000);
+                let broker = self.random.i32(1..=BROKERS as i32);
+                self.kafka.kill(broker)?;
+                // Before the others have noticed, or after.
+                let away = self.random.u64(0..6_000);
                 self.pause(Duration::from_millis(away)).await?;
-                self.kafka.restart(1)?;
+                self.kafka.restart(broker)?;
             }
             Event::CrashDatabase => self.postgres.crash()?,
             Event::CutConnections => self.proxy.cut_all(),
@@ -176,7 +177,7 @@ fn address(url: &str) -> Result<&str> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_or_doubled_whatever_dies() -> Result<()> {
-    let Some(kafka) = OwnKafka::start(1)? else { return Ok(()) };
+    let Some(kafka) = OwnKafka::start(BROKERS)? else { return Ok(()) };
     let Some(postgres) = OwnDatabase::postgres()? else { return Ok(()) };
     let seed = seed();
     let url = postgres.url()?;
