@@ -204,7 +204,12 @@ async fn a_record_that_is_too_large_is_refused_and_nothing_is_written() {
     let large = vec![0; 9 << 20];
     let appends = vec![to("large", 0, values(&["small"])), to("large", 0, values(&[&large]))];
     let error = owner.commit(Commit { position: 1, appends }).await.unwrap_err();
-    assert!(matches!(&error, LogError::TooLarge { bytes, .. } if *bytes == large.len()), "{error}");
+    let most = log.record_limit("large").await.unwrap();
+    let told = |limit: &usize| most == Some(*limit);
+    assert!(
+        matches!(&error, LogError::TooLarge { bytes, limit, .. } if *bytes == large.len() && told(limit)),
+        "{error}"
+    );
     assert_eq!(log.bounds("large", 0).await.unwrap().end, 0);
     owner.commit(commit(2, to("large", 0, values(&["small"])))).await.unwrap();
     assert_eq!(log.position(&lane("large")).await.unwrap(), Some(2));

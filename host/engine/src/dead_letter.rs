@@ -39,7 +39,7 @@ pub enum Cause {
     WindowClosed,
     /// The row has no event time, but belongs in a window.
     NoEventTime,
-    /// The store refused the row.
+    /// The store refused the row, or the log cannot hold its record.
     Refused,
 }
 
@@ -98,6 +98,9 @@ impl Complaint {
         Self::new(Cause::Failed, failure.message)
     }
 }
+
+/// A letter that would be larger goes without the record and what a plugin saw of it.
+const LETTER_BYTES: usize = 4 << 20;
 
 /// Bytes as JSON: text if they are UTF-8, else base64.
 #[derive(Debug, Serialize)]
@@ -243,7 +246,7 @@ impl DeadLetters {
         let columns = |call: &PluginCall| call.columns.clone().filter(|_| shows_columns);
         let call = complaint.call.as_ref().map(|call| PluginCall { columns: columns(call), ..call.clone() });
         let id = format!("{}/{}/{step}/{topic}/{partition}/{offset}/{ordinal}", self.generation, self.pipeline);
-        let letter = DeadLetter {
+        let mut letter = DeadLetter {
             id: &id,
             generation: self.generation,
             pipeline: &self.pipeline,
@@ -261,7 +264,12 @@ impl DeadLetters {
         *ordinal += 1;
         self.late += u64::from(complaint.cause == Cause::Late);
         // Text and numbers always become JSON.
-        let value = serde_json::to_vec(&letter).unwrap_or_default();
+        let mut value = serde_json::to_vec(&letter).unwrap_or_default();
+        if value.len() > LETTER_BYTES {
+            // The log would not hold it either. The offset tells where the record stands.
+            (letter.record, letter.call) = (None, None);
+            value = serde_json::to_vec(&letter).unwrap_or_default();
+        }
         self.bytes += id.len() + value.len();
         self.values.push(value);
         self.keys.push(id.into_bytes());

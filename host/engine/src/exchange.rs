@@ -1,5 +1,6 @@
 //! What crosses internal topics. In front of an aggregation: groups that one source lane folded (or rows, if the plugin
-//! does not merge), and how far that lane's event time has come. In front of a relation: changes of rows.
+//! does not merge), and how far that lane's event time has come. In front of a relation: changes of rows. In front of a
+//! lookup: both rows, with their times, and changes of rows.
 
 use azenha_model::Offset;
 
@@ -16,7 +17,8 @@ const MESSAGE_BYTES: usize = 512 * 1024;
 pub enum Cargo {
     /// Accumulators to merge.
     Partials,
-    /// Rows to fold, as `arrow-row` writes the columns that the plugin reads.
+    /// Rows of a stream. In front of an aggregation as `arrow-row` writes the columns that the plugin reads, in front of a
+    /// lookup as [`crate::relation::StreamRow`] writes them.
     Rows,
     /// Changes of rows of tables: see [`crate::relation`].
     Changes,

@@ -196,6 +196,9 @@ pub trait Log: Send + Sync + std::fmt::Debug {
     /// All topics, by name.
     async fn topics(&self) -> Result<Vec<Topic>, LogError>;
 
+    /// The most bytes that key and value of a record of a topic may have; none if the log does not say.
+    async fn record_limit(&self, topic: &str) -> Result<Option<usize>, LogError>;
+
     /// What a partition holds that can be read now.
     async fn bounds(&self, topic: &str, partition: u32) -> Result<Bounds, LogError>;
 

@@ -65,6 +65,7 @@ impl Engine {
             }
         }
         let schema_ids = Arc::new(register_outputs(&program).await?);
+        let record_limits = Arc::new(self.record_limits(&program.plan).await?);
         let program = Arc::new(program);
         let taps = Arc::new(taps(&program.plan));
         let tasks =
@@ -82,6 +83,7 @@ impl Engine {
                 taps: Arc::clone(&taps),
                 topic_ids: Arc::clone(&topic_ids),
                 schema_ids: Arc::clone(&schema_ids),
+                record_limits: Arc::clone(&record_limits),
                 lanes: Arc::clone(&tasks),
             });
             let of_task = Arc::new(Lanes::default());
@@ -91,6 +93,19 @@ impl Engine {
         }
         let members = Mutex::new(members);
         Ok(Pipeline(Arc::new(Shared { program, log: Arc::clone(&self.log), taps, tasks, lanes, members, stop })))
+    }
+}
+
+impl Engine {
+    /// What records of the topics that are written may have at most.
+    async fn record_limits(&self, plan: &Plan) -> Result<HashMap<String, usize>, EngineError> {
+        let mut limits = HashMap::new();
+        for output in plan.tasks.iter().flat_map(|task| task.end.outputs()) {
+            if let Some(limit) = self.log.record_limit(&output.topic).await? {
+                limits.insert(output.topic.clone(), limit);
+            }
+        }
+        Ok(limits)
     }
 }
 
@@ -117,6 +132,7 @@ fn taps(plan: &Plan) -> Taps {
     let stages = plan.tasks.iter().flat_map(|task| &task.stages).map(|stage| &stage.plugin.step);
     let steps = plan.tasks.iter().filter_map(|task| match &task.end {
         EndPlan::Relate { relation, .. } => Some(&relation.step),
+        EndPlan::Lookup { lookup, .. } => Some(&lookup.step),
         end => end.aggregation().map(|aggregation| &aggregation.plugin.step),
     });
     stages.chain(steps).map(|step| (step.clone(), Tap::default())).collect::<BTreeMap<_, _>>()

@@ -108,6 +108,8 @@ pub struct TaskContext {
     pub topic_ids: Arc<HashMap<String, String>>,
     /// The ids of the schemas that the program's records are written with, by topic.
     pub schema_ids: Arc<HashMap<String, u32>>,
+    /// The most bytes that key and value of a record may have, by topic; where the log does not say, nothing.
+    pub record_limits: Arc<HashMap<String, usize>>,
     /// The lanes of all tasks of the program, in the plan's order.
     pub lanes: Arc<Vec<TaskStatus>>,
 }
@@ -209,6 +211,7 @@ impl TaskContext {
             EndPlan::Objects(output) => &output.sink,
             EndPlan::Table { table, .. } => &table.name,
             EndPlan::Relate { relation, .. } => &relation.step,
+            EndPlan::Repartition { lookup, .. } | EndPlan::Lookup { lookup, .. } => &lookup.step,
             EndPlan::Topics(_) => &self.task().name,
         }
     }

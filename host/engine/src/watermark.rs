@@ -4,19 +4,21 @@ use std::collections::BTreeMap;
 
 use crate::status::NO_TIME;
 
-/// The watermark of one source partition: the highest event time seen, less the lateness.
+/// The watermark of one source partition: the highest event time seen, less the lateness. Behind a lookup, what the rows
+/// themselves say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SourceWatermark {
     highest: i64,
-    lateness: i64,
-    /// Where an earlier run, or the end of a finite one, has brought it at least.
+    /// None: the rows themselves say it.
+    lateness: Option<i64>,
+    /// Where rows that say it, an earlier run, or the end of a finite one, have brought it at least.
     reached: i64,
 }
 
 impl SourceWatermark {
     /// A watermark that goes on from an earlier run: the highest event time seen and the watermark reached, in
-    /// microseconds, or [`NO_TIME`]; `lateness` in microseconds.
-    pub fn resumed(highest: i64, reached: i64, lateness: i64) -> Self {
+    /// microseconds, or [`NO_TIME`]; `lateness` in microseconds, none if the rows themselves say how far time has come.
+    pub fn resumed(highest: i64, reached: i64, lateness: Option<i64>) -> Self {
         Self { highest, lateness, reached }
     }
 
@@ -27,8 +29,10 @@ impl SourceWatermark {
 
     /// The watermark in microseconds, or [`NO_TIME`]: nothing older is waited for.
     pub fn value(self) -> i64 {
-        let by_rows = if self.highest == NO_TIME { NO_TIME } else { self.highest.saturating_sub(self.lateness) };
-        by_rows.max(self.reached)
+        match self.lateness {
+            Some(lateness) if self.highest != NO_TIME => self.highest.saturating_sub(lateness).max(self.reached),
+            _ => self.reached,
+        }
     }
 
     /// Takes a row in and gives the watermark that stood *before* it: what decides whether it is late.
@@ -36,6 +40,14 @@ impl SourceWatermark {
         let before = self.value();
         self.highest = self.highest.max(event_time);
         before
+    }
+
+    /// Takes a row in that says how far its own partition had come before it, and how far all partitions had. Gives what
+    /// decides whether it is late.
+    pub fn pass_told(&mut self, event_time: i64, watermark: i64, reached: i64) -> i64 {
+        self.advance_to(reached);
+        self.highest = self.highest.max(event_time);
+        self.value().max(watermark)
     }
 
     /// Raises the watermark to `target`, in microseconds: what closes windows at the end of a finite run.
@@ -71,6 +83,15 @@ impl ReceiverWatermark {
         Self { senders: BTreeMap::new(), expected, reached: NO_TIME }
     }
 
+    /// A watermark that goes on from an earlier run: what each sender said last, and what was reached, in microseconds,
+    /// or [`NO_TIME`].
+    pub fn resumed(expected: u32, senders: &[(u32, Progress)], reached: i64) -> Self {
+        let mut watermark = Self::new(expected);
+        senders.iter().for_each(|(sender, progress)| watermark.report(*sender, *progress));
+        watermark.reached = watermark.reached.max(reached);
+        watermark
+    }
+
     /// Takes in what a sender says. Its own progress never goes back.
     pub fn report(&mut self, sender: u32, progress: Progress) {
         let merged = match (self.senders.get(&sender), progress) {
@@ -101,11 +122,6 @@ impl ReceiverWatermark {
     pub fn senders(&self) -> impl Iterator<Item = (u32, Progress)> {
         self.senders.iter().map(|(sender, progress)| (*sender, *progress))
     }
-
-    /// Restores what an earlier run had reached.
-    pub fn restore(&mut self, reached: i64) {
-        self.reached = self.reached.max(reached);
-    }
 }
 
 #[cfg(test)]
@@ -114,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_row_is_judged_by_what_came_before_it() {
-        let mut watermark = SourceWatermark::resumed(NO_TIME, NO_TIME, 10);
+        let mut watermark = SourceWatermark::resumed(NO_TIME, NO_TIME, Some(10));
         assert_eq!(watermark.pass(100), NO_TIME);
         assert_eq!(watermark.pass(50), 90);
         assert_eq!(watermark.pass(120), 90);
@@ -123,11 +139,21 @@ mod tests {
 
     #[test]
     fn closing_windows_at_the_end_of_a_run_leaves_the_highest_event_time_as_it_was() {
-        let mut watermark = SourceWatermark::resumed(100, NO_TIME, 10);
+        let mut watermark = SourceWatermark::resumed(100, NO_TIME, Some(10));
         watermark.advance_to(200);
         assert_eq!((watermark.highest(), watermark.value()), (100, 200));
         assert_eq!(watermark.pass(150), 200);
-        assert_eq!(SourceWatermark::resumed(150, 200, 10).value(), 200);
+        assert_eq!(SourceWatermark::resumed(150, 200, Some(10)).value(), 200);
+    }
+
+    #[test]
+    fn a_row_that_says_its_watermark_is_judged_by_it_and_closes_nothing_before_all_partitions_have_come_so_far() {
+        let mut watermark = SourceWatermark::resumed(NO_TIME, NO_TIME, None);
+        assert_eq!(watermark.pass_told(100, 90, 20), 90);
+        assert_eq!(watermark.value(), 20);
+        // A partition that was idle and comes back with old rows.
+        assert_eq!(watermark.pass_told(5, NO_TIME, 40), 40);
+        assert_eq!((watermark.value(), watermark.highest()), (40, 100));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 
 pub use crate::format::{Decimals, Format, SchemaKind, TimeFormat, value_subject};
 use crate::plugin::{AggregatePlan, TransformPlan};
-use crate::relation::{Feed, Operator, Relation, Table};
+use crate::relation::{Feed, Lookup, Operator, Relation, Table};
 use crate::types::{DataType, Field, Schema};
 
 pub use objects::{Compression, Layout, ObjectsInput, ObjectsOutput, PartitionColumn, Roll};
@@ -69,12 +69,12 @@ pub fn changelog_topic(pipeline: &str, task: &str) -> String {
     internal_topic(pipeline, task, "changelog")
 }
 
-/// The topic between the two halves of an aggregation, or in front of a relation.
+/// The topic between the two halves of an aggregation or a lookup, or in front of a relation.
 pub fn exchange_topic(pipeline: &str, step: &str) -> String {
     internal_topic(pipeline, step, "exchange")
 }
 
-/// The topic of an aggregation's results, where something but a topic sink reads them.
+/// The topic of a step's results, where something but a topic sink reads them.
 pub fn results_topic(pipeline: &str, step: &str) -> String {
     internal_topic(pipeline, step, "results")
 }
@@ -98,7 +98,7 @@ fn internal_topic(pipeline: &str, task: &str, role: &str) -> String {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Task {
     /// Unique in the pipeline: the step's or sink's name, with `.fold` for the half of an aggregation that
-    /// stands before the exchange.
+    /// stands before the exchange, and `.repartition` for that of a lookup.
     pub name: String,
     /// What is read.
     pub input: Input,
@@ -120,7 +120,7 @@ impl Task {
 pub enum Input {
     /// Records that are decoded into rows.
     Stream(StreamInput),
-    /// What tasks with `End::Exchange`, or with feeds, wrote: partial accumulators, rows or changes, grouped by key.
+    /// What tasks with `End::Exchange`, `End::Repartition` or feeds wrote: partial accumulators, rows or changes, by key.
     Exchange {
         /// The internal topic.
         topic: String,
@@ -162,7 +162,7 @@ pub struct StreamInput {
     /// The columns that somebody reads, ascending; the others are not decoded. Metadata columns are never among
     /// them: the engine makes those on demand, for a stage or end that reads an index past the stream's columns.
     pub needed: Vec<usize>,
-    /// When a row happened; only if this task's end has a window. Its column is among `needed`.
+    /// When a row happened; only if this task's end goes by it. Its column is among `needed`.
     pub event_time: Option<EventTime>,
 }
 
@@ -193,6 +193,17 @@ pub struct EventTime {
     pub lateness: i64,
     /// Microseconds without a record after which a partition no longer holds the watermark back.
     pub idle_after: i64,
+    /// Behind a lookup the rows themselves say how far their stream has come; none: that follows from their times.
+    pub told: Option<ToldTime>,
+}
+
+/// Columns that say how far the stream of a row had come, before other rows came between. Null: nowhere yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ToldTime {
+    /// The watermark before the row in the partition that it was first read from: it decides whether the row is late.
+    pub watermark: usize,
+    /// The lowest watermark of all those partitions: by it windows close.
+    pub reached: usize,
 }
 
 /// A plugin as a step uses it.
@@ -255,6 +266,22 @@ pub enum End {
         /// The relations that read it.
         feeds: Vec<Feed>,
         /// The topics that get its changes.
+        outputs: Vec<TopicOutput>,
+    },
+    /// The first half of a lookup: rows go to the partition of the internal topic that owns the table's row they name.
+    Repartition {
+        /// What they are looked up in.
+        lookup: Lookup,
+        /// Indices of the columns that are sent, as `lookup.stream` has them.
+        columns: Vec<usize>,
+        /// The internal topic that is written.
+        topic: String,
+    },
+    /// The second half of a lookup; the input is an exchange.
+    Lookup {
+        /// What rows are looked up in.
+        lookup: Lookup,
+        /// Where they go, with what was found.
         outputs: Vec<TopicOutput>,
     },
     /// Rows of tables are brought together; the input is an exchange.
@@ -355,7 +382,13 @@ impl End {
     pub fn aggregation(&self) -> Option<&Aggregation> {
         match self {
             Self::Exchange { aggregation, .. } | Self::Aggregate { aggregation, .. } => Some(aggregation),
-            Self::Topics(_) | Self::Store(_) | Self::Objects(_) | Self::Table { .. } | Self::Relate { .. } => None,
+            Self::Topics(_)
+            | Self::Store(_)
+            | Self::Objects(_)
+            | Self::Table { .. }
+            | Self::Repartition { .. }
+            | Self::Lookup { .. }
+            | Self::Relate { .. } => None,
         }
     }
 
@@ -368,14 +401,34 @@ impl End {
         }
     }
 
+    /// Whether it matters here when rows happened.
+    pub fn goes_by_time(&self) -> bool {
+        matches!(self, Self::Repartition { .. }) || self.aggregation().is_some_and(|it| it.window.is_some())
+    }
+
+    /// The topics that are written, those between tasks among them.
+    pub fn writes(&self) -> impl Iterator<Item = &str> {
+        let (feeds, exchange) = match self {
+            Self::Table { feeds, .. } | Self::Relate { feeds, .. } => (feeds.as_slice(), None),
+            Self::Exchange { topic, .. } | Self::Repartition { topic, .. } => (&[][..], Some(topic.as_str())),
+            Self::Topics(_) | Self::Aggregate { .. } | Self::Store(_) | Self::Objects(_) | Self::Lookup { .. } => {
+                (&[][..], None)
+            }
+        };
+        let outputs = self.outputs().iter().map(|output| output.topic.as_str());
+        let announced = self.objects().and_then(|objects| objects.announce.as_deref());
+        feeds.iter().map(|feed| feed.topic.as_str()).chain(exchange).chain(announced).chain(outputs)
+    }
+
     /// The topics that rows are written to.
     pub fn outputs(&self) -> &[TopicOutput] {
         match self {
             Self::Topics(outputs)
             | Self::Aggregate { outputs, .. }
             | Self::Table { outputs, .. }
+            | Self::Lookup { outputs, .. }
             | Self::Relate { outputs, .. } => outputs,
-            Self::Exchange { .. } | Self::Store(_) | Self::Objects(_) => &[],
+            Self::Exchange { .. } | Self::Repartition { .. } | Self::Store(_) | Self::Objects(_) => &[],
         }
     }
 }

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 
 use crate::plan::ObjectsOutput;
 use crate::plugin::AssemblePlan;
-use crate::types::Field;
+use crate::types::{DataType, Field};
 
 /// A keyed topic of which the rows are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +53,13 @@ pub struct Feed {
     pub by: Vec<usize>,
     /// Indices of the columns that are sent.
     pub columns: Vec<usize>,
+}
+
+impl Feed {
+    /// What tells the one who reads apart from all others.
+    pub fn reader(&self) -> String {
+        format!("{}/{}", self.topic, self.table)
+    }
 }
 
 /// A step over rows of tables that are brought together.
@@ -97,6 +104,8 @@ pub enum Operator {
         config: String,
         /// What `open` answered.
         plan: AssemblePlan,
+        /// How many rows a group may have: a plugin sees all of them at once.
+        max_group_rows: usize,
     },
     /// The rows of the only table, which are groups of their own, in their latest version.
     Latest,
@@ -112,6 +121,37 @@ pub enum JoinKind {
     Inner,
     /// They are kept, with nulls.
     Left,
+}
+
+/// A stream of which each row gets the row of a table beside it that stands there when it arrives. Rows of the stream and
+/// changes of the table reach the lanes that own the table's keys through one internal topic, whose order decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lookup {
+    /// The step.
+    pub step: String,
+    /// The stream's columns, as they are sent.
+    pub stream: Vec<Field>,
+    /// Indices among them: the columns that name a row of the table, in the order of its key.
+    pub by: Vec<usize>,
+    /// The table, as it is sent.
+    pub table: RelatedTable,
+    /// What becomes of rows for which the table has none.
+    pub kind: JoinKind,
+    /// Whether rows carry the time that they had in the stream: see [`Lookup::TIMES`].
+    pub is_timed: bool,
+}
+
+impl Lookup {
+    /// The columns that carry time, in this order behind all others: when a row happened, the watermark that stood
+    /// before it in the partition that it was read from, and the one that all those partitions had reached.
+    pub const TIMES: [&str; 3] = ["$event_time", "$watermark", "$reached"];
+
+    /// The columns of what comes out.
+    pub fn output(&self) -> Vec<Field> {
+        let times = Self::TIMES.iter().filter(|_| self.is_timed);
+        let times = times.map(|name| Field::new(*name, DataType::Timestamp, true));
+        self.stream.iter().chain(&self.table.fields).cloned().chain(times).collect()
+    }
 }
 
 impl Relation {

@@ -10,7 +10,7 @@ use azenha_model::plan::{
     Aggregation, End, Format, Input, ObjectsOutput, OutputColumn, Plan, Stage, StoreOutput, StreamInput, Target, Task,
     TopicOutput,
 };
-use azenha_model::relation::{Feed, Operator, Relation};
+use azenha_model::relation::{Feed, Lookup, Operator, Relation};
 use azenha_model::{Field, Schema};
 
 #[test]
@@ -26,27 +26,12 @@ fn every_pipeline_makes_its_plan() {
 /// A task stands after the tasks that write its input.
 fn check_order(plan: &Plan) {
     for (index, task) in plan.tasks.iter().enumerate() {
-        let written_later = plan.tasks[index..].iter().flat_map(|task| written(&task.end));
-        assert!(written_later.into_iter().all(|topic| topic != task.input.topic()), "{} is too early", task.name);
+        let mut written_later = plan.tasks[index..].iter().flat_map(|task| task.end.writes());
+        assert!(written_later.all(|topic| topic != task.input.topic()), "{} is too early", task.name);
     }
     for task in &plan.tasks {
         let is_known = |topic: &str| plan.topics.iter().any(|spec| spec.name == topic);
-        assert!(is_known(task.input.topic()) && written(&task.end).iter().all(|topic| is_known(topic)));
-    }
-}
-
-fn written(end: &End) -> Vec<&str> {
-    match end {
-        End::Topics(outputs) | End::Aggregate { outputs, .. } => {
-            outputs.iter().map(|output| output.topic.as_str()).collect()
-        }
-        End::Exchange { topic, .. } => vec![topic],
-        End::Store(_) => vec![],
-        End::Objects(output) => output.announce.iter().map(String::as_str).collect(),
-        End::Table { feeds, outputs, .. } | End::Relate { feeds, outputs, .. } => {
-            let feeds = feeds.iter().map(|feed| feed.topic.as_str());
-            feeds.chain(outputs.iter().map(|output| output.topic.as_str())).collect()
-        }
+        assert!(is_known(task.input.topic()) && task.end.writes().all(is_known));
     }
 }
 
@@ -85,6 +70,14 @@ fn describe_task(task: &Task) -> String {
             let kept = format!("  keeps {whole} table {} by {}\n", table.name, names(&schema, &table.key));
             kept + &describe_outlets(&schema, feeds, outputs)
         }
+        End::Repartition { lookup, columns, topic } => {
+            let by = names(&Schema::new(lookup.stream.clone()), &lookup.by);
+            format!("  sends columns {columns:?} to {topic} by {by}\n")
+        }
+        End::Lookup { lookup, outputs } => {
+            let outputs: String = outputs.iter().map(describe_topic).collect();
+            describe_lookup(lookup) + &outputs
+        }
         End::Relate { relation, feeds, outputs } => {
             describe_relation(relation) + &describe_outlets(&Schema::new(relation.output()), feeds, outputs)
         }
@@ -106,10 +99,23 @@ fn describe_objects(output: &ObjectsOutput) -> String {
     text
 }
 
+fn describe_lookup(lookup: &Lookup) -> String {
+    let (table, columns) = (&lookup.table, describe_fields(&lookup.table.fields));
+    format!(
+        "  looks up ({:?}) in {} in version(s) of {}: {columns}\n    makes {}\n",
+        lookup.kind,
+        table.name,
+        table.versions,
+        describe_fields(&lookup.output())
+    )
+}
+
 fn describe_relation(relation: &Relation) -> String {
     let what = match &relation.operator {
         Operator::Join(kind) => format!("joins ({kind:?})"),
-        Operator::Assemble { plugin, config, .. } => format!("assembles by {plugin} {config}"),
+        Operator::Assemble { plugin, config, max_group_rows, .. } => {
+            format!("assembles by {plugin} {config}, at most {max_group_rows} rows")
+        }
         Operator::Latest => "keeps the latest".to_owned(),
         Operator::Objects(output) => format!("replaces objects at {}", output.path),
     };
@@ -142,7 +148,8 @@ fn describe_stream(stream: &StreamInput) -> String {
     }
     if let Some(time) = stream.event_time {
         let name = &schema.fields[time.column].name;
-        writeln!(text, "    event time {name}, lateness {} µs, idle after {} µs", time.lateness, time.idle_after)
+        let told = if time.told.is_some() { ", as rows tell" } else { "" };
+        writeln!(text, "    event time {name}, lateness {} µs, idle after {} µs{told}", time.lateness, time.idle_after)
             .unwrap();
     }
     text

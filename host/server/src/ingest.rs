@@ -22,6 +22,8 @@ pub struct SourceTopic {
     pub partitions: u32,
     /// The columns that decide in which partition a record stands; none: any partition will do.
     pub partitioned_by: Vec<StreamColumn>,
+    /// Whether its records replace each other by a key.
+    pub is_table: bool,
 }
 
 /// Distributes records over the partitions of one source's topic.
@@ -146,6 +148,7 @@ mod tests {
             topic: "clicks".into(),
             partitions: 3,
             partitioned_by: partitioned_by.iter().map(column).collect(),
+            is_table: false,
         }
     }
 

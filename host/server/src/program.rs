@@ -172,6 +172,7 @@ fn sources(definition: &PipelineFile, plan: &Plan) -> Vec<SourceTopic> {
         topic: source.topic.value.clone(),
         partitions: partitions(&source.topic.value),
         partitioned_by: source.partitioned_by.iter().flatten().map(|column| source.columns[*column].clone()).collect(),
+        is_table: source.key.is_some(),
     };
     // What announces objects is not for others to write.
     definition.sources().iter().filter(|source| source.objects.is_none()).map(source).collect()

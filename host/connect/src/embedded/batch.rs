@@ -29,7 +29,7 @@ const MAX_RECORDS: usize = 1000;
 const TARGET_BYTES: usize = 4 << 20;
 /// Of a record's key and value. SQLite holds no blob above 1,000,000,000 bytes; the rest is room for what is
 /// stored beside them.
-const MAX_RECORD: usize = 990_000_000;
+pub(super) const MAX_RECORD: usize = 990_000_000;
 
 /// Consecutive records as they are stored.
 #[derive(Debug, Clone)]

@@ -208,6 +208,10 @@ impl Log for EmbeddedLog {
         Ok(self.catalog.topics())
     }
 
+    async fn record_limit(&self, _: &str) -> Result<Option<usize>, LogError> {
+        Ok(Some(batch::MAX_RECORD))
+    }
+
     async fn bounds(&self, topic: &str, partition: u32) -> Result<Bounds, LogError> {
         Ok(*self.catalog.partition(topic, partition)?.bounds.borrow())
     }

@@ -184,6 +184,10 @@ impl Log for KafkaLog {
         self.shared.topics.list().await
     }
 
+    async fn record_limit(&self, topic: &str) -> Result<Option<usize>, LogError> {
+        self.shared.topics.record_limit(topic).await
+    }
+
     async fn bounds(&self, topic: &str, partition: u32) -> Result<Bounds, LogError> {
         self.shared.offsets.bounds(topic, partition).await
     }

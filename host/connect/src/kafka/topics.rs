@@ -133,6 +133,11 @@ impl Topics {
         Ok(())
     }
 
+    /// The most that key and value of a record may have.
+    pub async fn record_limit(&self, topic: &str) -> Result<Option<usize>, LogError> {
+        self.partition(topic, 0).await.map(|layout| layout.record_limit)
+    }
+
     /// Checks that a topic has a partition.
     pub async fn check_partition(&self, topic: &str, partition: u32) -> Result<(), LogError> {
         self.partition(topic, partition).await.map(drop)

@@ -59,14 +59,8 @@ impl AggregateEnd {
         recovered: Option<&StateHeader>,
     ) -> Self {
         let reached = recovered.map_or(NO_TIME, |header| header.watermark);
-        let senders = senders.map(|count| {
-            let mut watermark = ReceiverWatermark::new(count);
-            for (sender, progress) in recovered.iter().flat_map(|header| &header.senders) {
-                watermark.report(*sender, *progress);
-            }
-            watermark.restore(reached);
-            watermark
-        });
+        let known = recovered.map_or(&[][..], |header| &header.senders);
+        let senders = senders.map(|count| ReceiverWatermark::resumed(count, known, reached));
         let fields = aggregator.spec().output().fields;
         let mut end = Self {
             step: aggregator.spec().plugin.step.as_str().into(),
@@ -156,14 +150,17 @@ impl AggregateEnd {
         }
     }
 
-    fn write(&mut self, emission: &Emission, timestamp: i64) -> Result<(), EngineError> {
+    fn write(&mut self, emission: &Emission, dead: &mut DeadLetters, place: Place<'_>) -> Result<(), EngineError> {
         if emission.rows == 0 {
             return Ok(());
         }
         self.tap.send(&self.fields, &emission.columns, emission.deletes.as_ref());
+        let mut complaints = Complaints::new();
         for writer in &mut self.writers {
-            writer.write_results(&emission.columns, emission.deletes.as_ref(), timestamp, emission.rows)?;
+            let timestamps = vec![place.timestamp; emission.rows];
+            complaints.extend(writer.write_results(&emission.columns, emission.deletes.as_ref(), timestamps)?);
         }
+        self.complain_of_groups(complaints, dead, place);
         Ok(())
     }
 
@@ -227,7 +224,7 @@ impl End for AggregateEnd {
         let place = Place { topic: &topic, partition, offset, timestamp: moment.timestamp };
         let given = if self.aggregator.spec().emit == Emit::Final { &closed } else { &changed };
         let emission = self.emission(given, dead, place)?;
-        self.write(&emission, moment.timestamp)?;
+        self.write(&emission, dead, place)?;
         for slot in closed {
             self.aggregator.remove(slot);
         }

@@ -3,15 +3,12 @@
 
 use std::sync::Arc;
 
-use arrow_array::BinaryArray;
-use azenha_model::Records;
-
-use super::keeper::malformed;
+use super::outbox::Outbox;
 use super::{End, Keeper, Moment, Outgoing, RowEnd, State};
 use crate::aggregation::{Aggregator, complain};
 use crate::dead_letter::DeadLetters;
 use crate::error::EngineError;
-use crate::exchange::{Cargo, Parcel, Sender, seal};
+use crate::exchange::{Cargo, Parcel};
 use crate::log::Append;
 use crate::partition::partition_of;
 use crate::plugin::Usage;
@@ -25,14 +22,11 @@ pub struct ExchangeEnd {
     step: Arc<str>,
     aggregator: Aggregator,
     keeper: Keeper,
-    topic: String,
-    partitions: u32,
+    outbox: Outbox,
     partition: u32,
     /// Rows that wait, if the plugin does not merge; the groups are in the table otherwise.
     waiting: Vec<Parcel>,
     waiting_bytes: usize,
-    /// What the receivers were told last.
-    told: Option<Progress>,
 }
 
 impl ExchangeEnd {
@@ -50,12 +44,10 @@ impl ExchangeEnd {
             step: aggregator.spec().plugin.step.as_str().into(),
             aggregator,
             keeper: Keeper::new(changelog, partition),
-            topic: topic.to_owned(),
-            partitions,
+            outbox: Outbox::new(topic, partitions, partition, told),
             partition,
             waiting: Vec::new(),
             waiting_bytes: 0,
-            told,
         }
     }
 
@@ -63,32 +55,21 @@ impl ExchangeEnd {
         self.aggregator.spec().plan.merges
     }
 
-    /// The messages of one commit. Every partition hears of progress, with or without groups.
-    fn messages(&mut self, moment: &Moment, progress: Progress) -> Result<Vec<Append>, EngineError> {
+    /// The messages of one commit.
+    fn messages(&mut self, moment: &Moment) -> Result<Vec<Append>, EngineError> {
         let (cargo, parcels) = if self.merges() {
             (Cargo::Partials, self.aggregator.drain())
         } else {
             self.waiting_bytes = 0;
             (Cargo::Rows, std::mem::take(&mut self.waiting))
         };
-        let mut shares: Vec<Vec<Parcel>> = vec![Vec::new(); self.partitions as usize];
+        let partitions = self.outbox.partitions();
+        let mut shares: Vec<Vec<Parcel>> = vec![Vec::new(); partitions as usize];
         for parcel in parcels {
             let group = self.aggregator.keys().group(&parcel.key);
-            shares[partition_of(group, self.partitions) as usize].push(parcel);
+            shares[partition_of(group, partitions) as usize].push(parcel);
         }
-        let before = self.told.unwrap_or(Progress::At(NO_TIME));
-        let sender = Sender { partition: self.partition, progress, from: moment.from, through: moment.position };
-        let mut appends = Vec::new();
-        for (partition, parcels) in shares.iter().enumerate() {
-            if parcels.is_empty() && self.told == Some(progress) {
-                continue;
-            }
-            let sealed = seal(sender, before, cargo, parcels).map_err(|source| malformed(&self.topic, source))?;
-            let records = Records::unkeyed(BinaryArray::from_iter_values(sealed), moment.timestamp);
-            appends.push(Append { topic: self.topic.clone(), partition: partition as u32, records });
-        }
-        self.told = Some(progress);
-        Ok(appends)
+        self.outbox.messages(moment, cargo, &shares)
     }
 }
 
@@ -109,8 +90,7 @@ impl RowEnd for ExchangeEnd {
 
 impl End for ExchangeEnd {
     fn commit(&mut self, moment: &Moment, _: &mut DeadLetters) -> Result<Outgoing, EngineError> {
-        let progress = if moment.idle { Progress::Idle } else { Progress::At(moment.watermark) };
-        let mut appends = self.messages(moment, progress)?;
+        let mut appends = self.messages(moment)?;
         let header = StateHeader {
             position: moment.position,
             definition: self.aggregator.definition().to_owned(),
@@ -118,7 +98,7 @@ impl End for ExchangeEnd {
             timestamp: moment.timestamp,
             event_time: moment.event_time,
             watermark: moment.watermark,
-            senders: vec![(self.partition, progress)],
+            senders: vec![(self.partition, Outbox::progress(moment))],
         };
         let (state, purge_changelog) = self.keeper.blocks(&header, &mut self.aggregator.table)?;
         appends.push(state);

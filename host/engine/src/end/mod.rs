@@ -1,11 +1,15 @@
-//! How a task ends: in topics, in the first or second half of an aggregation, in a table, in a relation, in a store, or in
-//! objects.
+//! How a task ends: in topics, in the first or second half of an aggregation or a lookup, in a table, in a relation, in a
+//! store, or in objects.
 
 mod aggregate;
+mod definition;
 mod exchange;
 mod keeper;
+mod lookup;
 mod objects;
+mod outbox;
 mod relate;
+mod repartition;
 mod store;
 mod table;
 mod topic_writer;
@@ -14,16 +18,21 @@ mod topics;
 use std::sync::Arc;
 
 pub use aggregate::AggregateEnd;
+pub use definition::{Definition, Unfit};
 pub use exchange::ExchangeEnd;
 pub use keeper::Keeper;
+pub use lookup::{LookupEnd, definition as lookup_definition};
 pub use objects::{DEFINITION as CUT, ObjectsEnd, Place as ObjectsPlace, ReplacedEnd};
-pub use relate::{Operation, RelateEnd, definition as relation_definition};
+pub use outbox::Outbox;
+pub use relate::{Operation, RelateEnd};
+pub use repartition::RepartitionEnd;
 pub use store::{StoreBatch, StoreEnd};
-pub use table::{Order, TableEnd, definition as table_definition, new_readers};
+pub use table::{Order, TableEnd};
 pub use topic_writer::TopicWriter;
 pub use topics::TopicsEnd;
 
 use azenha_model::Offset;
+use azenha_model::plan::End as EndPlan;
 
 use crate::dead_letter::DeadLetters;
 use crate::error::EngineError;
@@ -35,6 +44,15 @@ use crate::state::GroupTable;
 
 /// So many bytes that wait are committed before the interval is over.
 pub const PENDING_BYTES: usize = 4 << 20;
+
+/// The definition of a state whose rows others follow: a table's or a relation's.
+pub fn kept_under(end: &EndPlan) -> Option<Definition> {
+    match end {
+        EndPlan::Table { table, feeds, outputs } => Some(table::definition(table, feeds, outputs)),
+        EndPlan::Relate { relation, feeds, outputs } => Some(relate::definition(relation, feeds, outputs)),
+        _ => None,
+    }
+}
 
 /// What a lane has reached when it commits.
 #[derive(Debug, Clone, Copy)]
@@ -86,6 +104,11 @@ pub struct Outgoing {
 pub trait End: Send {
     /// Gives what has to be committed. Called for each commit, also when no row came.
     fn commit(&mut self, moment: &Moment, dead: &mut DeadLetters) -> Result<Outgoing, EngineError>;
+
+    /// Whether another commit is needed before any record is read: what old rows are to somebody new takes several.
+    fn has_more(&self) -> bool {
+        false
+    }
 
     /// Bytes that wait for the next commit, closely; state does not count.
     fn pending_bytes(&self) -> usize;

@@ -12,8 +12,9 @@ use azenha_model::relation::{Feed, Operator, RelatedTable, Relation};
 use azenha_model::{Field, Offset};
 use twox_hash::{XxHash3_64, XxHash3_128};
 
+use super::definition::Definition;
 use super::keeper::malformed;
-use super::table::{header, named, read_by};
+use super::table::{header, named, readers};
 use super::{End, Keeper, MessageEnd, Moment, Outgoing, State, TopicWriter};
 use crate::dead_letter::{DeadLetters, Place};
 use crate::error::EngineError;
@@ -48,6 +49,7 @@ pub struct RelateEnd {
     keys: RowConverter,
     /// Groups that changed since the last commit.
     changed: BTreeSet<GroupId>,
+    anew: Anew,
     router: Router,
     writers: Vec<TopicWriter>,
     fields: Vec<Field>,
@@ -56,14 +58,14 @@ pub struct RelateEnd {
     /// Stands for the names and types of the results: the same values under other names are something else.
     shape: u64,
     keeper: Keeper,
-    definition: String,
+    definition: Definition,
     tap: Tap,
     place: (String, u32),
     sent: u64,
 }
 
-/// Groups whose results are held at once.
-const CHUNK: usize = 8_192;
+/// Groups whose results are held at once; few in tests, so that they meet several parts.
+const CHUNK: usize = if cfg!(test) { 2 } else { 8_192 };
 
 /// Changes that wait to be routed, at most about so many: a row that ten thousand others name makes as many at once.
 const ROUTED: usize = 4_096;
@@ -76,11 +78,12 @@ impl RelateEnd {
         operation: Operation,
         related: Related,
         outlets: (Router, Vec<TopicWriter>),
-        definition: String,
+        definition: Definition,
         changelog: String,
         input: (String, u32),
         tap: Tap,
     ) -> Result<Self, EngineError> {
+        let anew = Anew::new(&definition, &related);
         let fields = relation.output();
         Ok(Self {
             step: relation.step.as_str().into(),
@@ -93,6 +96,7 @@ impl RelateEnd {
             related,
             operation,
             changed: BTreeSet::new(),
+            anew,
             router: outlets.0,
             writers: outlets.1,
             fields,
@@ -102,33 +106,34 @@ impl RelateEnd {
         })
     }
 
-    /// Makes every group's result anew with the next commit: the code that makes them is another one.
-    pub fn make_anew(&mut self) {
-        self.changed.extend(self.related.groups());
-    }
-
     /// Writes the results of the groups that changed, some of them at a time: new code makes all of them anew.
     fn write_changed(&mut self, dead: &mut DeadLetters, place: Place<'_>) -> Result<(), EngineError> {
         let changed: Vec<GroupId> = std::mem::take(&mut self.changed).into_iter().collect();
         for groups in changed.chunks(CHUNK) {
-            let results = self.results(groups, dead, place)?;
-            self.write(&results, place.timestamp)?;
+            let assembly = self.assembly(groups)?;
+            self.write_new(groups, assembly, dead, place)?;
         }
         Ok(())
     }
 
-    /// The results of groups: deletes first, then rows. What is as before is left out.
-    fn results(
+    /// What is made of groups.
+    fn assembly(&mut self, groups: &[GroupId]) -> Result<Assembly, EngineError> {
+        match &mut self.operation {
+            Operation::Assemble(assembler) => assembler.assemble(&self.related, groups),
+            Operation::Latest(rows) => Ok(latest(rows, &self.related, groups)?),
+            Operation::Join(_) => Ok(Assembly::default()),
+        }
+    }
+
+    /// Writes the results of groups: deletes first, then rows. What is as before is left out.
+    fn write_new(
         &mut self,
         changed: &[GroupId],
+        assembly: Assembly,
         dead: &mut DeadLetters,
         place: Place<'_>,
-    ) -> Result<Results, EngineError> {
-        let Assembly { with_row, columns, without_row, complaints } = match &mut self.operation {
-            Operation::Assemble(assembler) => assembler.assemble(&self.related, changed)?,
-            Operation::Latest(rows) => latest(rows, &self.related, changed)?,
-            Operation::Join(_) => Assembly::default(),
-        };
+    ) -> Result<(), EngineError> {
+        let Assembly { with_row, columns, without_row, complaints } = assembly;
         for complaint in complaints {
             dead.push_group(&self.step, place, &complaint);
         }
@@ -144,7 +149,7 @@ impl RelateEnd {
             without_row.into_iter().filter(|group| self.related.note_result(*group, None)).collect();
         let results = self.put_together(&columns, &BooleanArray::from(is_new), &deleted)?;
         changed.iter().for_each(|group| self.related.release(*group));
-        Ok(results)
+        self.write(&results, |_| true, dead, place)
     }
 
     fn put_together(
@@ -177,15 +182,24 @@ impl RelateEnd {
         self.relation.keys.iter().position(|key| key.name == *name)
     }
 
-    fn write(&mut self, results: &Results, timestamp: i64) -> Result<(), EngineError> {
+    /// Writes results to the topics that are picked.
+    fn write(
+        &mut self,
+        results: &Results,
+        picks: impl Fn(&str) -> bool,
+        dead: &mut DeadLetters,
+        place: Place<'_>,
+    ) -> Result<(), EngineError> {
         let Results { columns, deletes, rows } = results;
         self.sent += *rows as u64;
         if *rows == 0 {
             return Ok(());
         }
         self.tap.send(&self.fields, columns, deletes.as_ref());
-        for writer in &mut self.writers {
-            writer.write_results(columns, deletes.as_ref(), timestamp, *rows)?;
+        for writer in self.writers.iter_mut().filter(|writer| picks(&writer.output().topic)) {
+            for (_, complaint) in writer.write_results(columns, deletes.as_ref(), vec![place.timestamp; *rows])? {
+                dead.push_group(&self.step, place, &complaint);
+            }
         }
         Ok(())
     }
@@ -215,8 +229,8 @@ fn latest(rows: &RowConverter, related: &Related, groups: &[GroupId]) -> Result<
     Ok(Assembly { with_row, columns, without_row, complaints: Vec::new() })
 }
 
-/// What must be the same for a state to be read back: what is brought together, and by what.
-pub fn definition(relation: &Relation, feeds: &[Feed], outputs: &[TopicOutput]) -> String {
+/// What must be the same for a state to be read back, what is brought together and by what; and who reads what comes out.
+pub fn definition(relation: &Relation, feeds: &[Feed], outputs: &[TopicOutput]) -> Definition {
     let keys: Vec<&str> = relation.keys.iter().map(|key| key.name.as_str()).collect();
     let table = |table: &RelatedTable| {
         let (by, columns) = (table.by.join(", "), named(&table.fields));
@@ -229,7 +243,8 @@ pub fn definition(relation: &Relation, feeds: &[Feed], outputs: &[TopicOutput]) 
         Operator::Latest => "latest rows".to_owned(),
         Operator::Objects(_) => "folders".to_owned(),
     };
-    format!("{what} of {} by {}{}", tables.join(" and "), keys.join(", "), read_by(feeds, outputs))
+    let what = format!("{what} of {} by {}", tables.join(" and "), keys.join(", "));
+    Definition::new(what, readers(feeds, outputs))
 }
 
 impl MessageEnd for RelateEnd {
@@ -287,17 +302,22 @@ impl End for RelateEnd {
         let offset: Offset = moment.position.saturating_sub(1);
         let place = Place { topic: &topic, partition, offset, timestamp: moment.timestamp };
         self.write_changed(dead, place)?;
+        self.write_anew(dead, place)?;
         let sender = Sender { partition, progress: Progress::Idle, from: moment.from, through: moment.position };
         let sealed = self.router.take(sender, moment.timestamp);
         let mut appends = sealed.map_err(|error| malformed(&topic, error))?;
         for writer in &mut self.writers {
             appends.extend(writer.take()?);
         }
-        let header = StateHeader { state_version: self.code(), ..header(moment, &self.definition) };
+        let header = StateHeader { state_version: self.made_by(), ..header(moment, &self.definition.text()) };
         let (state, purge_changelog) = self.keeper.blocks(&header, self.related.entries())?;
         appends.push(state);
         let results = std::mem::take(&mut self.sent);
         Ok(Outgoing { appends, results, purge_changelog, ..Outgoing::default() })
+    }
+
+    fn has_more(&self) -> bool {
+        self.anew.has_more()
     }
 
     fn pending_bytes(&self) -> usize {
@@ -319,6 +339,10 @@ impl End for RelateEnd {
 
 /// What the result of a group will take, roughly: enough to commit early when very many wait.
 const GROUP_BYTES: usize = 512;
+
+mod anew;
+
+use anew::Anew;
 
 #[cfg(test)]
 mod simulation;

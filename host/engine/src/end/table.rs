@@ -10,13 +10,14 @@ use azenha_model::relation::{Feed, Table};
 use azenha_model::types::meta;
 use azenha_model::{Field, Offset};
 
+use super::definition::Definition;
 use super::keeper::malformed;
 use super::{End, Keeper, Moment, Outgoing, RowEnd, State, TopicWriter};
-use crate::dead_letter::{Cause, Complaint, DeadLetters};
+use crate::dead_letter::{Cause, Complaint, DeadLetters, Place};
 use crate::error::EngineError;
 use crate::exchange::Sender;
 use crate::plugin::Usage;
-use crate::relation::{Arrival, KeyedTable, Router, RowChange, Trouble};
+use crate::relation::{Arrival, KeyedTable, Router, RowChange, Telling, Trouble};
 use crate::rows::{Rows, Source};
 use crate::state::StateHeader;
 use crate::status::NO_TIME;
@@ -29,11 +30,16 @@ pub struct TableEnd {
     router: Router,
     writers: Vec<TopicWriter>,
     keeper: Keeper,
-    definition: String,
+    definition: Definition,
+    /// What readers that are new have still to be told.
+    telling: Option<Telling>,
     place: (String, u32),
     order: Order,
     results: u64,
 }
+
+/// So many bytes of rows, about, are told to new readers in one commit; few in tests, so that they meet several parts.
+const TOLD_BYTES: usize = if cfg!(test) { 64 } else { 1 << 20 };
 
 impl TableEnd {
     /// `definition` is what the state is kept under, `input` the topic that is read and its partition.
@@ -41,19 +47,32 @@ impl TableEnd {
         table: KeyedTable,
         router: Router,
         writers: Vec<TopicWriter>,
-        definition: String,
+        definition: Definition,
         changelog: String,
         input: (String, u32),
         order: Order,
     ) -> Self {
         let step = table.table().name.as_str().into();
         let keeper = Keeper::new(changelog, input.1);
-        Self { step, table, router, writers, keeper, definition, place: input, order, results: 0 }
+        let telling = match definition.new_readers() {
+            [] => None,
+            readers => Some(table.telling(readers)),
+        };
+        Self { step, table, router, writers, keeper, definition, telling, place: input, order, results: 0 }
     }
 
-    fn write(&mut self, changes: &[RowChange], timestamp: i64) -> Result<(), EngineError> {
+    /// Writes changes to the topics that are picked.
+    fn write(
+        &mut self,
+        changes: &[RowChange],
+        picks: impl Fn(&str) -> bool,
+        dead: &mut DeadLetters,
+        place: Place<'_>,
+    ) -> Result<(), EngineError> {
         self.results += changes.len() as u64;
-        if self.writers.is_empty() || changes.is_empty() {
+        let mut writers: Vec<&mut TopicWriter> =
+            self.writers.iter_mut().filter(|writer| picks(&writer.output().topic)).collect();
+        if writers.is_empty() || changes.is_empty() {
             return Ok(());
         }
         // Of a deleted row only the key is written.
@@ -61,10 +80,35 @@ impl TableEnd {
         let columns = self.table.columns_of(rows)?;
         let deletes: BooleanArray = changes.iter().map(|change| Some(change.new.is_none())).collect();
         let deletes = (deletes.true_count() > 0).then_some(deletes);
-        for writer in &mut self.writers {
-            writer.write_results(&columns, deletes.as_ref(), timestamp, changes.len())?;
+        for writer in &mut writers {
+            let timestamps = vec![place.timestamp; changes.len()];
+            for (_, complaint) in writer.write_results(&columns, deletes.as_ref(), timestamps)? {
+                dead.push_group(&self.step, place, &complaint);
+            }
         }
         Ok(())
+    }
+
+    /// Tells new readers some of the rows that stood here before them.
+    fn tell(&mut self, moment: &Moment, dead: &mut DeadLetters) -> Result<(), EngineError> {
+        let Some(telling) = &mut self.telling else { return Ok(()) };
+        let told = self.table.tell_next(telling, TOLD_BYTES, moment.position);
+        match told.map_err(|error| malformed(self.keeper.changelog(), error))? {
+            Some(changes) => {
+                let readers = self.definition.new_readers().to_vec();
+                let is_new = |reader: &str| readers.iter().any(|new| new == reader);
+                self.router.route_to(&changes, is_new)?;
+                let (topic, partition) = self.place.clone();
+                let offset = moment.position.saturating_sub(1);
+                let place = Place { topic: &topic, partition, offset, timestamp: moment.timestamp };
+                self.write(&changes, is_new, dead, place)
+            }
+            None => {
+                self.telling = None;
+                self.definition.all_told();
+                Ok(())
+            }
+        }
     }
 
     fn stopped(&self, reason: &str, source: &Source, record: u32) -> EngineError {
@@ -105,7 +149,9 @@ impl RowEnd for TableEnd {
         }
         self.router.route(&changes)?;
         let timestamp = source.fetched.records.timestamps.iter().copied().max().unwrap_or_default();
-        self.write(&changes, timestamp)
+        let offset = source.fetched.offsets.last().copied().unwrap_or_default();
+        let place = Place { topic: &source.topic, partition: source.partition, offset, timestamp };
+        self.write(&changes, |_| true, dead, place)
     }
 }
 
@@ -153,7 +199,8 @@ fn said(rows: &Rows, row: usize, unavailable: &mut Vec<usize>) -> (ChangeKind, O
 }
 
 impl End for TableEnd {
-    fn commit(&mut self, moment: &Moment, _: &mut DeadLetters) -> Result<Outgoing, EngineError> {
+    fn commit(&mut self, moment: &Moment, dead: &mut DeadLetters) -> Result<Outgoing, EngineError> {
+        self.tell(moment, dead)?;
         self.table.settle();
         let sender =
             Sender { partition: self.place.1, progress: Progress::Idle, from: moment.from, through: moment.position };
@@ -162,11 +209,15 @@ impl End for TableEnd {
         for writer in &mut self.writers {
             appends.extend(writer.take()?);
         }
-        let header = header(moment, &self.definition);
+        let header = header(moment, &self.definition.text());
         let (state, purge_changelog) = self.keeper.blocks(&header, self.table.entries())?;
         appends.push(state);
         let results = std::mem::take(&mut self.results);
         Ok(Outgoing { appends, results, purge_changelog, ..Outgoing::default() })
+    }
+
+    fn has_more(&self) -> bool {
+        self.telling.is_some()
     }
 
     fn pending_bytes(&self) -> usize {
@@ -183,28 +234,15 @@ impl End for TableEnd {
     }
 }
 
-/// What must be the same for the rows of a state to be read back.
-pub fn definition(table: &Table, feeds: &[Feed], outputs: &[TopicOutput]) -> String {
+/// What must be the same for the rows of a state to be read back, and who reads them.
+pub fn definition(table: &Table, feeds: &[Feed], outputs: &[TopicOutput]) -> Definition {
     let key: Vec<&str> = table.key.iter().map(|column| table.fields[*column].name.as_str()).collect();
-    format!("rows of ({}) by {}{}", named(&table.fields), key.join(", "), read_by(feeds, outputs))
+    Definition::new(format!("rows of ({}) by {}", named(&table.fields), key.join(", ")), readers(feeds, outputs))
 }
 
-/// What stands between what a state holds and who reads it.
-const READ_BY: &str = "; read by ";
-
-/// Who follows a state. It is part of the definition, because whoever begins to read later would miss what came before.
-pub fn read_by(feeds: &[Feed], outputs: &[TopicOutput]) -> String {
-    let feeds = feeds.iter().map(|feed| format!("{}/{}", feed.topic, feed.table));
-    let readers: Vec<String> = feeds.chain(outputs.iter().map(|output| output.topic.clone())).collect();
-    format!("{READ_BY}{}", readers.join(", "))
-}
-
-/// The readers that a state has not served from its beginning, if that is all that is new in its definition; none if
-/// more is.
-pub fn new_readers<'a>(before: &str, now: &'a str) -> Option<Vec<&'a str>> {
-    let ((was, served), (is, readers)) = (before.split_once(READ_BY)?, now.split_once(READ_BY)?);
-    let served: Vec<&str> = served.split(", ").collect();
-    (was == is).then(|| readers.split(", ").filter(|reader| !served.contains(reader)).collect())
+/// Who follows a state: each by a name of its own.
+pub fn readers(feeds: &[Feed], outputs: &[TopicOutput]) -> Vec<String> {
+    feeds.iter().map(Feed::reader).chain(outputs.iter().map(|output| output.topic.clone())).collect()
 }
 
 /// Columns with their types, for people and for comparing.

@@ -1,5 +1,6 @@
 //! Rows to records of one topic, split by key over its partitions.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow_array::{Array, ArrayRef, BinaryArray, BooleanArray, UInt32Array};
@@ -7,9 +8,12 @@ use arrow_schema::ArrowError;
 use arrow_select::concat::concat;
 use arrow_select::take::take;
 use azenha_formats::Encoder;
-use azenha_model::Records;
+use azenha_formats::json::row_json;
 use azenha_model::plan::TopicOutput;
+use azenha_model::{Field, Records};
 
+use crate::aggregation::Complaints;
+use crate::dead_letter::{Cause, Complaint};
 use crate::log::Append;
 use crate::partition::partition_of;
 
@@ -18,6 +22,8 @@ pub struct TopicWriter {
     output: TopicOutput,
     encoder: Encoder,
     partitions: u32,
+    /// The most bytes that key and value of a record may have, if the log says so.
+    limit: Option<usize>,
     /// Where records without a key go.
     home: u32,
     pending: Vec<Vec<Records>>,
@@ -26,12 +32,13 @@ pub struct TopicWriter {
 
 impl TopicWriter {
     /// A writer for a topic of `partitions`; records without a key go to the partition of the lane. `schema` is the id
-    /// of what they are written with, in formats that have one.
-    pub fn new(output: &TopicOutput, partitions: u32, lane: u32, schema: u32) -> Self {
+    /// of what they are written with, in formats that have one; `limit` is the most bytes that a record may have.
+    pub fn new(output: &TopicOutput, partitions: u32, lane: u32, schema: u32, limit: Option<usize>) -> Self {
         Self {
             encoder: Encoder::new(output, schema),
             output: output.clone(),
             partitions,
+            limit,
             home: lane % partitions.max(1),
             pending: vec![Vec::new(); partitions as usize],
             bytes: 0,
@@ -48,28 +55,34 @@ impl TopicWriter {
         self.bytes
     }
 
-    /// Encodes those of the columns that the output has, all rows with one timestamp (microseconds).
+    /// Encodes those of the columns that the output has, one timestamp (microseconds) for each row. Rows whose records
+    /// would be too large for the log are left out, and complained of.
     pub fn write_results(
         &mut self,
         columns: &[ArrayRef],
         deletes: Option<&BooleanArray>,
-        timestamp: i64,
-        rows: usize,
-    ) -> Result<(), ArrowError> {
+        timestamps: Vec<i64>,
+    ) -> Result<Complaints, ArrowError> {
         let picked: Vec<ArrayRef> =
             self.output.columns.iter().map(|column| Arc::clone(&columns[column.input])).collect();
-        self.write(&picked, deletes, vec![timestamp; rows])
+        self.write(&picked, deletes, timestamps)
     }
 
-    /// Encodes rows: one array for each column of the output, one timestamp (microseconds) for each row.
+    /// Encodes rows: one array for each column of the output, one timestamp (microseconds) for each row. Rows whose
+    /// records would be too large for the log are left out, and complained of.
     pub fn write(
         &mut self,
         columns: &[ArrayRef],
         deletes: Option<&BooleanArray>,
         timestamps: Vec<i64>,
-    ) -> Result<(), ArrowError> {
+    ) -> Result<Complaints, ArrowError> {
         let (keys, values) = self.encoder.encode(columns, timestamps.len(), deletes);
-        let records = Records { timestamps, keys, values };
+        let mut records = Records { timestamps, keys, values };
+        let complaints = self.too_large(&records, columns);
+        if !complaints.is_empty() {
+            let refused: BTreeSet<usize> = complaints.iter().map(|(row, _)| *row).collect();
+            records = pick(&records, (0..records.len()).filter(|row| !refused.contains(row)))?;
+        }
         self.bytes += records.bytes();
         if self.output.key.is_empty() {
             self.pending[self.home as usize].push(records);
@@ -78,20 +91,35 @@ impl TopicWriter {
         } else {
             self.split(&records)?;
         }
-        Ok(())
+        Ok(complaints)
+    }
+
+    fn too_large(&self, records: &Records, columns: &[ArrayRef]) -> Complaints {
+        let Some(limit) = self.limit.filter(|limit| records.bytes() > *limit) else { return Complaints::new() };
+        let length = |column: &BinaryArray, row: usize| if column.is_null(row) { 0 } else { column.value(row).len() };
+        let size = |row: usize| (row, length(&records.keys, row) + length(&records.values, row));
+        let too_large = (0..records.len()).map(size).filter(|(_, bytes)| *bytes > limit);
+        too_large.map(|(row, bytes)| (row, self.refuse(bytes, limit, columns, row))).collect()
+    }
+
+    fn refuse(&self, bytes: usize, limit: usize, columns: &[ArrayRef], row: usize) -> Complaint {
+        let TopicOutput { topic, key, columns: written, .. } = &self.output;
+        let fields: Vec<Field> = key.iter().map(|position| written[*position].field.clone()).collect();
+        let values: Vec<ArrayRef> = key.iter().map(|position| Arc::clone(&columns[*position])).collect();
+        let key = row_json(&fields, &values, row, true);
+        let reason = format!(
+            "its record, with the key {key}, would have {bytes} bytes, but topic `{topic}` holds up to {limit} bytes a record"
+        );
+        Complaint::new(Cause::Refused, reason)
     }
 
     fn split(&mut self, records: &Records) -> Result<(), ArrowError> {
-        let mut rows: Vec<Vec<u32>> = vec![Vec::new(); self.partitions as usize];
+        let mut rows: Vec<Vec<usize>> = vec![Vec::new(); self.partitions as usize];
         for row in 0..records.len() {
-            rows[partition_of(records.keys.value(row), self.partitions) as usize].push(row as u32);
+            rows[partition_of(records.keys.value(row), self.partitions) as usize].push(row);
         }
         for (partition, rows) in rows.into_iter().enumerate().filter(|(_, rows)| !rows.is_empty()) {
-            let timestamps = rows.iter().map(|row| records.timestamps[*row as usize]).collect();
-            let rows = UInt32Array::from(rows);
-            let part = |column: &BinaryArray| Ok::<_, ArrowError>(binary(&take(column, &rows, None)?));
-            let (keys, values) = (part(&records.keys)?, part(&records.values)?);
-            self.pending[partition].push(Records { timestamps, keys, values });
+            self.pending[partition].push(pick(records, rows.into_iter())?);
         }
         Ok(())
     }
@@ -109,6 +137,14 @@ impl TopicWriter {
     }
 }
 
+/// Some of the records.
+fn pick(records: &Records, rows: impl Iterator<Item = usize> + Clone) -> Result<Records, ArrowError> {
+    let timestamps = rows.clone().map(|row| records.timestamps[row]).collect();
+    let rows = UInt32Array::from_iter_values(rows.map(|row| row as u32));
+    let part = |column: &BinaryArray| Ok::<_, ArrowError>(binary(&take(column, &rows, None)?));
+    Ok(Records { timestamps, keys: part(&records.keys)?, values: part(&records.values)? })
+}
+
 fn join(mut pieces: Vec<Records>) -> Result<Option<Records>, ArrowError> {
     if pieces.len() <= 1 {
         return Ok(pieces.pop());
@@ -124,4 +160,41 @@ fn join(mut pieces: Vec<Records>) -> Result<Option<Records>, ArrowError> {
 
 fn binary(array: &Arc<dyn Array>) -> BinaryArray {
     arrow_array::cast::AsArray::as_binary::<i32>(array).clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::{Int64Array, StringArray};
+    use azenha_model::DataType;
+    use azenha_model::plan::{Format, OutputColumn, TimeFormat};
+
+    use super::*;
+
+    #[test]
+    fn a_row_whose_record_is_too_large_is_left_out_and_its_key_is_told() {
+        let column = |(input, (name, data_type))| {
+            let field = Field::new(name, data_type, false);
+            OutputColumn { input, field, time_format: TimeFormat::Millis }
+        };
+        let columns = [("id", DataType::Int64), ("text", DataType::Text)].into_iter().enumerate().map(column).collect();
+        let output = TopicOutput { topic: "documents".to_owned(), format: Format::Json, columns, key: vec![0] };
+        for partitions in [1, 3] {
+            let mut writer = TopicWriter::new(&output, partitions, 0, 0, Some(60));
+            let long = "x".repeat(50);
+            let arrays: Vec<ArrayRef> = vec![
+                Arc::new(Int64Array::from(vec![1, 2, 3])),
+                Arc::new(StringArray::from(vec!["short", &long, "short too"])),
+            ];
+            let complaints = writer.write(&arrays, None, vec![0; 3]).unwrap();
+            let [(1, Complaint { cause: Cause::Refused, reason, .. })] = &complaints[..] else {
+                panic!("{complaints:?}")
+            };
+            for part in [r#"{"id":2}"#, "`documents`", "up to 60 bytes"] {
+                assert!(reason.contains(part), "{reason}");
+            }
+            assert!(!reason.contains("xxx"), "{reason}");
+            let records: usize = writer.take().unwrap().iter().map(|append| append.records.len()).sum();
+            assert_eq!(records, 2);
+        }
+    }
 }

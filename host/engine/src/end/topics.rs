@@ -5,6 +5,7 @@ use std::sync::Arc;
 use azenha_model::Field;
 
 use super::{End, Moment, Outgoing, RowEnd, State, TopicWriter};
+use crate::aggregation::complain;
 use crate::dead_letter::DeadLetters;
 use crate::error::EngineError;
 use crate::plugin::Usage;
@@ -12,20 +13,21 @@ use crate::rows::{Rows, Source};
 
 /// Encodes rows for one topic or several.
 pub struct TopicsEnd {
+    step: Arc<str>,
     writers: Vec<TopicWriter>,
     fields: Vec<Field>,
     rows: u64,
 }
 
 impl TopicsEnd {
-    /// `fields` are the columns that arrive and the metadata columns.
-    pub fn new(writers: Vec<TopicWriter>, fields: Vec<Field>) -> Self {
-        Self { writers, fields, rows: 0 }
+    /// `step` is named by dead letters; `fields` are the columns that arrive and the metadata columns.
+    pub fn new(step: &str, writers: Vec<TopicWriter>, fields: Vec<Field>) -> Self {
+        Self { step: step.into(), writers, fields, rows: 0 }
     }
 }
 
 impl RowEnd for TopicsEnd {
-    fn rows(&mut self, rows: &Rows, source: &Arc<Source>, _: &mut DeadLetters) -> Result<(), EngineError> {
+    fn rows(&mut self, rows: &Rows, source: &Arc<Source>, dead: &mut DeadLetters) -> Result<(), EngineError> {
         let times = &source.fetched.records.timestamps;
         for writer in &mut self.writers {
             let columns = &writer.output().columns;
@@ -34,8 +36,9 @@ impl RowEnd for TopicsEnd {
                 .map(|column| rows.column(column.input, &self.fields, source))
                 .collect::<Result<Vec<_>, _>>()?;
             let timestamps = rows.origin.values().iter().map(|record| times[*record as usize]).collect();
-            writer.write(&arrays, rows.deletes.as_ref(), timestamps)?;
-            self.rows += rows.len() as u64;
+            let complaints = writer.write(&arrays, rows.deletes.as_ref(), timestamps)?;
+            self.rows += (rows.len() - complaints.len()) as u64;
+            complain(&self.step, complaints, rows, source, dead);
         }
         Ok(())
     }

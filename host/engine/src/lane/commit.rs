@@ -156,7 +156,9 @@ impl Lane {
         self.status.event_time.store(moment.event_time, Relaxed);
         let closes = self.intake.end().state().map_or(NO_TIME, |state| state.watermark);
         self.status.watermark.store(closes.max(moment.watermark), Relaxed);
-        self.status.set_committed(commit.position);
+        if !self.intake.end().has_more() {
+            self.status.set_committed(commit.position);
+        }
         self.note_position(commit.position);
         self.purge(&commit);
         for answer in commit.answers {

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use azenha_model::plan::{Aggregation, End as EndPlan, ObjectsOutput, StreamInput, Task, TopicOutput, changelog_topic};
-use azenha_model::relation::{Feed, Operator, Relation, Table};
+use azenha_model::relation::{Feed, Lookup, Operator, Relation, Table};
 use azenha_model::types::meta;
 
 use super::intake::{Intake, StreamIntake};
 use crate::aggregation::{Aggregator, definition};
 use crate::end::{
-    AggregateEnd, CUT, ExchangeEnd, MessageEnd, ObjectsEnd, ObjectsPlace, Operation, Order, RelateEnd, ReplacedEnd,
-    RowEnd, StoreEnd, TableEnd, TopicWriter, TopicsEnd, new_readers, relation_definition, table_definition,
+    AggregateEnd, CUT, Definition, ExchangeEnd, LookupEnd, MessageEnd, ObjectsEnd, ObjectsPlace, Operation, Order,
+    Outbox, RelateEnd, RepartitionEnd, ReplacedEnd, RowEnd, StoreEnd, TableEnd, TopicWriter, TopicsEnd, Unfit,
+    kept_under, lookup_definition,
 };
 use crate::error::EngineError;
 use crate::plugin::FusedStage;
@@ -18,7 +19,7 @@ use crate::relation::{Assembler, Joiner, KeyedTable, Related, Router, row_codec}
 use crate::state::{GroupTable, Restored, StateHeader};
 use crate::status::NO_TIME;
 use crate::task::TaskContext;
-use crate::watermark::SourceWatermark;
+use crate::watermark::{ReceiverWatermark, SourceWatermark};
 
 /// What a lane does with the records of a stream.
 pub fn open_stream(
@@ -42,26 +43,32 @@ pub fn open_stream(
             fields.push(field);
         }
     }
-    let watermark = task.end.aggregation().and_then(|aggregation| {
-        aggregation.window?;
+    let watermark = stream.event_time.map(|time| {
         let reached =
             recovered.header.as_ref().map_or((NO_TIME, NO_TIME), |header| (header.event_time, header.watermark));
-        Some(SourceWatermark::resumed(reached.0, reached.1, aggregation.lateness))
+        SourceWatermark::resumed(reached.0, reached.1, time.told.is_none().then_some(time.lateness))
     });
+    let told = recovered.header.as_ref().and_then(|header| header.senders.first()).map(|(_, progress)| *progress);
     let end: Box<dyn RowEnd> = match &task.end {
-        EndPlan::Topics(outputs) => Box::new(TopicsEnd::new(writers(context, outputs, partition)?, fields)),
+        EndPlan::Topics(outputs) => {
+            Box::new(TopicsEnd::new(context.end_step(), writers(context, outputs, partition)?, fields))
+        }
         EndPlan::Store(output) => Box::new(StoreEnd::new(output, fields)),
         EndPlan::Objects(output) => {
             let place = objects_place(context, output, partition)?;
             Box::new(ObjectsEnd::new(output, fields, place, recovered))
         }
         EndPlan::Exchange { aggregation, topic } => {
-            let told =
-                recovered.header.as_ref().and_then(|header| header.senders.first()).map(|(_, progress)| *progress);
             let aggregator = aggregator(context, aggregation, GroupTable::default())?;
             let partitions = context.program.partitions(topic)?;
             let changelog = changelog_topic(&context.program.plan.pipeline, &task.name);
             Box::new(ExchangeEnd::new(aggregator, topic, partitions, changelog, partition, told))
+        }
+        EndPlan::Repartition { lookup, columns, topic } => {
+            let outbox = Outbox::new(topic, context.program.partitions(topic)?, partition, told);
+            let changelog = changelog_topic(&context.program.plan.pipeline, &task.name);
+            let definition = lookup_definition(lookup);
+            Box::new(RepartitionEnd::new(lookup, (fields, columns), outbox, definition, changelog, partition)?)
         }
         EndPlan::Aggregate { aggregation, outputs } => {
             Box::new(aggregate(context, aggregation, outputs, partition, None, recovered)?)
@@ -69,7 +76,7 @@ pub fn open_stream(
         EndPlan::Table { table, feeds, outputs } => {
             Box::new(open_table(context, (table, feeds, outputs), partition, recovered)?)
         }
-        EndPlan::Relate { .. } => return Err(not_an_exchange()),
+        EndPlan::Relate { .. } | EndPlan::Lookup { .. } => return Err(not_an_exchange()),
     };
     let (step, batch_rows) = (context.end_step(), context.options.batch_rows.max(1));
     Ok(Intake::Stream(Box::new(StreamIntake::new(stream, step, batch_rows, stages, watermark, end))))
@@ -79,28 +86,33 @@ pub fn open_stream(
 pub fn open_exchange(context: &Arc<TaskContext>, partition: u32, recovered: Restored) -> Result<Intake, EngineError> {
     let end: Box<dyn MessageEnd> = match &context.task().end {
         EndPlan::Aggregate { aggregation, outputs } => {
-            let senders = context.program.partitions(feeder(context)?.input.topic())?;
-            Box::new(aggregate(context, aggregation, outputs, partition, Some(senders), recovered)?)
+            Box::new(aggregate(context, aggregation, outputs, partition, Some(senders(context)?), recovered)?)
         }
         EndPlan::Relate { relation, feeds, outputs } => match &relation.operator {
             Operator::Objects(output) => Box::new(open_replaced(context, (relation, output), partition, recovered)?),
             _ => Box::new(open_relation(context, (relation, feeds, outputs), partition, recovered)?),
         },
+        EndPlan::Lookup { lookup, outputs } => Box::new(open_lookup(context, lookup, outputs, partition, recovered)?),
         _ => return Err(not_an_exchange()),
     };
     Ok(Intake::Exchange(end))
 }
 
 fn not_an_exchange() -> EngineError {
-    EngineError::Setup("only aggregations and relations read an exchange, and a relation reads nothing else".to_owned())
+    let reason = "only aggregations, lookups and relations read an exchange, and only aggregations anything else";
+    EngineError::Setup(reason.to_owned())
 }
 
-/// The task that writes what an aggregation reads.
-fn feeder(context: &TaskContext) -> Result<&Task, EngineError> {
+/// How many lanes tell the step's second half how far they have come.
+fn senders(context: &TaskContext) -> Result<u32, EngineError> {
     let topic = context.task().input.topic();
-    let writes = |task: &&Task| matches!(&task.end, EndPlan::Exchange { topic: written, .. } if written == topic);
+    let writes = |task: &&Task| match &task.end {
+        EndPlan::Exchange { topic: written, .. } | EndPlan::Repartition { topic: written, .. } => written == topic,
+        _ => false,
+    };
     let missing = || EngineError::Setup(format!("no task writes the exchange `{topic}`"));
-    context.program.plan.tasks.iter().find(writes).ok_or_else(missing)
+    let first_half = context.program.plan.tasks.iter().find(writes).ok_or_else(missing)?;
+    context.program.partitions(first_half.input.topic())
 }
 
 /// A state is read back only under the definition, and by the version of the plugin, that wrote it. Rows of tables are
@@ -109,28 +121,19 @@ pub fn check_fits(context: &TaskContext, header: &StateHeader) -> Result<(), Eng
     let (step, end) = (context.end_step(), &context.task().end);
     let (now, version) = match end {
         EndPlan::Exchange { aggregation, .. } | EndPlan::Aggregate { aggregation, .. } => {
-            (definition(aggregation), Some(aggregation.plan.state_version))
+            (definition(aggregation), aggregation.plan.state_version)
         }
-        EndPlan::Table { table, feeds, outputs } => (table_definition(table, feeds, outputs), None),
-        EndPlan::Relate { relation, feeds, outputs } => (relation_definition(relation, feeds, outputs), None),
-        EndPlan::Objects(_) => (CUT.to_owned(), None),
+        EndPlan::Objects(_) => (CUT.to_owned(), header.state_version),
+        EndPlan::Repartition { lookup, .. } | EndPlan::Lookup { lookup, .. } => {
+            (lookup_definition(lookup), header.state_version)
+        }
+        EndPlan::Table { .. } | EndPlan::Relate { .. } => return readers_after(context, Some(header)).map(|_| ()),
         EndPlan::Topics(_) | EndPlan::Store(_) => return Ok(()),
     };
-    let new_readers = new_readers(&header.definition, &now);
-    if let Some(reader) = new_readers.as_ref().and_then(|readers| readers.first()) {
-        return Err(EngineError::State(format!(
-            "`{reader}` begins to read `{step}`, but the rows that came before would not reach it: give `{step}`, and the \
-             tables that it is made of, other names, with which everything starts over"
-        )));
+    if header.definition != now {
+        return Err(other_definition(step, &header.definition, &now));
     }
-    if new_readers.is_none() && header.definition != now {
-        return Err(EngineError::State(format!(
-            "step `{step}`: its state is of another definition ({}) than the pipeline's ({now}): bring that one back, or \
-             give the step another name, with which it starts over",
-            header.definition
-        )));
-    }
-    if let Some(version) = version.filter(|version| *version != header.state_version) {
+    if header.state_version != version {
         return Err(EngineError::State(format!(
             "step `{step}`: its state has version {}, but the plugin writes version {version}: bring the older plugin \
              back, or give the step another name, with which it starts over",
@@ -138,6 +141,29 @@ pub fn check_fits(context: &TaskContext, header: &StateHeader) -> Result<(), Eng
         )));
     }
     Ok(())
+}
+
+fn other_definition(step: &str, before: &str, now: &str) -> EngineError {
+    EngineError::State(format!(
+        "step `{step}`: its state is of another definition ({before}) than the pipeline's ({now}): bring that one back, or \
+         give the step another name, with which it starts over"
+    ))
+}
+
+/// The definition of a table or relation, and what its readers know of the state.
+fn readers_after(context: &TaskContext, header: Option<&StateHeader>) -> Result<Definition, EngineError> {
+    let step = context.end_step();
+    let missing = || EngineError::Setup(format!("step `{step}` keeps no rows that others follow"));
+    let now = kept_under(&context.task().end).ok_or_else(missing)?;
+    let Some(header) = header else { return Ok(now) };
+    let text = now.text();
+    now.after(&Definition::read(&header.definition)).map_err(|unfit| match unfit {
+        Unfit::Other => other_definition(step, &header.definition, &text),
+        Unfit::Returning(reader) => EngineError::State(format!(
+            "`{reader}` read `{step}` before, but not all the time, and does not know which rows are gone: give what reads \
+             `{step}` another name, with which it starts over"
+        )),
+    })
 }
 
 fn open_table(
@@ -150,10 +176,27 @@ fn open_table(
     let changelog = changelog_topic(&context.program.plan.pipeline, &task.name);
     let router = Router::new(&table.fields, &table.key, feeds, |topic| context.program.partitions(topic))?;
     let input = (task.input.topic().to_owned(), partition);
-    let definition = table_definition(table, feeds, outputs);
+    let definition = readers_after(context, recovered.header.as_ref())?;
     let table = KeyedTable::over(table.clone(), recovered.table).map_err(|error| unreadable(&changelog, error))?;
     let order = if task.input.objects().is_some() { Order::of_places() } else { Order::Offsets };
     Ok(TableEnd::new(table, router, writers(context, outputs, partition)?, definition, changelog, input, order))
+}
+
+fn open_lookup(
+    context: &TaskContext,
+    lookup: &Lookup,
+    outputs: &[TopicOutput],
+    partition: u32,
+    recovered: Restored,
+) -> Result<LookupEnd, EngineError> {
+    let changelog = changelog_topic(&context.program.plan.pipeline, &context.task().name);
+    let known = recovered.header.as_ref().map_or(&[][..], |header| &header.senders);
+    let reached = recovered.header.as_ref().map_or(NO_TIME, |header| header.watermark);
+    let senders = ReceiverWatermark::resumed(senders(context)?, known, reached);
+    let table =
+        Related::over(recovered.table, vec![lookup.table.versions]).map_err(|error| unreadable(&changelog, error))?;
+    let (writers, tap) = (writers(context, outputs, partition)?, context.tap(&lookup.step));
+    LookupEnd::new(lookup, table, senders, writers, lookup_definition(lookup), (changelog, partition), tap)
 }
 
 fn unreadable(changelog: &str, error: impl std::fmt::Display) -> EngineError {
@@ -173,9 +216,10 @@ fn open_relation(
         Operator::Join(kind) => Operation::Join(Joiner::new(relation, *kind)?),
         Operator::Latest => Operation::Latest(row_codec(&relation.output())?),
         Operator::Objects(_) => return Err(EngineError::Setup("objects are not sent on".to_owned())),
-        Operator::Assemble { plugin, config, plan } => {
+        Operator::Assemble { plugin, config, plan, max_group_rows } => {
             let used = (plugin.as_str(), config.as_str(), plan);
-            let opened = Assembler::open(relation, used, context.program.plugin(plugin)?, Arc::clone(&context.clock))?;
+            let (opener, clock) = (context.program.plugin(plugin)?, Arc::clone(&context.clock));
+            let opened = Assembler::open(relation, used, *max_group_rows, opener, clock)?;
             Operation::Assemble(Box::new(opened))
         }
     };
@@ -183,10 +227,10 @@ fn open_relation(
     let router = Router::new(&relation.output(), &[], feeds, |topic| context.program.partitions(topic))?;
     let outlets = (router, writers(context, outputs, partition)?);
     let (input, tap) = ((task.input.topic().to_owned(), partition), context.tap(&relation.step));
-    let definition = relation_definition(relation, feeds, outputs);
+    let definition = readers_after(context, recovered.header.as_ref())?;
     let mut end = RelateEnd::new(relation.clone(), operation, related, outlets, definition, changelog, input, tap)?;
-    if recovered.header.is_some_and(|header| header.state_version != end.code()) {
-        end.make_anew();
+    if let Some(header) = recovered.header.filter(|header| header.state_version != end.code()) {
+        end.make_anew(header.state_version);
     }
     Ok(end)
 }
@@ -250,7 +294,8 @@ fn writers(context: &TaskContext, outputs: &[TopicOutput], partition: u32) -> Re
     let writer = |output: &TopicOutput| {
         let partitions = context.program.partitions(&output.topic)?;
         let schema = context.schema_ids.get(&output.topic).copied().unwrap_or_default();
-        Ok(TopicWriter::new(output, partitions, partition, schema))
+        let limit = context.record_limits.get(&output.topic).copied();
+        Ok(TopicWriter::new(output, partitions, partition, schema, limit))
     };
     outputs.iter().map(writer).collect()
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampMicrosecondType;
-use arrow_array::{Array, UInt32Array};
+use arrow_array::{Array, TimestampMicrosecondArray, UInt32Array};
 use azenha_formats::Decoder;
 use azenha_model::Records;
 use azenha_model::plan::{EventTime, Input, StreamInput};
@@ -177,15 +177,22 @@ impl StreamIntake {
     /// Notes each record's event time, and the watermark before it.
     fn tell_time(&mut self, rows: &Rows, source: &mut Source) {
         let (Some(event_time), Some(watermark)) = (self.event_time, &mut self.watermark) else { return };
-        let Some(Some(column)) = rows.columns.get(event_time.column) else { return };
-        let Some(times) = column.as_primitive_opt::<TimestampMicrosecondType>() else { return };
+        let times_of =
+            |column: usize| rows.columns.get(column)?.as_ref()?.as_primitive_opt::<TimestampMicrosecondType>();
+        let Some(times) = times_of(event_time.column) else { return };
+        let told = event_time.told.and_then(|told| Some((times_of(told.watermark)?, times_of(told.reached)?)));
         let records = source.fetched.records.len();
         source.event_times = vec![NO_TIME; records];
         source.watermarks = vec![NO_TIME; records];
         for (row, record) in rows.origin.values().iter().enumerate() {
             if times.is_valid(row) {
                 source.event_times[*record as usize] = times.value(row);
-                source.watermarks[*record as usize] = watermark.pass(times.value(row));
+                let at =
+                    |times: &TimestampMicrosecondArray| if times.is_valid(row) { times.value(row) } else { NO_TIME };
+                source.watermarks[*record as usize] = match told {
+                    Some((before, reached)) => watermark.pass_told(times.value(row), at(before), at(reached)),
+                    None => watermark.pass(times.value(row)),
+                };
             }
         }
     }

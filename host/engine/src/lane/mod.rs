@@ -7,6 +7,7 @@ mod deliver;
 mod ends;
 mod intake;
 mod open;
+mod upstream;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -29,6 +30,7 @@ use commit::{CommitOutcome, InFlight, landed};
 use deliver::Delivery;
 use intake::Intake;
 use open::{Opened, open};
+use upstream::await_table;
 
 /// A lane that waits for records looks up so often, to notice that its partition is idle.
 const READ_WAIT: Duration = Duration::from_millis(500);
@@ -191,6 +193,7 @@ struct Lane {
     /// Work behind commits that nothing waits for but the lane's end.
     behind: JoinSet<()>,
     last_record: Duration,
+    /// That of the last record, in microseconds; 0 before the first one.
     timestamp: i64,
     idle: bool,
     /// Whether the last read found nothing.
@@ -210,12 +213,12 @@ impl Lane {
         if let Some(watermark) = intake.watermark() {
             status.event_time.store(watermark.highest(), Relaxed);
         }
-        status.set_committed(position);
+        if !intake.end().has_more() {
+            status.set_committed(position);
+        }
         let program = &context.program;
         let pipeline = program.plan.pipeline.as_str().into();
         let topic: Arc<str> = context.task().input.topic().into();
-        // Results that have to be made anew wait for no record.
-        let waiting = intake.end().pending_bytes() > 0;
         Ok(Self {
             reading: read(context, reader, Duration::ZERO),
             dead: DeadLetters::new(pipeline, program.generation, context.keeps_records()),
@@ -228,7 +231,7 @@ impl Lane {
             intake,
             position,
             uncommitted: position,
-            waiting,
+            waiting: false,
             // Objects begin to grow now.
             last_commit: context.roll_interval().map(|_| context.clock.elapsed()),
             delivery: Some(delivery),
@@ -246,13 +249,21 @@ impl Lane {
 
     /// Reads, processes and commits until it is told to stop.
     async fn work(&mut self, orders: &mut Orders) -> Result<(), EngineError> {
+        while self.intake.end().has_more() && !*orders.stop.borrow() {
+            self.commit_between().await?;
+        }
         loop {
             match self.next_event(orders).await {
                 Event::Stop => return self.finish().await,
                 Event::Windows(CloseWindows { until, answer }) => self.close_windows(until, answer),
                 Event::Committed(outcome) => self.settle(outcome)?,
                 Event::Due => {}
-                Event::Read(read) => self.take(read).await?,
+                Event::Read(read) => {
+                    if self.are_first(&read) && !await_table(&self.context, &mut orders.stop).await? {
+                        return self.finish().await;
+                    }
+                    self.take(read).await?;
+                }
             }
             if self.in_flight.is_none() && self.is_due() {
                 self.begin_commit().await?;
@@ -273,6 +284,11 @@ impl Lane {
             () = sleep(due_in.unwrap_or_default()), if idle && due_in.is_some() => Event::Due,
             read = &mut self.reading, if has_room => Event::Read(read),
         }
+    }
+
+    /// Whether these are the first records that anybody takes in here.
+    fn are_first(&self, read: &ReadOutcome) -> bool {
+        self.timestamp == 0 && matches!(read, Ok((_, Ok(fetched))) if !fetched.offsets.is_empty())
     }
 
     /// Takes what was read, asks for more, and processes it meanwhile.

@@ -22,9 +22,6 @@ use crate::error::EngineError;
 use crate::plugin::{Guard, Part, Usage, in_parts};
 use crate::rows::batch_of;
 
-/// Rows that a group may have: a plugin sees all of them at once.
-const MOST_ROWS: usize = 100_000;
-
 /// So many rows, or few more, are handed to a plugin at once.
 const CALL_ROWS: usize = 16_384;
 
@@ -51,6 +48,8 @@ pub struct Assembler {
     keys: RowConverter,
     key_fields: Vec<Field>,
     tables: Vec<TableCodec>,
+    /// How many rows a group may have.
+    most_rows: usize,
     guard: Guard,
     code: u32,
 }
@@ -74,6 +73,7 @@ impl Assembler {
     pub fn open(
         relation: &Relation,
         opened_by: (&str, &str, &AssemblePlan),
+        most_rows: usize,
         plugin: &Plugin,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, EngineError> {
@@ -98,8 +98,9 @@ impl Assembler {
             key_fields: relation.keys.clone(),
             tables: relation.tables.iter().zip(&plan.reads).map(table).collect::<Result<_, _>>()?,
             plan: plan.clone(),
+            most_rows,
             guard: Guard::new(clock),
-            code: XxHash3_64::oneshot(format!("{} {config}", plugin.digest()).as_bytes()) as u32,
+            code: XxHash3_64::oneshot(format!("{} {config} {most_rows}", plugin.digest()).as_bytes()) as u32,
             step,
         })
     }
@@ -127,7 +128,7 @@ impl Assembler {
                 match self.rows_of(related, *group) {
                     // Whether what was taken back left a trace must not decide whether a plugin is asked.
                     0 => assembly.without_row.push(*group),
-                    1..=MOST_ROWS => fitting.push(*group),
+                    rows if rows <= self.most_rows => fitting.push(*group),
                     _ => assembly.complaints.push(self.too_large(related, *group)?),
                 }
             }
@@ -159,7 +160,7 @@ impl Assembler {
     fn too_large(&self, related: &Related, group: GroupId) -> Result<Complaint, EngineError> {
         let keys = self.key_batch(related, &[group])?;
         let rows = self.rows_of(related, group);
-        let reason = format!("the group has {rows} rows, and {MOST_ROWS} are the most: its last result stays");
+        let reason = format!("the group has {rows} rows, and {} are the most: its last result stays", self.most_rows);
         Ok(Complaint { call: Some(self.describe(&keys, 0)), ..Complaint::new(Cause::Rejected, reason) })
     }
 

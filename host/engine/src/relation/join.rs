@@ -6,7 +6,7 @@ use azenha_model::Field;
 use azenha_model::relation::{JoinKind, Relation};
 
 use super::change::{RowChange, Sent, Version};
-use super::related::{Applied, Member, Related};
+use super::related::{Applied, GroupId, Member, Related};
 use super::row_codec;
 
 /// The table whose rows are kept.
@@ -50,6 +50,18 @@ impl Joiner {
         changes.collect()
     }
 
+    /// The joined rows of a group as they stand, as changes from nothing: in the versions in which they were told.
+    pub fn rows(&self, related: &Related, group: GroupId) -> Vec<RowChange> {
+        let beside = related.members(group, BESIDE).next();
+        let (row, version) = beside.map_or((None, None), |member| (member.row, Some(member.version)));
+        let rows = related.members(group, ROWS);
+        let joined = |member: Member<'_>| {
+            let new = member.row.and_then(|own| self.join(own, row));
+            self.change(&member, version.as_ref(), None, new)
+        };
+        rows.filter_map(joined).collect()
+    }
+
     fn change(
         &self,
         member: &Member<'_>,
@@ -80,7 +92,7 @@ impl Joiner {
 }
 
 /// A row of nulls.
-fn nulls(fields: &[Field]) -> Result<Box<[u8]>, ArrowError> {
+pub(super) fn nulls(fields: &[Field]) -> Result<Box<[u8]>, ArrowError> {
     if fields.is_empty() {
         return Ok(Box::default());
     }

@@ -84,6 +84,11 @@ impl Related {
         &self.groups[group].key
     }
 
+    /// The group of a key, if there is one.
+    pub fn find(&self, key: &[u8]) -> Option<GroupId> {
+        self.ids.get(key).copied()
+    }
+
     /// Every group.
     pub fn groups(&self) -> impl Iterator<Item = GroupId> {
         self.ids.values().copied()

@@ -35,17 +35,23 @@ impl Router {
 
     /// Takes changes to every feed.
     pub fn route(&mut self, changes: &[RowChange]) -> Result<(), EngineError> {
-        if changes.is_empty() || self.feeds.is_empty() {
+        self.route_to(changes, |_| true)
+    }
+
+    /// Takes changes to the feeds of some readers.
+    pub fn route_to(&mut self, changes: &[RowChange], picks: impl Fn(&str) -> bool) -> Result<(), EngineError> {
+        let mut feeds: Vec<&mut FeedWriter> = self.feeds.iter_mut().filter(|feed| picks(&feed.reader)).collect();
+        if changes.is_empty() || feeds.is_empty() {
             return Ok(());
         }
-        let is_decoded = self.feeds.iter().any(FeedWriter::reads_columns);
+        let is_decoded = feeds.iter().any(|feed| feed.reads_columns());
         let columns = |side: fn(&RowChange) -> Option<&[u8]>| {
             let rows = changes.iter().filter_map(side);
             let parser = self.rows.parser();
             if is_decoded { self.rows.convert_rows(rows.map(|row| parser.parse(row))) } else { Ok(Vec::new()) }
         };
         let (old, new) = (columns(|change| change.old.as_deref())?, columns(|change| change.new.as_deref())?);
-        self.feeds.iter_mut().try_for_each(|feed| feed.take(changes, &old, &new))
+        feeds.iter_mut().try_for_each(|feed| feed.take(changes, &old, &new))
     }
 
     /// Bytes that wait.
@@ -70,6 +76,8 @@ impl Router {
 
 /// The way to one relation.
 struct FeedWriter {
+    /// See [`Feed::reader`].
+    reader: String,
     topic: String,
     table: u8,
     /// None: the columns that identify a row are its group.
@@ -86,6 +94,7 @@ impl FeedWriter {
         let is_whole = feed.columns.iter().copied().eq(0..fields.len());
         let picked = |columns: &[usize]| Ok::<_, ArrowError>((columns.to_vec(), codec(columns)?));
         Ok(Self {
+            reader: feed.reader(),
             topic: feed.topic.clone(),
             table: feed.table,
             by: if feed.by == key { None } else { Some(picked(&feed.by)?) },

@@ -202,7 +202,7 @@ impl KeyedTable {
         changes: &mut Vec<RowChange>,
     ) -> Result<(), Trouble> {
         let mut picked = Vec::new();
-        for (slot, group) in self.entries.iter().filter(|(_, group)| &*group.key != DELETED) {
+        for (slot, group) in self.entries.iter().filter(|(_, group)| is_row(&group.key)) {
             let entry = Entry::read(&group.accumulator)?;
             if let Some(row) = entry.row
                 && is_picked(&entry)
@@ -268,6 +268,11 @@ fn is_repeated(before: Option<&Entry<'_>>, position: Option<ChangePosition>, is_
 /// The key of the entry that says which row the last event deleted: no row has an empty one.
 const DELETED: &[u8] = &[];
 
+/// Whether an entry is a row's, and not what is known beside rows.
+fn is_row(key: &[u8]) -> bool {
+    key != DELETED && key != told::TOLD
+}
+
 /// What is kept of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Entry<'a> {
@@ -302,6 +307,10 @@ impl<'a> Entry<'a> {
         Ok(Self { position, row: (flags & 2 != 0).then_some(rest) })
     }
 }
+
+mod told;
+
+pub use told::Telling;
 
 #[cfg(test)]
 mod tests;

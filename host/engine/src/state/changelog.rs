@@ -144,6 +144,11 @@ fn apply(sealed: &[u8], table: &mut GroupTable) -> Result<StateHeader, Malformed
     Ok(header)
 }
 
+/// What a block says beside groups.
+pub fn header_of(sealed: &[u8]) -> Result<StateHeader, Malformed> {
+    apply(sealed, &mut GroupTable::default())
+}
+
 /// What a changelog gave back.
 #[derive(Debug, Default)]
 pub struct Restored {

@@ -3,5 +3,5 @@
 mod changelog;
 mod groups;
 
-pub use changelog::{Restored, StateHeader, StateLog, restore};
+pub use changelog::{Restored, StateHeader, StateLog, header_of, restore};
 pub use groups::{GroupTable, Slot};

@@ -177,5 +177,5 @@ fn event_time(definition: &EventTimeDef, columns: &[StreamColumn], report: &mut 
     }
     let lateness = definition.lateness.unwrap_or(Micros(0)).0;
     let idle_after = definition.idle_after.unwrap_or(DEFAULT_IDLE_AFTER).0;
-    Some(EventTime { column, lateness, idle_after })
+    Some(EventTime { column, lateness, idle_after, told: None })
 }

@@ -189,16 +189,22 @@ fn find_source(host: &Host, name: &str) -> Result<SourceTopic> {
     }
 }
 
-/// Feeds files: those of one source after each other, different sources at the same time.
+/// Feeds files: those of one source after each other, different sources at the same time. Tables come before streams,
+/// whose rows may be looked up in them.
 pub async fn feed_all(host: &Host, inputs: &Assigned, pace: &Pace, fed: &Fed) -> Result<Vec<FedFile>> {
-    let feeds = inputs.iter().map(async |(source, files)| {
-        let mut done = Vec::new();
-        for file in files {
-            done.push(feed(host.log(), source, file, pace, fed).await?);
-        }
-        anyhow::Ok(done)
-    });
-    Ok(try_join_all(feeds).await?.concat())
+    let feed_some = async |are_tables: bool| {
+        let some = inputs.iter().filter(|(source, _)| source.is_table == are_tables);
+        let feeds = some.map(async |(source, files)| {
+            let mut done = Vec::new();
+            for file in files {
+                done.push(feed(host.log(), source, file, pace, fed).await?);
+            }
+            anyhow::Ok(done)
+        });
+        anyhow::Ok(try_join_all(feeds).await?.concat())
+    };
+    let tables = feed_some(true).await?;
+    Ok([tables, feed_some(false).await?].concat())
 }
 
 /// Feeds files, waits until everything is processed and says what was done; the number of dead letters.

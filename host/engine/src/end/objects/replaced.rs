@@ -42,6 +42,8 @@ pub struct ReplacedEnd {
     rows: RowConverter,
     /// Folders that changed since the last commit.
     changed: BTreeSet<GroupId>,
+    /// Whether all of them are written anew, and no record has to come for it.
+    is_anew: bool,
     keeper: Keeper,
     definition: String,
     place: Place,
@@ -67,8 +69,9 @@ impl ReplacedEnd {
             keys: row_codec(&relation.keys)?,
             rows: row_codec(&relation.output())?,
             changed: BTreeSet::new(),
+            is_anew: false,
             keeper: Keeper::new(place.changelog.clone(), place.partition),
-            definition: definition(relation, no_feeds, no_outputs),
+            definition: definition(relation, no_feeds, no_outputs).text(),
             related,
             place,
         })
@@ -82,6 +85,7 @@ impl ReplacedEnd {
     /// Writes every object anew with the next commit.
     pub fn make_anew(&mut self) {
         self.changed.extend(self.related.groups());
+        self.is_anew = true;
     }
 
     /// The object of a folder; none if it is as before.
@@ -135,6 +139,7 @@ impl MessageEnd for ReplacedEnd {
 
 impl End for ReplacedEnd {
     fn commit(&mut self, moment: &Moment, _: &mut DeadLetters) -> Result<Outgoing, EngineError> {
+        self.is_anew = false;
         let (mut objects, mut announcements) = (Vec::new(), Vec::new());
         for group in std::mem::take(&mut self.changed) {
             if let Some((object, announcement)) = self.object(group, moment)? {
@@ -150,6 +155,10 @@ impl End for ReplacedEnd {
         let connection = self.output.connection.clone();
         let cut = (!objects.is_empty()).then_some(Cut { from: moment.from, promise: None, connection, objects });
         Ok(Outgoing { appends, cut, results, purge_changelog, ..Outgoing::default() })
+    }
+
+    fn has_more(&self) -> bool {
+        self.is_anew
     }
 
     fn pending_bytes(&self) -> usize {

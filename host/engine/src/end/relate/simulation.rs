@@ -1,5 +1,5 @@
-//! Tables and joins of joins, run lane by lane in any interleaving from a seed, with crashes: what comes out must be what
-//! the rows that stand at the end make.
+//! Tables and joins of joins, run lane by lane in any interleaving from a seed, with crashes, and with a join that begins
+//! to read what the others keep already: what comes out must be what the rows that stand at the end make.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use fastrand::Rng;
 
 use super::{Operation, RelateEnd};
 use crate::dead_letter::DeadLetters;
-use crate::end::{End, MessageEnd, Moment, Order, RowEnd, TableEnd};
+use crate::end::{Definition, End, MessageEnd, Moment, Order, RowEnd, TableEnd};
 use crate::relation::{Joiner, KeyedTable, Related, Router, row_codec};
 use crate::rows::{Rows, Source};
 use crate::state::{Restored, restore};
@@ -65,12 +65,31 @@ struct Lane {
     position: usize,
 }
 
+impl Lane {
+    fn end(&mut self) -> &mut dyn End {
+        match &mut self.end {
+            Running::Table(end) => end.as_mut(),
+            Running::Relation(end) => end.as_mut(),
+        }
+    }
+
+    /// Whether something waits for a commit.
+    fn has_work(&mut self) -> bool {
+        self.position > self.committed || self.end().has_more()
+    }
+}
+
 struct World {
     tasks: Vec<Task>,
     sources: BTreeMap<(usize, u32), Vec<Event>>,
     /// Internal topics and changelogs.
     topics: BTreeMap<(String, u32), Vec<Vec<u8>>>,
+    /// Whether [`LATE`] reads its tables.
+    is_complete: bool,
 }
+
+/// The join that begins to read what is kept already.
+const LATE: &str = "sorted";
 
 fn feed(topic: &str, table: u8, by: usize, columns: &[usize]) -> Feed {
     Feed { topic: topic.to_owned(), table, by: vec![by], columns: columns.to_vec() }
@@ -116,7 +135,16 @@ fn relations() -> Vec<Task> {
 impl World {
     fn new() -> Self {
         let tasks = (0..TABLES.len()).map(Task::Table).chain(relations()).collect();
-        Self { tasks, sources: BTreeMap::new(), topics: BTreeMap::new() }
+        Self { tasks, sources: BTreeMap::new(), topics: BTreeMap::new(), is_complete: false }
+    }
+
+    /// Who is told what a task's lanes keep.
+    fn feeds(&self, task: usize) -> Vec<Feed> {
+        let feeds = match &self.tasks[task] {
+            Task::Table(table) => feeds(*table),
+            Task::Relation(_, feeds) => feeds.clone(),
+        };
+        feeds.into_iter().filter(|feed| self.is_complete || feed.topic != LATE).collect()
     }
 
     fn changelog(&self, task: usize) -> String {
@@ -131,6 +159,12 @@ impl World {
         restore(&mut restored, blocks.map(Vec::as_slice)).unwrap();
         let committed = restored.header.as_ref().map_or(0, |header| header.position as usize);
         let input = ("input".to_owned(), partition);
+        let feeds = self.feeds(task);
+        let definition = Definition::new(String::new(), feeds.iter().map(Feed::reader).collect());
+        let definition = match &restored.header {
+            Some(header) => definition.after(&Definition::read(&header.definition)).unwrap(),
+            None => definition,
+        };
         let end = match &self.tasks[task] {
             Task::Table(table) => {
                 let (name, names) = TABLES[*table];
@@ -143,19 +177,12 @@ impl World {
                     is_whole: false,
                     operation: None,
                 };
-                let router = Router::new(&fields, &[0], &feeds(*table), |_| Ok(PARTITIONS)).unwrap();
+                let router = Router::new(&fields, &[0], &feeds, |_| Ok(PARTITIONS)).unwrap();
                 let table = KeyedTable::over(spec, restored.table).unwrap();
-                Running::Table(Box::new(TableEnd::new(
-                    table,
-                    router,
-                    vec![],
-                    String::new(),
-                    changelog,
-                    input,
-                    Order::Offsets,
-                )))
+                let order = Order::Offsets;
+                Running::Table(Box::new(TableEnd::new(table, router, vec![], definition, changelog, input, order)))
             }
-            Task::Relation(relation, feeds) => {
+            Task::Relation(relation, _) => {
                 let versions = relation.tables.iter().map(|table| table.versions).collect();
                 let related = Related::over(restored.table, versions).unwrap();
                 let output = relation.output();
@@ -163,14 +190,14 @@ impl World {
                     Operator::Join(kind) => Operation::Join(Joiner::new(relation, kind).unwrap()),
                     _ => Operation::Latest(row_codec(&output).unwrap()),
                 };
-                let router = Router::new(&output, &[], feeds, |_| Ok(PARTITIONS)).unwrap();
+                let router = Router::new(&output, &[], &feeds, |_| Ok(PARTITIONS)).unwrap();
                 let outlets = (router, vec![]);
                 let end = RelateEnd::new(
                     relation.clone(),
                     operation,
                     related,
                     outlets,
-                    String::new(),
+                    definition,
                     changelog,
                     input,
                     Tap::default(),
@@ -222,11 +249,7 @@ impl World {
             timestamp: 0,
         };
         let dead = &mut DeadLetters::new("simulation".into(), 0, false);
-        let end: &mut dyn End = match &mut lane.end {
-            Running::Table(end) => end.as_mut(),
-            Running::Relation(end) => end.as_mut(),
-        };
-        for append in end.commit(&moment, dead).unwrap().appends {
+        for append in lane.end().commit(&moment, dead).unwrap().appends {
             let records = append.records.values.iter().flatten().map(<[u8]>::to_vec);
             self.topics.entry((append.topic, append.partition)).or_default().extend(records);
         }
@@ -325,8 +348,12 @@ fn run(seed: u64) {
     let tasks = world.tasks.len();
     let places = (0..tasks).flat_map(|task| (0..PARTITIONS).map(move |partition| (task, partition)));
     let mut lanes: Vec<Lane> = places.map(|(task, partition)| world.start(task, partition)).collect();
-    let mut left = 60;
+    let (mut left, late) = (60, random.usize(0..60));
     loop {
+        if left == late && !world.is_complete {
+            world.is_complete = true;
+            lanes.iter_mut().for_each(|lane| *lane = world.start(lane.task, lane.partition));
+        }
         if left > 0 && random.bool() {
             left -= 1;
             let (table, event) = change(&mut random, &mut database);
@@ -336,9 +363,8 @@ fn run(seed: u64) {
             };
             world.sources.entry((table, key as u32 % PARTITIONS)).or_default().push(event);
         }
-        let busy: Vec<usize> = (0..lanes.len())
-            .filter(|lane| world.waiting(&lanes[*lane]) > 0 || lanes[*lane].position > lanes[*lane].committed)
-            .collect();
+        let busy: Vec<usize> =
+            (0..lanes.len()).filter(|lane| world.waiting(&lanes[*lane]) > 0 || lanes[*lane].has_work()).collect();
         let Some(lane) = random.choice(&busy).map(|lane| &mut lanes[*lane]) else {
             if left == 0 {
                 break;
@@ -347,7 +373,8 @@ fn run(seed: u64) {
         };
         match random.u8(0..10) {
             0 => *lane = world.start(lane.task, lane.partition),
-            1..4 if lane.position > lane.committed => world.commit(lane),
+            1..4 if lane.has_work() => world.commit(lane),
+            _ if lane.end().has_more() => world.commit(lane),
             _ => {
                 let count = random.usize(0..=world.waiting(lane));
                 world.process(lane, count);

@@ -202,3 +202,29 @@ fn after_a_truncate_a_repeated_event_from_before_it_does_not_bring_a_row_back() 
     assert_eq!(shop.put(10, 1, "a"), 0);
     assert_eq!(shop.names(), []);
 }
+
+#[test]
+fn rows_are_told_in_parts_and_after_a_crash_from_where_it_was() {
+    let mut shop = Shop::whole();
+    (0..50).for_each(|id| assert_eq!(shop.put(10 + id as u64, id, "name"), 1));
+    assert_eq!(shop.delete(100, 7), 1);
+    let readers = ["join/0".to_owned(), "topic".to_owned()];
+    let mut told = Vec::new();
+    let mut telling = shop.table.telling(&readers);
+    for _ in 0..3 {
+        told.extend(shop.table.tell_next(&mut telling, 100, 51).unwrap().unwrap());
+    }
+    assert!((3..25).contains(&told.len()), "{} rows in three parts", told.len());
+
+    shop.restart();
+    let mut telling = shop.table.telling(&readers);
+    while let Some(more) = shop.table.tell_next(&mut telling, 100, 51).unwrap() {
+        told.extend(more);
+    }
+    let ids: Vec<i64> = told.iter().map(|change| shop.read(change.new.as_deref().unwrap()).0).collect();
+    assert_eq!(ids, (0..50).filter(|id| *id != 7).collect::<Vec<_>>());
+    assert!(told.iter().all(|change| change.old.is_none() && change.version < Version::of(51)));
+    // Somebody else is told everything.
+    let mut others = shop.table.telling(&readers[..1]);
+    assert_eq!(shop.table.tell_next(&mut others, usize::MAX, 51).unwrap().unwrap().len(), 49);
+}

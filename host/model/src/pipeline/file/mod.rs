@@ -14,7 +14,7 @@ pub(crate) use objects::{CompressionDef, LayoutDef, ObjectsSinkDef, RollDef};
 pub(crate) use sinks::{CollectionSinkDef, SinkColumns, SinkDef, TableSinkDef, TopicSinkDef};
 pub(crate) use sources::{EventTimeDef, FormatDef, Partitions, SourceDef};
 pub(crate) use steps::{AggregateDef, StepDef, TransformDef, WindowDef};
-pub(crate) use tables::{AssembleDef, AssembledDef, JoinDef, TableDef};
+pub(crate) use tables::{AssembleDef, AssembledDef, GroupRows, JoinDef, LookupDef, TableDef};
 
 /// A pipeline: which plugins run over which topics, and where the results go.
 #[derive(Debug, Clone, JsonSchema)]
@@ -53,6 +53,7 @@ mod tests {
             ("/$defs/TransformDef", TransformDef::KEYS),
             ("/$defs/AggregateDef", AggregateDef::KEYS),
             ("/$defs/JoinDef", JoinDef::KEYS),
+            ("/$defs/LookupDef", LookupDef::KEYS),
             ("/$defs/AssembleDef", AssembleDef::KEYS),
             ("/$defs/TableDef", TableDef::KEYS),
             ("/$defs/AssembledDef", AssembledDef::KEYS),

@@ -2,13 +2,13 @@
 
 use schemars::JsonSchema;
 
-use super::tables::{AssembleDef, JoinDef, TableDef};
+use super::tables::{AssembleDef, JoinDef, LookupDef, TableDef};
 use crate::plan::Emit;
 use crate::plugin::World;
 use crate::units::Micros;
 use crate::yaml::{Entries, FromNode, Node, Report, Spanned, choose, from_keys, word};
 
-/// Something that is done with rows: a transform, an aggregation, a table, a join or an assembly.
+/// Something that is done with rows: a transform, an aggregation, a table, a join, a lookup or an assembly.
 #[derive(Debug, Clone, JsonSchema)]
 #[schemars(untagged)]
 pub(crate) enum StepDef {
@@ -16,6 +16,7 @@ pub(crate) enum StepDef {
     Aggregate(AggregateDef),
     Table(TableDef),
     Join(JoinDef),
+    Lookup(LookupDef),
     Assemble(AssembleDef),
 }
 
@@ -27,6 +28,7 @@ impl StepDef {
             Self::Aggregate(step) => vec![&step.from],
             Self::Table(step) => vec![&step.table],
             Self::Join(step) => vec![&step.join, &step.with],
+            Self::Lookup(step) => vec![&step.lookup, &step.from],
             Self::Assemble(step) => {
                 let Entries(tables) = &step.tables.value;
                 tables.iter().map(|table| &table.value.from).collect()
@@ -34,24 +36,25 @@ impl StepDef {
         }
     }
 
-    /// The plugin that the step names, and what it must be; joins are the host's own.
+    /// The plugin that the step names, and what it must be; joins and lookups are the host's own.
     pub fn plugin(&self) -> Option<(&Spanned<String>, World)> {
         match self {
             Self::Transform(step) => Some((&step.transform, World::Transform)),
             Self::Aggregate(step) => Some((&step.aggregate, World::Aggregate)),
             Self::Assemble(step) => Some((&step.assemble, World::Assemble)),
-            Self::Table(_) | Self::Join(_) => None,
+            Self::Table(_) | Self::Join(_) | Self::Lookup(_) => None,
         }
     }
 }
 
 impl FromNode for StepDef {
     fn from_node(node: &Node, report: &mut Report) -> Option<Self> {
-        match choose("a step", node, &["transform", "aggregate", "table", "join", "assemble"], report)? {
+        match choose("a step", node, &["transform", "aggregate", "table", "join", "lookup", "assemble"], report)? {
             "transform" => TransformDef::from_node(node, report).map(Self::Transform),
             "aggregate" => AggregateDef::from_node(node, report).map(Self::Aggregate),
             "table" => TableDef::from_node(node, report).map(Self::Table),
             "join" => JoinDef::from_node(node, report).map(Self::Join),
+            "lookup" => LookupDef::from_node(node, report).map(Self::Lookup),
             _ => AssembleDef::from_node(node, report).map(Self::Assemble),
         }
     }

@@ -1,10 +1,10 @@
-//! The shape of the steps over tables: joins and assemblies.
+//! The shape of the steps over tables: joins, lookups and assemblies.
 
 use schemars::JsonSchema;
 
 use super::SinkColumns;
 use crate::relation::{JoinKind, OnTruncate};
-use crate::yaml::{Entries, FromNode, Node, Report, Spanned, from_keys, word};
+use crate::yaml::{Entries, FromNode, Node, Report, Spanned, from_keys, whole_number, word};
 
 /// A step that keeps the latest row of each key of a stream.
 #[derive(Debug, Clone, JsonSchema)]
@@ -37,6 +37,23 @@ pub(crate) struct JoinDef {
 }
 from_keys!(JoinDef, "a join", required: [join, with, on], optional: [kind, columns]);
 
+/// A step that puts beside each row of a stream the row that a table has for it when it arrives.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct LookupDef {
+    /// The table: a source with a `key`, a step or topic sink whose rows replace each other, or a join.
+    pub lookup: Spanned<String>,
+    /// The stream: a source without a `key`, a transform, or whatever else gives rows that stay.
+    pub from: Spanned<String>,
+    /// The stream's columns that name the table's row, each with the key column there: `{ productId: id }`.
+    pub on: Spanned<Entries<Spanned<String>>>,
+    /// Whether rows for which the table has none get nulls (`left`, the default) or are left out (`inner`).
+    pub kind: Option<Spanned<JoinKind>>,
+    /// The table's columns to take: a list, or a mapping of new names; by default all but its key.
+    pub columns: Option<SinkColumns>,
+}
+from_keys!(LookupDef, "a lookup", required: [lookup, from, on], optional: [kind, columns]);
+
 impl FromNode for JoinKind {
     fn from_node(node: &Node, report: &mut Report) -> Option<Self> {
         word(node, &[("inner", Self::Inner), ("left", Self::Left)], report)
@@ -61,8 +78,27 @@ pub(crate) struct AssembleDef {
     /// What the plugin is told; its documentation says what it takes.
     #[schemars(with = "Option<serde_json::Value>")]
     pub config: Option<Node>,
+    /// How many rows a group may have, of all tables together; 100,000 by default. A larger one keeps its last result.
+    pub max_group_rows: Option<GroupRows>,
 }
-from_keys!(AssembleDef, "an assembly", required: [assemble, tables], optional: [config]);
+from_keys!(AssembleDef, "an assembly", required: [assemble, tables], optional: [config, max_group_rows]);
+
+/// How many rows a group of an assembly may have.
+#[derive(Debug, Clone, Copy, JsonSchema)]
+#[schemars(inline)]
+pub(crate) struct GroupRows(#[schemars(range(min = 1, max = 10_000_000))] pub u32);
+
+impl Default for GroupRows {
+    fn default() -> Self {
+        Self(100_000)
+    }
+}
+
+impl FromNode for GroupRows {
+    fn from_node(node: &Node, report: &mut Report) -> Option<Self> {
+        whole_number(node, 1..=10_000_000, report).map(Self)
+    }
+}
 
 /// A table of an assembly.
 #[derive(Debug, Clone, JsonSchema)]

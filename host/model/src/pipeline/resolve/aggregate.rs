@@ -21,8 +21,10 @@ pub(super) struct Results {
     /// The index of the task among the tasks.
     pub task: usize,
     pub rows: Rows,
-    /// The columns that identify a result.
+    /// The columns that identify a result; none if results only ever add to those before.
     pub key: Vec<usize>,
+    /// How timestamps are written between tasks.
+    pub time_format: TimeFormat,
     pub place: Place,
 }
 
@@ -37,7 +39,8 @@ impl Resolver<'_> {
         // The group's columns and the window's bounds, which come first.
         let key = (0..aggregation.key_fields().len()).collect();
         self.push_aggregation(step.step, stream, aggregation);
-        let results = Results { task: self.tasks.len() - 1, rows, key, place: step.step.place };
+        let time_format = TimeFormat::default();
+        let results = Results { task: self.tasks.len() - 1, rows, key, time_format, place: step.step.place };
         self.leave_results(&step.step.value, results);
         Ok(())
     }
@@ -155,8 +158,7 @@ impl Resolver<'_> {
         self.add_changelog(name, partitions, step.place);
     }
 
-    /// Notes that something else than a topic sink reads a step; if it is an aggregation, its results get a
-    /// topic.
+    /// Notes that something else than a topic sink reads a step; if its task writes results itself, they get a topic.
     pub(super) fn read_results(&mut self, step: &str) {
         let Some(results) = self.results.get(step) else { return };
         let output = results.output(results_topic(self.file.name(), step));
@@ -169,8 +171,10 @@ impl Resolver<'_> {
 
     /// Adds a topic to those that a task writes its results to.
     pub(super) fn push_result_output(&mut self, task: usize, output: TopicOutput) {
-        if let End::Aggregate { outputs, .. } | End::Table { outputs, .. } | End::Relate { outputs, .. } =
-            &mut self.tasks[task].end
+        if let End::Aggregate { outputs, .. }
+        | End::Table { outputs, .. }
+        | End::Lookup { outputs, .. }
+        | End::Relate { outputs, .. } = &mut self.tasks[task].end
         {
             outputs.push(output);
         }
@@ -183,7 +187,7 @@ impl Results {
         let column = |(input, field): (usize, &Field)| OutputColumn {
             input,
             field: field.clone(),
-            time_format: TimeFormat::default(),
+            time_format: self.time_format,
         };
         let columns = self.rows.fields.iter().enumerate().map(column).collect();
         TopicOutput { topic, format: Format::Json, columns, key: self.key.clone() }
@@ -192,7 +196,10 @@ impl Results {
     /// The results as they are read from that topic.
     fn stream(&self, topic: String) -> Stream {
         let output = self.output(topic);
-        let partitioned_by = Some(self.rows.partitioning(&output.key));
+        let partitioned_by = match output.key.as_slice() {
+            [] => self.rows.partitioned_by.clone(),
+            key => Some(self.rows.partitioning(key)),
+        };
         Stream::of_output(&output, self.rows.partitions, partitioned_by, self.rows.changes.is_some())
     }
 }

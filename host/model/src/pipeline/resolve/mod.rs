@@ -7,6 +7,7 @@
 
 mod aggregate;
 mod columns;
+mod lookup;
 mod objects;
 mod order;
 mod plugins;
@@ -186,6 +187,7 @@ pub(super) fn resolve(file: &PipelineFile, surroundings: &dyn Surroundings) -> R
                 StepDef::Aggregate(definition) => resolver.aggregate(definition.plugin_step(&step.name), definition),
                 StepDef::Table(definition) => resolver.table_step(&step.name, definition),
                 StepDef::Join(definition) => resolver.join(&step.name, definition),
+                StepDef::Lookup(definition) => resolver.lookup(&step.name, definition),
                 StepDef::Assemble(definition) => resolver.assemble(definition.plugin_step(&step.name), definition),
             },
             Reader::Sink(sink) => match &sink.value {
@@ -269,7 +271,7 @@ impl Resolver<'_> {
             );
             self.report
                 .error(from.place, message)
-                .suggest("only sinks can read a changelog; with `emit: final` an aggregation gives each row once");
+                .suggest("sinks, joins and assemblies can read a changelog; with `emit: final` an aggregation gives each row once");
             return Err(Reported);
         }
         Ok(stream)

@@ -19,8 +19,9 @@ pub(super) fn prune(input: &mut StreamInput, stages: &mut [Stage], reads: BTreeS
         });
         reads = stage.plan.reads.iter().copied().chain(passed).collect();
     }
-    input.event_time = input.event_time.filter(|_| has_window(end));
+    input.event_time = input.event_time.filter(|_| end.goes_by_time());
     reads.extend(input.event_time.map(|event_time| event_time.column));
+    reads.extend(input.event_time.and_then(|time| time.told).iter().flat_map(|told| [told.watermark, told.reached]));
     input.needed = own(&reads, input.columns.len());
 }
 
@@ -32,8 +33,4 @@ fn setters(fields: &[Field]) -> impl Iterator<Item = usize> {
 
 fn own(reads: &BTreeSet<usize>, columns: usize) -> Vec<usize> {
     reads.range(..columns).copied().collect()
-}
-
-fn has_window(end: &End) -> bool {
-    end.aggregation().is_some_and(|aggregation| aggregation.window.is_some())
 }

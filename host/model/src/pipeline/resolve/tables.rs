@@ -1,12 +1,12 @@
 //! Tables: sources and results whose rows are kept by key, and the joins and assemblies over them.
 
-use super::super::file::{AssembleDef, AssembledDef, JoinDef, SinkColumns, TableDef};
+use super::super::file::{AssembleDef, AssembledDef, GroupRows, JoinDef, SinkColumns, TableDef};
 use super::aggregate::Results;
 use super::plugins::PluginStep;
 use super::stream::{Rows, Stream};
 use super::{Outcome, Reported, Resolver};
 use crate::names::listed;
-use crate::plan::{End, Input, ObjectsOutput, Task, TopicKind, exchange_topic};
+use crate::plan::{End, Input, ObjectsOutput, Task, TimeFormat, TopicKind, exchange_topic};
 use crate::plugin::{AssemblePlan, TableFields};
 use crate::relation::{Feed, JoinKind, OnTruncate, Operator, RelatedTable, Relation, Table};
 use crate::types::{DataType, Field};
@@ -16,15 +16,15 @@ use crate::yaml::{Entries, Named, Place, Spanned};
 #[derive(Debug, Clone)]
 pub(super) struct TableRows {
     /// The index of the task that feeds whoever reads it.
-    task: usize,
+    pub task: usize,
     /// The topic that it is kept of, or the join that makes it.
-    origin: String,
-    fields: Vec<Field>,
+    pub origin: String,
+    pub fields: Vec<Field>,
     /// The columns that identify a row.
-    key: Vec<usize>,
+    pub key: Vec<usize>,
     /// How many numbers a version of a row has.
-    versions: u8,
-    partitions: u32,
+    pub versions: u8,
+    pub partitions: u32,
 }
 
 /// Numbers that a version may have: a change says in one byte how many bytes they take.
@@ -34,13 +34,15 @@ const MOST_NUMBERS: usize = 31;
 const MOST_TABLES: usize = 31;
 
 /// A table as a relation reads it.
-struct Reading {
-    rows: TableRows,
-    name: String,
-    by: Vec<usize>,
-    columns: Vec<usize>,
+pub(super) struct Reading {
+    pub rows: TableRows,
+    pub name: String,
+    /// The columns that are a row's group there.
+    pub by: Vec<usize>,
+    /// The columns that are sent.
+    pub columns: Vec<usize>,
     /// What `columns` are called there.
-    fields: Vec<Field>,
+    pub fields: Vec<Field>,
 }
 
 impl TableRows {
@@ -51,7 +53,7 @@ impl TableRows {
 }
 
 impl Reading {
-    fn related(&self) -> RelatedTable {
+    pub fn related(&self) -> RelatedTable {
         RelatedTable {
             name: self.name.clone(),
             origin: self.rows.origin.clone(),
@@ -134,7 +136,8 @@ impl Resolver<'_> {
     /// What a table's task writes for everything that is no join or assembly.
     pub(super) fn leave_table(&mut self, name: &Spanned<String>, table: &TableRows) {
         let (task, rows, key) = (table.task, table.as_rows(), table.key.clone());
-        self.leave_results(&name.value, Results { task, rows, key, place: name.place });
+        let time_format = TimeFormat::default();
+        self.leave_results(&name.value, Results { task, rows, key, time_format, place: name.place });
     }
 
     /// The table that is called so.
@@ -175,9 +178,9 @@ impl Resolver<'_> {
     pub(super) fn join(&mut self, step: &Spanned<String>, definition: &JoinDef) -> Outcome<()> {
         let (rows, beside) = (self.table(&definition.join), self.table(&definition.with));
         let (rows, beside) = (rows?, beside?);
-        let by = self.foreign_key(definition, &rows, &beside)?;
+        let by = self.foreign_key(&definition.on, &rows.fields, &definition.with, &beside)?;
         let kind = definition.kind.as_ref().map_or(JoinKind::Inner, |kind| kind.value);
-        let (columns, fields) = self.taken_columns(definition, &beside, kind)?;
+        let (columns, fields) = self.taken_columns(definition.columns.as_ref(), &beside, kind)?;
         let place = definition.columns.as_ref().and_then(SinkColumns::place).unwrap_or(definition.join.place);
         self.check_distinct(rows.fields.iter().chain(&fields).map(|field| &field.name), place)?;
 
@@ -193,13 +196,19 @@ impl Resolver<'_> {
         Ok(())
     }
 
-    /// The columns of the first table that name a row of the other one, in the order of its key.
-    fn foreign_key(&mut self, definition: &JoinDef, rows: &TableRows, beside: &TableRows) -> Outcome<Vec<usize>> {
-        let Entries(pairs) = &definition.on.value;
+    /// The columns that name a row of the table `with`, in the order of its key.
+    pub(super) fn foreign_key(
+        &mut self,
+        on: &Spanned<Entries<Spanned<String>>>,
+        fields: &[Field],
+        with: &Spanned<String>,
+        beside: &TableRows,
+    ) -> Outcome<Vec<usize>> {
+        let Entries(pairs) = &on.value;
         let mut named = Vec::new();
         for Named { name, value } in pairs {
-            let (from, to) = (self.column(name, &rows.fields)?, self.column(value, &beside.fields)?);
-            let (one, other) = (rows.fields[from].data_type, beside.fields[to].data_type);
+            let (from, to) = (self.column(name, fields)?, self.column(value, &beside.fields)?);
+            let (one, other) = (fields[from].data_type, beside.fields[to].data_type);
             if one != other {
                 let message = format!("`{}` is of type {one}, but `{}` of type {other}", name.value, value.value);
                 self.report.error(name.place, message).suggest("give both columns one type");
@@ -211,21 +220,20 @@ impl Resolver<'_> {
         let by: Option<Vec<usize>> = beside.key.iter().map(of_key).collect();
         by.filter(|by| by.len() == named.len()).ok_or_else(|| {
             let key = listed(beside.key.iter().map(|column| &beside.fields[*column].name));
-            let message =
-                format!("a join names one row of `{}`, so `on` must name exactly its key", definition.with.value);
-            self.report.error(definition.on.place, message).suggest(format!("its key is {key}"));
+            let message = format!("each row names one row of `{}`, so `on` must name exactly its key", with.value);
+            self.report.error(on.place, message).suggest(format!("its key is {key}"));
             Reported
         })
     }
 
-    /// The columns that a join takes of its other table, and what they are called.
-    fn taken_columns(
+    /// The columns that are taken of a table to stand beside other rows, and what they are called there.
+    pub(super) fn taken_columns(
         &mut self,
-        definition: &JoinDef,
+        columns: Option<&SinkColumns>,
         beside: &TableRows,
         kind: JoinKind,
     ) -> Outcome<(Vec<usize>, Vec<Field>)> {
-        let (columns, names): (Vec<usize>, Vec<String>) = match &definition.columns {
+        let (columns, names): (Vec<usize>, Vec<String>) = match columns {
             None => {
                 let all = (0..beside.fields.len()).filter(|column| !beside.key.contains(column));
                 all.map(|column| (column, beside.fields[column].name.clone())).unzip()
@@ -265,12 +273,15 @@ impl Resolver<'_> {
         }
         let plan = self.open_assemble(step, named, &tables, &keys)?;
         let plugin = step.plugin_use(&[]);
-        let operator = Operator::Assemble { plugin: plugin.plugin, config: plugin.config, plan };
+        let GroupRows(max_group_rows) = definition.max_group_rows.unwrap_or_default();
+        let max_group_rows = max_group_rows as usize;
+        let operator = Operator::Assemble { plugin: plugin.plugin, config: plugin.config, plan, max_group_rows };
         let made = self.relate(&step.step.value, step.step.place, keys.clone(), tables, operator)?;
         self.check_distinct(made.fields.iter().map(|field| &field.name), step.plugin.place)?;
         let key: Vec<usize> = (0..keys.len()).collect();
         let rows = Rows::of_table(made.fields, key.clone(), made.partitions);
-        self.leave_results(&step.step.value, Results { task: made.task, rows, key, place: step.step.place });
+        let (time_format, place) = (TimeFormat::default(), step.step.place);
+        self.leave_results(&step.step.value, Results { task: made.task, rows, key, time_format, place });
         Ok(())
     }
 
@@ -340,11 +351,7 @@ impl Resolver<'_> {
         let partitions = tables.iter().map(|table| table.rows.partitions).max().unwrap_or(1);
         self.add_internal(topic.clone(), partitions, TopicKind::Internal, place);
         for (number, table) in tables.iter().enumerate() {
-            let (by, columns) = (table.by.clone(), table.columns.clone());
-            let feed = Feed { topic: topic.clone(), table: number as u8, by, columns };
-            if let End::Table { feeds, .. } | End::Relate { feeds, .. } = &mut self.tasks[table.rows.task].end {
-                feeds.push(feed);
-            }
+            self.feed(table, &topic, number as u8);
         }
         let tables = tables.iter().map(Reading::related).collect();
         let relation = Relation { step: name.to_owned(), keys, tables, operator };
@@ -360,6 +367,14 @@ impl Resolver<'_> {
         self.tasks.push(Task { name: name.to_owned(), input: Input::Exchange { topic }, stages: Vec::new(), end });
         self.add_changelog(name, partitions, place);
         Ok(made)
+    }
+
+    /// Has a table's task send what changes to a topic, where the table has a number.
+    pub(super) fn feed(&mut self, table: &Reading, topic: &str, number: u8) {
+        let (by, columns) = (table.by.clone(), table.columns.clone());
+        if let End::Table { feeds, .. } | End::Relate { feeds, .. } = &mut self.tasks[table.rows.task].end {
+            feeds.push(Feed { topic: topic.to_owned(), table: number, by, columns });
+        }
     }
 
     /// Joined rows come from many lanes, in any order. Where something else than a join or an assembly reads them, they
@@ -378,7 +393,8 @@ impl Resolver<'_> {
         let latest =
             self.relate(&format!("{}.latest", from.value), from.place, keys, vec![reading], Operator::Latest)?;
         let rows = Rows::of_table(latest.fields, key.clone(), latest.partitions);
-        self.leave_results(&from.value, Results { task: latest.task, rows, key, place: from.place });
+        let (time_format, place) = (TimeFormat::default(), from.place);
+        self.leave_results(&from.value, Results { task: latest.task, rows, key, time_format, place });
         Ok(())
     }
 }
