@@ -13,6 +13,7 @@ pub mod kafka;
 mod mongodb;
 mod objects;
 pub mod private;
+pub mod query;
 pub mod registry;
 pub mod sql;
 mod store;

@@ -94,7 +94,7 @@ pub struct LaneStatus {
     pub partition: u32,
     /// Counters since the host started.
     pub counters: Counters,
-    /// Highest event time read, in microseconds, or [`NO_TIME`].
+    /// Highest event time committed, in microseconds, or [`NO_TIME`].
     pub event_time: AtomicI64,
     /// The watermark in microseconds, or [`NO_TIME`].
     pub watermark: AtomicI64,

@@ -4,7 +4,6 @@
 #![warn(missing_docs)]
 
 pub mod avro;
-pub mod civil;
 mod codec;
 mod column;
 mod debezium;
@@ -15,6 +14,7 @@ mod json_schema;
 pub mod objects;
 mod wire;
 
+pub use azenha_model::civil;
 pub use codec::{Decoder, Encoder, registered_schema, unreadable};
 pub use decoded::{ChangeKind, ChangePosition, Changes, Decoded, Refused};
 pub use wire::RegisteredSchema;

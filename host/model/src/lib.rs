@@ -2,6 +2,7 @@
 //! of what runs. Everything here is pure: no I/O, no clock, no randomness.
 
 pub mod access;
+pub mod civil;
 pub mod config;
 pub mod connection;
 pub mod diagnostic;
@@ -11,6 +12,7 @@ mod names;
 pub mod pipeline;
 pub mod plan;
 pub mod plugin;
+pub mod query;
 mod records;
 pub mod registry;
 pub mod relation;

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 
 pub use crate::format::{Decimals, Format, SchemaKind, TimeFormat, value_subject};
 use crate::plugin::{AggregatePlan, TransformPlan};
+use crate::query::Query;
 use crate::relation::{Feed, Lookup, Operator, Relation, Table};
 use crate::types::{DataType, Field, Schema};
 
@@ -27,6 +28,8 @@ pub struct Plan {
     pub tasks: Vec<Task>,
     /// The topic of this pipeline's dead letters.
     pub dead_letters: String,
+    /// What the host answers over HTTP, in the order of the file.
+    pub queries: Vec<Query>,
 }
 
 impl Plan {
@@ -162,7 +165,8 @@ pub struct StreamInput {
     /// The columns that somebody reads, ascending; the others are not decoded. Metadata columns are never among
     /// them: the engine makes those on demand, for a stage or end that reads an index past the stream's columns.
     pub needed: Vec<usize>,
-    /// When a row happened; only if this task's end goes by it. Its column is among `needed`.
+    /// When a row happened; only if this task's end goes by it, or is a store whose freshness answers to queries tell. Its
+    /// column is among `needed`.
     pub event_time: Option<EventTime>,
 }
 

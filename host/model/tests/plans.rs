@@ -10,6 +10,7 @@ use azenha_model::plan::{
     Aggregation, End, Format, Input, ObjectsOutput, OutputColumn, Plan, Stage, StoreOutput, StreamInput, Target, Task,
     TopicOutput,
 };
+use azenha_model::query::Query;
 use azenha_model::relation::{Feed, Lookup, Operator, Relation};
 use azenha_model::{Field, Schema};
 
@@ -43,6 +44,18 @@ fn describe(plan: &Plan) -> String {
     for task in &plan.tasks {
         text.push_str(&describe_task(task));
     }
+    plan.queries.iter().for_each(|query| text.push_str(&describe_query(query)));
+    text
+}
+
+fn describe_query(query: &Query) -> String {
+    let Query { name, path, connection, limit, time_limit, .. } = query;
+    let mut text = format!("\nquery {name} at {path}, answered by {connection} within {time_limit:?}, {limit:?}\n");
+    query.parameters.iter().for_each(|parameter| writeln!(text, "  takes {parameter:?}").unwrap());
+    query.sql.0.iter().for_each(|piece| writeln!(text, "  {piece:?}").unwrap());
+    let order = query.order.iter().map(|order| (&query.columns[order.column].name, order.descending));
+    writeln!(text, "  gives {}, by {:?}", describe_fields(&query.columns), order.collect::<Vec<_>>()).unwrap();
+    writeln!(text, "  as fresh as {:?}", query.freshness).unwrap();
     text
 }
 

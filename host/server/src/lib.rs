@@ -13,6 +13,7 @@ mod ingest;
 mod load;
 mod plugins;
 pub mod program;
+mod queries;
 mod results;
 pub mod telemetry;
 pub mod usage;

@@ -20,6 +20,7 @@ use azenha_sandbox::{OpenError, Plugin, Sandbox};
 use crate::ingest::SourceTopic;
 use crate::plugins::build::Builder;
 use crate::plugins::find::names_near;
+use crate::queries::{Claim, Routes};
 use crate::usage::Usage;
 
 /// The file in a pipeline's folder that defines it.
@@ -94,19 +95,26 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Checks a definition against its plugins, the partitions of the topics that exist, and the configuration.
-    pub fn new(
-        definition: &PipelineFile,
-        plugins: Plugins,
-        topics: &BTreeMap<String, u32>,
-        config: &HostConfig,
-        origin: Origin,
-    ) -> Result<Self, Diagnostics> {
-        let plan = definition.resolve(&Site { plugins: &plugins, topics, config, origin })?;
+    /// Checks a definition against its plugins, and the host that is to run it.
+    pub fn new(definition: &PipelineFile, plugins: Plugins, place: &Place<'_>) -> Result<Self, Diagnostics> {
+        let plan = definition.resolve(&Site { pipeline: definition.name(), plugins: &plugins, place })?;
         let sources = sources(definition, &plan);
         let plugins = plugins.into_iter().filter_map(|(name, plugin)| Some((name, plugin.ok()?))).collect();
         Ok(Self { plan, plugins, sources })
     }
+}
+
+/// Where a pipeline is to run.
+#[derive(Debug)]
+pub struct Place<'a> {
+    /// The partitions of the topics that exist.
+    pub topics: &'a BTreeMap<String, u32>,
+    /// The host's configuration.
+    pub config: &'a HostConfig,
+    /// Where other pipelines answer queries.
+    pub routes: &'a Routes,
+    /// Where the pipeline comes from.
+    pub origin: Origin,
 }
 
 /// Loads pipelines whose files, and whose plugins, are on this machine.
@@ -116,6 +124,9 @@ pub struct Loader<'a> {
     /// The partitions of the topics that exist.
     topics: BTreeMap<String, u32>,
     builder: Builder,
+    /// Where the pipelines that were loaded answer queries.
+    routes: Routes,
+    claims: Vec<Claim>,
 }
 
 /// The plugins of one pipeline, as its file calls them, or why one cannot be had.
@@ -124,7 +135,8 @@ pub type Plugins = HashMap<String, Result<Plugin, PluginError>>;
 impl<'a> Loader<'a> {
     /// A loader for a host with this configuration, whose log has these topics.
     pub fn new(config: &'a HostConfig, sandbox: &'a Sandbox, topics: BTreeMap<String, u32>) -> Self {
-        Self { config, sandbox, topics, builder: Builder::default() }
+        let (builder, routes) = (Builder::default(), Routes::default());
+        Self { config, sandbox, topics, builder, routes, claims: Vec::new() }
     }
 
     /// Loads the pipelines of a file, or of the folder that holds its `pipeline.yaml`: one, or those of a template.
@@ -139,7 +151,10 @@ impl<'a> Loader<'a> {
         let definition = PipelineFile::parse(&pipeline.shown, &pipeline.text, &environment)?;
         let folder = file.canonicalize()?.parent().map(Path::to_owned).unwrap_or_default();
         let plugins = self.plugins(&definition, &folder);
-        Ok(Loaded::new(&definition, plugins, &self.topics, self.config, Origin::File)?)
+        let place = Place { topics: &self.topics, config: self.config, routes: &self.routes, origin: Origin::File };
+        let loaded = Loaded::new(&definition, plugins, &place)?;
+        self.claims.push(self.routes.claim(&loaded.plan.pipeline, &loaded.plan.queries)?);
+        Ok(loaded)
     }
 
     fn plugins(&mut self, definition: &PipelineFile, folder: &Path) -> Plugins {
@@ -180,10 +195,9 @@ fn sources(definition: &PipelineFile, plan: &Plan) -> Vec<SourceTopic> {
 
 /// What a pipeline file is checked against.
 struct Site<'a> {
+    pipeline: &'a str,
     plugins: &'a Plugins,
-    topics: &'a BTreeMap<String, u32>,
-    config: &'a HostConfig,
-    origin: Origin,
+    place: &'a Place<'a>,
 }
 
 impl Site<'_> {
@@ -196,8 +210,8 @@ impl Site<'_> {
     }
 
     fn registries(&self) -> Registries {
-        let registries = Registries::new(self.config.registry.clone());
-        match self.origin {
+        let registries = Registries::new(self.place.config.registry.clone());
+        match self.place.origin {
             Origin::File => registries,
             Origin::Log => registries.only_allowed(),
         }
@@ -238,24 +252,24 @@ impl Surroundings for Site<'_> {
     }
 
     fn partitions(&self, topic: &str) -> Option<u32> {
-        self.topics.get(topic).copied()
+        self.place.topics.get(topic).copied()
     }
 
     fn has_connection(&self, name: &str) -> Result<(), String> {
-        self.config.connection(name).map(drop).ok_or_else(|| self.config.connection_help(name))
+        self.place.config.connection(name).map(drop).ok_or_else(|| self.place.config.connection_help(name))
     }
 
     fn check_target(&self, connection: &str, target: &Target) -> Result<(), String> {
-        self.config.check_target(connection, target)
+        self.place.config.check_target(connection, target)
     }
 
     fn has_objects(&self, name: &str) -> Result<(), String> {
-        self.config.objects_connection(name).ok_or_else(|| self.config.connection_help(name))?;
-        self.config.check_objects(name)
+        self.place.config.objects_connection(name).ok_or_else(|| self.place.config.connection_help(name))?;
+        self.place.config.check_objects(name)
     }
 
     fn check_connection(&self, name: &str) -> Result<(), String> {
-        let Some(url) = self.config.connection(name) else { return Ok(()) };
+        let Some(url) = self.place.config.connection(name) else { return Ok(()) };
         // Nothing is connected: this only reads the URL.
         open_store(name, url.reveal()).map(drop).map_err(|error| error.to_string())
     }
@@ -266,6 +280,10 @@ impl Surroundings for Site<'_> {
 
     fn check_writable(&self, output: &TopicOutput) -> Result<(), Vec<SchemaProblem>> {
         wait(self.registries().check_writable(output))
+    }
+
+    fn path_taken(&self, path: &azenha_model::query::Path) -> Option<String> {
+        self.place.routes.taken(path, self.pipeline)
     }
 }
 

@@ -1,7 +1,7 @@
 //! JSON documents, for columns of the type json: whatever serde writes, with decimals as exact numbers.
 
 use serde::ser::Error;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::decimal::{Decimal, DecimalText};
@@ -26,6 +26,52 @@ impl Json<String> {
     /// ```
     pub fn of(value: &(impl Serialize + ?Sized)) -> Result<Self, String> {
         serde_json::to_string(value).map(Self).map_err(|error| error.to_string())
+    }
+}
+
+impl<'a> Json<&'a str> {
+    /// What serde reads of the document; an error says what does not fit and where, and repeats no value.
+    ///
+    /// ```
+    /// use azenha_sdk::Json;
+    ///
+    /// #[derive(Debug, serde::Deserialize)]
+    /// struct Line {
+    ///     units: Vec<u8>,
+    /// }
+    ///
+    /// let read = |text| Json(text).read::<Line>().map(|line| line.units);
+    /// assert_eq!(read(r#"{"units":[1,2]}"#), Ok(vec![1, 2]));
+    /// assert_eq!(read(r#"{"units":[1,"Zoé"]}"#).unwrap_err(), "`units[1]`: expected u8");
+    /// assert_eq!(read("{}").unwrap_err(), "missing field `units`");
+    /// ```
+    pub fn read<T: Deserialize<'a>>(self) -> Result<T, String> {
+        let mut document = serde_json::Deserializer::from_str(self.0);
+        serde_path_to_error::deserialize(&mut document).map_err(|error| {
+            let (path, text) = (error.path().to_string(), error.inner().to_string());
+            let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
+            match text.rsplit_once("expected ") {
+                Some((_, expected)) if path != "." => format!("`{path}`: expected {expected}"),
+                Some((_, expected)) => format!("expected {expected}"),
+                None => text.to_owned(),
+            }
+        })
+    }
+
+    /// The items of an array, each to be read by itself, so that one that is broken does not take the others with it.
+    ///
+    /// ```
+    /// use azenha_sdk::Json;
+    ///
+    /// let items = Json("[1, {\"units\": 2}]").items()?;
+    /// assert_eq!(items, [Json("1"), Json("{\"units\": 2}")]);
+    /// assert_eq!(items[0].read::<u8>(), Ok(1));
+    /// assert!(items[1].read::<u8>().is_err());
+    /// # Ok::<(), String>(())
+    /// ```
+    pub fn items(self) -> Result<Vec<Self>, String> {
+        let items: Vec<&RawValue> = self.read()?;
+        Ok(items.into_iter().map(|item| Self(item.get())).collect())
     }
 }
 

@@ -13,7 +13,8 @@ pub trait Transform: Sized {
     type Input<'a>: Row<'a>
     where
         Self: 'a;
-    /// The columns that are made: a row; an `Option` of a row to leave rows out; a `Vec` of rows to make several.
+    /// The columns that are made: a row; an `Option` of a row to leave rows out; a `Vec` of rows to make several, or of
+    /// `Result`s to make some and refuse parts of what came in.
     type Output<'a>: Rows<'a>
     where
         Self: 'a;
@@ -31,15 +32,16 @@ pub trait Transform: Sized {
     }
 }
 
-/// What a transform makes of one row: a row, an `Option` of a row, or a `Vec` of rows.
+/// What a transform makes of one row: a row, an `Option` of a row, a `Vec` of rows, or a `Vec` of rows and refused
+/// parts.
 pub trait Rows<'a> {
     /// The row that is made.
     type Row: Row<'a>;
     /// Whether each row gives exactly one.
     const ONE_EACH: bool;
 
-    /// Adds the rows to columns in the making, and says how many there were.
-    fn write(self, builders: &mut <Self::Row as Row<'a>>::Builders) -> usize;
+    /// Adds the rows to columns in the making, and says how many there were; `refuse` is told of refused parts.
+    fn write(self, builders: &mut <Self::Row as Row<'a>>::Builders, refuse: &mut impl FnMut(Rejection)) -> usize;
 }
 
 impl<'a, R: Row<'a>> Rows<'a> for R {
@@ -47,7 +49,7 @@ impl<'a, R: Row<'a>> Rows<'a> for R {
     const ONE_EACH: bool = true;
 
     #[inline]
-    fn write(self, builders: &mut R::Builders) -> usize {
+    fn write(self, builders: &mut R::Builders, _: &mut impl FnMut(Rejection)) -> usize {
         R::write(self, builders);
         1
     }
@@ -58,8 +60,8 @@ impl<'a, R: Row<'a>> Rows<'a> for Option<R> {
     const ONE_EACH: bool = false;
 
     #[inline]
-    fn write(self, builders: &mut R::Builders) -> usize {
-        self.map_or(0, |row| Rows::write(row, builders))
+    fn write(self, builders: &mut R::Builders, refuse: &mut impl FnMut(Rejection)) -> usize {
+        self.map_or(0, |row| Rows::write(row, builders, refuse))
     }
 }
 
@@ -67,8 +69,24 @@ impl<'a, R: Row<'a>> Rows<'a> for Vec<R> {
     type Row = R;
     const ONE_EACH: bool = false;
 
-    fn write(self, builders: &mut R::Builders) -> usize {
-        self.into_iter().map(|row| Rows::write(row, builders)).sum()
+    fn write(self, builders: &mut R::Builders, refuse: &mut impl FnMut(Rejection)) -> usize {
+        self.into_iter().map(|row| Rows::write(row, builders, refuse)).sum()
+    }
+}
+
+impl<'a, R: Row<'a>> Rows<'a> for Vec<Result<R, Rejection>> {
+    type Row = R;
+    const ONE_EACH: bool = false;
+
+    fn write(self, builders: &mut R::Builders, refuse: &mut impl FnMut(Rejection)) -> usize {
+        let mut count = 0;
+        for part in self {
+            match part {
+                Ok(row) => count += Rows::write(row, builders, refuse),
+                Err(rejection) => refuse(rejection),
+            }
+        }
+        count
     }
 }
 
@@ -200,7 +218,7 @@ fn by_row<'a, T: Transform>(transform: &'a T, binding: &Binding, batch: &'a Batc
     for row in 0..batch.rows {
         match transform.process(T::Input::read(&columns, row as usize)) {
             Ok(rows) => {
-                let count = rows.write(&mut builders);
+                let count = rows.write(&mut builders, &mut |rejection| rejected.push(rejection.at_row(row)));
                 if let Some(origins) = &mut origins {
                     origins.extend(std::iter::repeat_n(row, count));
                 }

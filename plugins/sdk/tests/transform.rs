@@ -1,9 +1,9 @@
 //! What a transform makes of a batch, as the host sees it.
 
-#![allow(clippy::unwrap_used, reason = "these are tests")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
 use azenha_sdk::{Batch, ByRow, Column, ColumnBuilder, ColumnTransform, Field, Given, NoConfig, Output, Plan, Problem};
-use azenha_sdk::{DataType, Decimal, RejectedRow, Rejection, Row, Selection, Strings, Transform, Values};
+use azenha_sdk::{DataType, Decimal, Json, RejectedRow, Rejection, Row, Selection, Strings, Transform, Values};
 
 #[derive(Row)]
 struct Word<'a> {
@@ -118,4 +118,51 @@ fn what_is_written_to_columns_is_read_back() {
         let (read, expected) = (Everything::read(&columns, row), rows(row as i64));
         assert_eq!((read.flag, read.price, read.note), (expected.flag, expected.price, expected.note), "row {row}");
     }
+}
+
+#[derive(Row)]
+struct Basket<'a> {
+    items: Json<&'a str>,
+}
+
+#[derive(Row)]
+struct Units {
+    units: i64,
+}
+
+/// A row for each item; what is no number is refused, and the others go on.
+struct Unpack;
+
+impl Transform for Unpack {
+    type Config = NoConfig;
+    type Input<'a> = Basket<'a>;
+    type Output<'a> = Vec<Result<Units, Rejection>>;
+
+    fn open(_config: NoConfig) -> Result<Self, Problem> {
+        Ok(Self)
+    }
+
+    fn process(&self, basket: Basket<'_>) -> Result<Vec<Result<Units, Rejection>>, Rejection> {
+        let items = basket.items.items()?.into_iter().enumerate();
+        let units = |(index, item): (usize, Json<&str>)| match item.read() {
+            Ok(units) => Ok(Units { units }),
+            Err(_) => Err(Rejection::of_part(format!("items[{index}]"), "no number")),
+        };
+        Ok(items.map(units).collect())
+    }
+}
+
+#[test]
+fn parts_of_a_row_are_refused_and_the_others_give_rows() {
+    let fields = [Field::new("items", DataType::Json, false)];
+    let (mut unpack, _) = ByRow::<Unpack>::open(NoConfig {}, &fields).unwrap();
+    let mut items = ColumnBuilder::<Json<&str>>::default();
+    ["[1, \"two\", 3, null]", "{}", "[]", "[4]"].iter().for_each(|text| items.push(Json(text)));
+    let output = unpack.process(&Batch { rows: 4, columns: vec![items.finish()] }).unwrap();
+    let [emitted] = &output.outputs[..] else { panic!("{output:?}") };
+    assert_eq!(emitted.rows, Selection::Rows(vec![0, 0, 3]));
+    assert_eq!(emitted.columns, [Column::of(Values::Int64s(vec![1, 3, 4]))]);
+    let refused: Vec<(u32, Option<&str>)> =
+        output.rejected.iter().map(|refused| (refused.row, refused.part.as_deref())).collect();
+    assert_eq!(refused, [(0, Some("items[1]")), (0, Some("items[3]")), (1, None)]);
 }

@@ -14,11 +14,18 @@ pub struct Answer {
     pub status: u16,
     /// The version of what was asked for, as HTTP writes it.
     pub etag: Option<String>,
+    /// The other headers: names in small letters, and values.
+    pub headers: Vec<(String, String)>,
     /// The body as text.
     pub body: String,
 }
 
 impl Answer {
+    /// The value of a header, by its name in small letters.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+
     /// The body as JSON.
     pub fn json(&self) -> Result<Value> {
         serde_json::from_str(&self.body).with_context(|| self.body.clone())
@@ -50,6 +57,8 @@ pub fn send(address: &str, method: &str, path: &str, headers: &[(&str, &str)], b
     let response = String::from_utf8_lossy(&bytes);
     let (head, body) = response.split_once("\r\n\r\n").context("a response without a head")?;
     let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).context("a response without a status")?;
-    let etag = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("etag: ").map(str::to_owned));
-    Ok(Answer { status, etag, body: body.to_owned() })
+    let named = |line: &str| line.split_once(": ").map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()));
+    let headers: Vec<(String, String)> = head.lines().skip(1).filter_map(named).collect();
+    let etag = headers.iter().find(|(name, _)| name == "etag").map(|(_, value)| value.clone());
+    Ok(Answer { status, etag, headers, body: body.to_owned() })
 }

@@ -48,7 +48,7 @@ fn docker_compose_accepts_the_file() -> Result<()> {
     ensure!(output.stderr.is_empty(), "it warns: {}", String::from_utf8_lossy(&output.stderr));
     let accepted: Value = serde_json::from_slice(&output.stdout)?;
     let services: BTreeSet<&String> = accepted["services"].as_object().context("no services")?.keys().collect();
-    let wanted = "azenha connect connect-sqlserver connectors connectors-sqlserver grafana kafka load mongodb orders \
+    let wanted = "azenha commerce commerce-interactions commerce-orders connect connect-sqlserver connectors connectors-sqlserver grafana kafka load mongodb orders \
                   postgres prometheus registry shop shop-sqlserver shop-sqlserver-tables";
     for service in wanted.split_whitespace() {
         assert!(services.contains(&service.to_owned()), "{service} is not among {services:?}");

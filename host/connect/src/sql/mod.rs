@@ -22,6 +22,7 @@ mod documents;
 mod mysql;
 mod positions;
 mod postgres;
+pub(crate) mod query;
 mod session;
 mod sqlite;
 mod table;

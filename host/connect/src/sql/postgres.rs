@@ -36,9 +36,13 @@ impl fmt::Debug for PostgresConnector {
 
 impl PostgresConnector {
     pub fn new(url: &str) -> Result<Self, sqlx::Error> {
-        let options = PgConnectOptions::from_str(url)?.application_name("azenha").disable_statement_logging();
-        Ok(Self { options })
+        Ok(Self { options: options(url)? })
     }
+}
+
+/// How a database is reached.
+pub(super) fn options(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
+    Ok(PgConnectOptions::from_str(url)?.application_name("azenha").disable_statement_logging())
 }
 
 #[async_trait]
@@ -64,7 +68,7 @@ struct PostgresSession {
 
 /// Sorts errors by the class of their SQLSTATE, <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 /// Classes that are not named here are about values, or of a trigger's own making.
-fn failure(error: sqlx::Error) -> Failure {
+pub(super) fn failure(error: sqlx::Error) -> Failure {
     if let sqlx::Error::Configuration(problem) = &error {
         return Failure::Definition(problem.to_string());
     }

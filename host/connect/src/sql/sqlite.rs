@@ -34,14 +34,17 @@ pub(super) struct SqliteConnector {
 
 impl SqliteConnector {
     pub fn new(url: &str) -> Result<Self, sqlx::Error> {
-        let options = SqliteConnectOptions::from_str(url)?
+        let options = options(url)?
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(BUSY_TIMEOUT)
-            .disable_statement_logging();
+            .synchronous(SqliteSynchronous::Full);
         Ok(Self { options, turn: Arc::default() })
     }
+}
+
+/// How a database file is opened.
+pub(super) fn options(url: &str) -> Result<SqliteConnectOptions, sqlx::Error> {
+    Ok(SqliteConnectOptions::from_str(url)?.busy_timeout(BUSY_TIMEOUT).disable_statement_logging())
 }
 
 /// Whether a URL names no file: `sqlite::memory:`, `sqlite://:memory:`, `sqlite:`, or any `?mode=memory`.
@@ -73,7 +76,7 @@ struct SqliteSession {
 }
 
 /// Sorts errors by SQLite's primary result codes, <https://sqlite.org/rescode.html>.
-fn failure(error: sqlx::Error) -> Failure {
+pub(super) fn failure(error: sqlx::Error) -> Failure {
     const ERROR: i32 = 1;
     const PERMISSION: i32 = 3;
     const READ_ONLY: i32 = 8;

@@ -30,7 +30,8 @@ const PURGE_OFFSETS: Offset = 256;
 pub struct InFlight {
     /// Ends with the right to commit again, and what became of the commit.
     pub outcome: JoinHandle<(Delivery, Result<Committed, EngineError>)>,
-    position: Offset,
+    /// What the lane had reached when it began.
+    moment: Moment,
     started: Duration,
     results: u64,
     late: u64,
@@ -66,7 +67,7 @@ impl Lane {
         });
         self.in_flight = Some(InFlight {
             outcome,
-            position: moment.position,
+            moment,
             started: self.context.clock.elapsed(),
             results: outgoing.results,
             late,
@@ -152,14 +153,14 @@ impl Lane {
         counters.rows_out.fetch_add(commit.results - committed.refused, Relaxed);
         counters.dead_letters.fetch_add(committed.dead, Relaxed);
         counters.late.fetch_add(commit.late, Relaxed);
-        let moment = self.moment();
+        let moment = commit.moment;
         self.status.event_time.store(moment.event_time, Relaxed);
         let closes = self.intake.end().state().map_or(NO_TIME, |state| state.watermark);
         self.status.watermark.store(closes.max(moment.watermark), Relaxed);
         if !self.intake.end().has_more() {
-            self.status.set_committed(commit.position);
+            self.status.set_committed(moment.position);
         }
-        self.note_position(commit.position);
+        self.note_position(moment.position);
         self.purge(&commit);
         for answer in commit.answers {
             // Whoever asked may have gone.
@@ -185,8 +186,8 @@ impl Lane {
             let (context, topic) = (Arc::clone(&self.context), keeper.changelog().to_owned());
             self.behind.spawn_on(async move { purge(&context, &topic, partition, before).await }, &self.context.io);
         }
-        if self.context.reads_internal() && commit.position >= self.purged + PURGE_OFFSETS {
-            self.purged = commit.position;
+        if self.context.reads_internal() && commit.moment.position >= self.purged + PURGE_OFFSETS {
+            self.purged = commit.moment.position;
             let context = Arc::clone(&self.context);
             self.behind.spawn_on(async move { purge_input(&context, partition).await }, &self.context.io);
         }

@@ -13,7 +13,7 @@ use crate::plan::Plan;
 use crate::plugin::World;
 use crate::topic;
 use crate::yaml::{self, Entries, Environment, FromNode, Named, Report, Spanned};
-use file::{Definition, SinkDef, StepDef};
+use file::{Definition, QueryDef, SinkDef, StepDef};
 pub use resolve::{PluginError, SchemaProblem, Surroundings};
 pub use source::Source;
 
@@ -26,6 +26,7 @@ pub struct PipelineFile {
     sources: Vec<Source>,
     steps: Vec<Named<StepDef>>,
     sinks: Vec<Named<SinkDef>>,
+    queries: Vec<Named<QueryDef>>,
 }
 
 /// A plugin that a pipeline names.
@@ -51,12 +52,13 @@ impl PipelineFile {
     }
 
     fn checked(file_name: &str, definition: Definition, report: &mut Report) -> Self {
-        let Definition { name, sources: Entries(sources), steps, sinks: Entries(sinks) } = definition;
-        let Entries(steps) = steps.unwrap_or_default();
+        let Definition { name, sources: Entries(sources), steps, sinks: Entries(sinks), queries } = definition;
+        let (Entries(steps), Entries(queries)) = (steps.unwrap_or_default(), queries.unwrap_or_default());
         check_name("a pipeline", &name, IN_NAMES, report);
         sources.iter().for_each(|source| check_name("a source", &source.name, IN_SOURCES, report));
         steps.iter().for_each(|step| check_name("a step", &step.name, IN_NAMES, report));
         sinks.iter().for_each(|sink| check_name("a sink", &sink.name, IN_NAMES, report));
+        queries.iter().for_each(|query| check_name("a query", &query.name, IN_NAMES, report));
         let names = sources.iter().map(|source| ("a source", &source.name));
         let names = names.chain(steps.iter().map(|step| ("a step", &step.name)));
         let names = names.chain(sinks.iter().map(|sink| ("a sink", &sink.name)));
@@ -72,9 +74,10 @@ impl PipelineFile {
                 }
             }
         }
+        queries.iter().for_each(|query| check_connection(&query.value.connection, report));
         steps.iter().filter_map(|step| step.value.plugin()).for_each(|(plugin, _)| check_plugin(plugin, report));
         let sources = sources.into_iter().filter_map(|source| Source::checked(source, report)).collect();
-        Self { file: file_name.to_owned(), name, sources, steps, sinks }
+        Self { file: file_name.to_owned(), name, sources, steps, sinks, queries }
     }
 
     /// The pipeline's name.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use azenha_model::pipeline::{PipelineFile, PluginError, SchemaProblem, Surroundings};
 use azenha_model::plan::{Format, Plan, StreamColumn, Target, TopicOutput};
 use azenha_model::plugin::{AggregatePlan, AssemblePlan, Given, Outlet, Problem, TableFields, TransformPlan, World};
+use azenha_model::query;
 use azenha_model::{DataType, Diagnostics, Field};
 
 const TRANSFORMS: &[&str] = &["enrich-click", "contact", "route", "rekey", "erase", "broken"];
@@ -103,6 +104,10 @@ impl Surroundings for Fake {
             return Err(vec![schema_problem(None, format!("the registry refuses the schema of `{topic}`"))]);
         }
         Ok(())
+    }
+
+    fn path_taken(&self, path: &query::Path) -> Option<String> {
+        (path.to_string() == "/taken").then(|| "query `all` of pipeline `other`".to_owned())
     }
 }
 

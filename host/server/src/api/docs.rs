@@ -1,10 +1,16 @@
 //! What the API takes and gives, for programs as OpenAPI and for people as a page.
 
-use axum::Json;
+use std::sync::Arc;
+
+use axum::extract::State;
 use axum::response::Html;
+use axum::{Extension, Json};
+use serde_json::{Value, json};
 use utoipa::OpenApi;
 
-use super::{definitions, health, metrics, offsets, pipelines, plugins, tap, topics};
+use super::guard::MayRead;
+use super::{definitions, health, metrics, offsets, pipelines, plugins, queries, tap, topics};
+use crate::host::Host;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -35,9 +41,13 @@ use super::{definitions, health, metrics, offsets, pipelines, plugins, tap, topi
 )]
 struct Description;
 
-/// The description of this API.
-pub async fn openapi() -> Json<utoipa::openapi::OpenApi> {
-    Json(Description::openapi())
+/// The description of this API; who may read what runs finds the queries of pipelines in it.
+pub async fn openapi(State(host): State<Arc<Host>>, Extension(MayRead(may_read)): Extension<MayRead>) -> Json<Value> {
+    let mut description = json!(Description::openapi());
+    if may_read && let Some(paths) = description["paths"].as_object_mut() {
+        paths.extend(queries::described(&host));
+    }
+    Json(description)
 }
 
 /// A page that shows it.
@@ -69,5 +79,15 @@ mod tests {
             "/topics/{topic}/records",
         ];
         assert_eq!(paths, expected);
+    }
+
+    #[test]
+    fn no_query_can_answer_at_a_path_of_the_host() {
+        let described = Description::openapi();
+        let own = described.paths.paths.keys().map(String::as_str).chain(["/openapi.json", "/docs"]);
+        for path in own {
+            let template = path.split('{').next().unwrap_or_default();
+            assert!(azenha_model::query::Path::parse(template).is_err(), "{path}");
+        }
     }
 }

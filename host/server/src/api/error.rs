@@ -124,7 +124,6 @@ impl ApiError {
     }
 
     /// The status.
-    #[cfg(test)]
     pub fn status(&self) -> StatusCode {
         self.status
     }

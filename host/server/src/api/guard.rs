@@ -32,6 +32,10 @@ const OPEN: [&str; 4] = ["/livez", "/readyz", "/docs", "/openapi.json"];
 #[derive(Debug, Clone)]
 pub struct Caller(pub Option<String>);
 
+/// Whether whoever asks for what is open to everybody may also read what runs.
+#[derive(Debug, Clone, Copy)]
+pub struct MayRead(pub bool);
+
 /// What every request has to pass.
 #[derive(Debug)]
 pub struct Guard {
@@ -50,10 +54,11 @@ impl Guard {
     }
 
     fn admit(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<Caller, ApiError> {
-        if OPEN.contains(&path) {
-            return Ok(Caller(None));
-        }
-        let right = needed(method, path);
+        if OPEN.contains(&path) { Ok(Caller(None)) } else { self.identify(needed(method, path), headers) }
+    }
+
+    /// Who asks, if whoever it is has a right.
+    fn identify(&self, right: Right, headers: &HeaderMap) -> Result<Caller, ApiError> {
         if self.tokens.is_empty() {
             return admit_neighbour(right, headers);
         }
@@ -150,6 +155,10 @@ pub async fn guard(State(guard): State<Arc<Guard>>, mut request: Request, next: 
     let admitted = guard.admit(request.method(), request.uri().path(), request.headers());
     let caller = admitted.inspect_err(|_| guard.tell_refusal(&request))?;
     request.extensions_mut().insert(caller);
+    if OPEN.contains(&request.uri().path()) {
+        let may_read = guard.identify(Right::Read, request.headers()).is_ok();
+        request.extensions_mut().insert(MayRead(may_read));
+    }
     let _slot = guard.slot(request.uri().path())?;
     timeout(PATIENCE, next.run(request)).await.map_err(|_| {
         ApiError::unavailable(format!("this took longer than {} s; it may still happen", PATIENCE.as_secs()))

@@ -18,8 +18,9 @@ use prometheus_client::registry::Registry;
 
 use super::ends::Ends;
 use super::pipelines::state_name;
-use crate::host::Host;
+use crate::host::{Host, Running};
 use crate::ingest::now;
+use crate::queries::Ended;
 
 /// Metrics of every pipeline, step and partition, in the OpenMetrics text format. While the log does not answer, there
 /// is no lag among them.
@@ -35,6 +36,7 @@ pub async fn metrics(State(host): State<Arc<Host>>) -> impl IntoResponse {
     let (steps, lanes) = snapshot(&host).await;
     registry.register_collector(Box::new(Steps(steps)));
     registry.register_collector(Box::new(Lanes(lanes)));
+    registry.register_collector(Box::new(Asked(host.running())));
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = encode(&mut text, &registry);
@@ -101,6 +103,38 @@ impl Lane {
         };
         let watermark_delay = (watermark != NO_TIME).then(|| now() - watermark);
         Some(Self { labels, state, status: status.clone(), lag, watermark_delay })
+    }
+}
+
+/// The pipelines whose queries are answered.
+struct Asked(Vec<Arc<Running>>);
+
+impl fmt::Debug for Asked {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_list().entries(self.0.iter().map(|running| running.name())).finish()
+    }
+}
+
+impl Collector for Asked {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        let help = "How long answers to queries take, by how they end";
+        let mut family = encoder.encode_descriptor("query_seconds", help, None, MetricType::Histogram)?;
+        for running in &self.0 {
+            for served in &running.queries.served {
+                for (ended, name) in Ended::ALL {
+                    let (sum, buckets) = served.timings.read(ended);
+                    let labels = [
+                        ("pipeline", running.name().to_owned()),
+                        ("query", served.query.name.clone()),
+                        ("path", served.query.path.to_string()),
+                        ("ended", name.to_owned()),
+                    ];
+                    let count = buckets.iter().map(|(_, count)| count).sum();
+                    family.encode_family(&labels)?.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
+                }
+            }
+        }
+        Ok(())
     }
 }
 

@@ -10,6 +10,7 @@ mod metrics;
 mod offsets;
 mod pipelines;
 mod plugins;
+mod queries;
 mod serve;
 mod tap;
 mod topics;
@@ -115,15 +116,11 @@ fn router(host: Arc<Host>) -> Router {
         .route("/topics/{topic}/records", post(topics::append))
         .route("/openapi.json", get(docs::openapi))
         .route("/docs", get(docs::page))
-        .fallback(no_such_place)
+        .fallback(queries::answer)
         .method_not_allowed_fallback(no_such_method)
         .layer(limit(BODY_LIMIT))
         .layer(from_fn_with_state(guard, guard::guard))
         .with_state(host)
-}
-
-async fn no_such_place(uri: Uri) -> ApiError {
-    ApiError::not_found(format!("there is nothing at {}", uri.path())).help("GET /docs lists what there is")
 }
 
 async fn no_such_method(method: Method, uri: Uri) -> ApiError {

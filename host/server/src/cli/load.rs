@@ -25,7 +25,10 @@ use super::run::until_signal;
 use crate::client;
 use crate::host::{configuration, open_log_beside};
 use crate::ingest::now;
-use crate::load::{Clicks, Limits, LogTarget, Manner, Schedule, Sequences, ServerTarget, Source, Target, load as send};
+use crate::load::{
+    Clicks, Generator as Generates, Interactions, Limits, LogTarget, Manner, Orders, Schedule, Sequences, ServerTarget,
+    Source, Target, load as send,
+};
 use crate::results::grouped;
 use crate::usage::Usage;
 
@@ -57,7 +60,7 @@ pub struct LoadArgs {
     #[arg(long, value_name = "URL", conflicts_with_all = ["config", "partitions"])]
     server: Option<String>,
     /// Sends the lines of a file of NDJSON, perhaps compressed by gzip, and ends.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["generator", "seed", "from", "speed", "threads", "sequence"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["generator", "seed", "from", "speed", "threads", "sequence", "broken"])]
     file: Option<PathBuf>,
     /// Makes records.
     #[arg(long, value_enum, default_value_t)]
@@ -71,6 +74,10 @@ pub struct LoadArgs {
     /// How fast event time passes. At 1, as many records happen in a second of it as --rate says, or a million.
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = parse_speed)]
     speed: f64,
+    /// Breaks about this part of a shop's orders or interactions, for instance 0.02: fields are missing, or of other types,
+    /// quantities below zero, JSON cut off.
+    #[arg(long, value_name = "PART", default_value_t = 0.0, value_parser = parse_part)]
+    broken: f64,
     /// Ends after so many records.
     #[arg(long, value_name = "N")]
     records: Option<u64>,
@@ -97,6 +104,10 @@ enum Generator {
     /// Clicks as those of the clickstream.
     #[default]
     Clicks,
+    /// Orders of a shop platform, again with each change of their status.
+    CommerceOrders,
+    /// What the customers of that shop look at, search and put into carts.
+    CommerceInteractions,
 }
 
 fn parse_rate(text: &str) -> Result<u32, String> {
@@ -115,6 +126,11 @@ fn parse_time(text: &str) -> Result<i64, String> {
 fn parse_speed(text: &str) -> Result<f64, String> {
     let factor = text.parse().ok().filter(|factor: &f64| factor.is_finite() && *factor > 0.0);
     factor.ok_or_else(|| "write a number above 0, for instance 1 or 60".to_owned())
+}
+
+fn parse_part(text: &str) -> Result<f64, String> {
+    let part = text.parse().ok().filter(|part| (0.0..=1.0).contains(part));
+    part.ok_or_else(|| "write a part of 1, for instance 0.02".to_owned())
 }
 
 /// Sends test load to a topic, until it is enough or a signal comes.
@@ -138,15 +154,19 @@ fn source(args: &LoadArgs) -> Result<Source> {
     if let Some(file) = &args.file {
         return Source::file(file, key).map_err(|error| Usage(format!("{error:#}")).into());
     }
-    let Generator::Clicks = args.generator;
-    if let Some(key) = key.filter(|key| !Clicks::FIELDS.contains(key)) {
-        let known = Clicks::FIELDS.join(", ");
-        return Err(Usage(format!("--key: a click has no field `{key}`; it has {known}")).into());
-    }
     let step = 1e6 * args.speed / f64::from(args.rate.unwrap_or(DENSITY));
-    let clicks = Clicks::new(args.seed, args.from.unwrap_or_else(now), step);
+    let from = args.from.unwrap_or_else(now);
+    let generator: Arc<dyn Generates> = match args.generator {
+        Generator::Clicks => Arc::new(Clicks::new(args.seed, from, step)),
+        Generator::CommerceOrders => Arc::new(Orders::new(args.seed, from, step, args.broken)),
+        Generator::CommerceInteractions => Arc::new(Interactions::new(args.seed, from, step, args.broken)),
+    };
+    if let Some(key) = key.filter(|key| !generator.fields().contains(key)) {
+        let known = generator.fields().join(", ");
+        return Err(Usage(format!("--key: a record has no field `{key}`; it has {known}")).into());
+    }
     let threads = args.threads.map_or_else(|| available_parallelism().map_or(1, usize::from), usize::from);
-    Ok(Source::generated(clicks, key, threads))
+    Ok(Source::generated(&generator, key, threads))
 }
 
 async fn open(args: &LoadArgs) -> Result<Arc<dyn Log>> {
@@ -280,7 +300,8 @@ mod tests {
             ("--sequence", "--key"),
             ("--file f --seed 1", "--seed"),
             ("--server http://host --config c", "--config"),
-            ("--generator rain", "clicks"),
+            ("--generator rain", "commerce-orders"),
+            ("--broken 2", "0.02"),
         ] {
             let error = parse(arguments).unwrap_err();
             assert!(error.contains(help), "{arguments}: {error}");

@@ -170,6 +170,7 @@ impl Deployment {
     pub async fn halt(&self) {
         if let Some(running) = self.running() {
             running.pipeline.stop().await;
+            running.queries.close().await;
         }
     }
 }

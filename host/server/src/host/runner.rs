@@ -21,7 +21,8 @@ use tokio::task::{block_in_place, spawn_blocking};
 use super::settings::{open_log, open_object_stores, open_stores, sandbox};
 use crate::control::Control;
 use crate::ingest::SourceTopic;
-use crate::program::{Loaded, Loader, Origin, Plugins, pipeline_file};
+use crate::program::{Loaded, Loader, Origin, Place, Plugins, pipeline_file};
+use crate::queries::{Queries, Routes};
 
 /// A pipeline that runs.
 pub struct Running {
@@ -31,6 +32,8 @@ pub struct Running {
     pub pipeline: Pipeline,
     /// Where records come in.
     pub sources: Vec<SourceTopic>,
+    /// What is answered over HTTP.
+    pub queries: Queries,
 }
 
 impl Running {
@@ -56,6 +59,8 @@ pub struct Runner {
     pub control: Control,
     /// Checks and loads plugins.
     pub sandbox: Sandbox,
+    /// Where pipelines answer queries.
+    routes: Routes,
     engine: Engine,
 }
 
@@ -72,7 +77,7 @@ impl Runner {
             state_limit: config.limits.state as usize,
         };
         let engine = Engine::start(Arc::clone(&log), Arc::new(SystemClock::start()), options)?;
-        Ok(Self { config: Arc::new(config), log, control, sandbox, engine })
+        Ok(Self { config: Arc::new(config), log, control, sandbox, routes: Routes::default(), engine })
     }
 
     /// The partitions of the topics that exist.
@@ -118,8 +123,15 @@ impl Runner {
             let plugin = self.plugin(&name, digests.get(&name)).await;
             plugins.insert(name, plugin);
         }
-        let (config, topics) = (Arc::clone(&self.config), self.topics().await?);
-        Ok(spawn_blocking(move || Loaded::new(&file, plugins, &topics, &config, Origin::Log)).await??)
+        let (config, topics, routes) = (Arc::clone(&self.config), self.topics().await?, self.routes.clone());
+        Ok(spawn_blocking(move || {
+            Loaded::new(
+                &file,
+                plugins,
+                &Place { topics: &topics, config: &config, routes: &routes, origin: Origin::Log },
+            )
+        })
+        .await??)
     }
 
     async fn plugin(&self, name: &str, digest: Option<&String>) -> Result<Plugin, PluginError> {
@@ -151,6 +163,7 @@ impl Runner {
 
     /// Starts a pipeline.
     pub async fn run(&self, file: Option<PathBuf>, loaded: &Loaded, generation: Generation) -> Result<Running> {
+        let queries = Queries::open(&loaded.plan, &self.config, &self.routes)?;
         let program = Program {
             plan: loaded.plan.clone(),
             plugins: loaded.plugins.clone(),
@@ -159,7 +172,7 @@ impl Runner {
             registries: Registries::new(self.config.registry.clone()).of_plan(&loaded.plan)?,
             generation,
         };
-        Ok(Running { file, pipeline: self.engine.run(program).await?, sources: loaded.sources.clone() })
+        Ok(Running { file, pipeline: self.engine.run(program).await?, sources: loaded.sources.clone(), queries })
     }
 }
 

@@ -6,9 +6,8 @@ use arrow_array::BinaryArray;
 use arrow_array::builder::BinaryBuilder;
 use fastrand::Rng;
 
-/// Clicks that are made together: each batch is a function of the seed and its number, so that it does not matter
-/// which thread makes it.
-pub const BATCH: u64 = 1_000;
+use super::random::{Weighted, scattered};
+use super::{BATCH, Generator};
 
 /// The most popular first: the one at place n has about 1/n of the clicks of the first.
 const CAMPAIGNS: [&str; 20] = [
@@ -81,10 +80,6 @@ pub struct Clicks {
 }
 
 impl Clicks {
-    /// The names of a click's fields.
-    pub const FIELDS: [&str; 8] =
-        ["campaignId", "userId", "sessionId", "event", "timestamp", "platform", "cohort", "lifecycle"];
-
     /// Clicks that arrive from `from` on (epoch microseconds), one each `step` microseconds, by their own time.
     pub fn new(seed: u64, from: i64, step: f64) -> Self {
         let campaigns = (1..).zip(CAMPAIGNS).map(|(place, name)| (name, 1_000 / place));
@@ -97,19 +92,6 @@ impl Clicks {
             platforms: Weighted::new(PLATFORMS),
             lifecycles: Weighted::new(LIFECYCLES),
         }
-    }
-
-    /// The clicks with the numbers `batch * BATCH..(batch + 1) * BATCH`, as JSON.
-    pub fn batch(&self, batch: u64) -> BinaryArray {
-        let mut random = Rng::with_seed(scattered(self.seed ^ scattered(batch)));
-        let (mut clicks, mut json) = (BinaryBuilder::new(), Vec::new());
-        for number in batch * BATCH..(batch + 1) * BATCH {
-            let arrival = self.from + (number as f64 * self.step) as i64;
-            json.clear();
-            self.write(&mut json, arrival / 1_000, &mut random);
-            clicks.append_value(&json);
-        }
-        clicks.finish()
     }
 
     /// Writes a click that arrives at `arrival` (epoch milliseconds).
@@ -133,38 +115,22 @@ impl Clicks {
     }
 }
 
-/// Names with weights, to choose from.
-#[derive(Debug)]
-struct Weighted {
-    names: Vec<&'static str>,
-    /// The sum of the weights up to and with each name.
-    bounds: Vec<u32>,
-    total: u32,
-}
+impl Generator for Clicks {
+    fn fields(&self) -> &'static [&'static str] {
+        &["campaignId", "userId", "sessionId", "event", "timestamp", "platform", "cohort", "lifecycle"]
+    }
 
-impl Weighted {
-    fn new(weights: impl IntoIterator<Item = (&'static str, u32)>) -> Self {
-        let (mut names, mut bounds, mut total) = (Vec::new(), Vec::new(), 0);
-        for (name, weight) in weights {
-            total += weight;
-            names.push(name);
-            bounds.push(total);
+    fn batch(&self, batch: u64) -> BinaryArray {
+        let mut random = Rng::with_seed(scattered(self.seed ^ scattered(batch)));
+        let (mut clicks, mut json) = (BinaryBuilder::new(), Vec::new());
+        for number in batch * BATCH..(batch + 1) * BATCH {
+            let arrival = self.from + (number as f64 * self.step) as i64;
+            json.clear();
+            self.write(&mut json, arrival / 1_000, &mut random);
+            clicks.append_value(&json);
         }
-        Self { names, bounds, total }
+        clicks.finish()
     }
-
-    fn pick(&self, random: &mut Rng) -> &'static str {
-        let drawn = random.u32(0..self.total);
-        self.names[self.bounds.partition_point(|bound| *bound <= drawn)]
-    }
-}
-
-/// Another number for each number, far from those of its neighbours (the finalizer of SplitMix64).
-fn scattered(number: u64) -> u64 {
-    let mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }
 
 #[cfg(test)]
@@ -186,8 +152,10 @@ mod tests {
     #[test]
     fn a_click_has_the_fields_that_are_promised() {
         for click in clicks(1) {
-            let (fields, promised): (BTreeSet<&str>, BTreeSet<&str>) =
-                (click.keys().map(String::as_str).collect(), Clicks::FIELDS.into());
+            let (fields, promised): (BTreeSet<&str>, BTreeSet<&str>) = (
+                click.keys().map(String::as_str).collect(),
+                Clicks::new(1, FROM, 1.0).fields().iter().copied().collect(),
+            );
             assert_eq!(fields, promised);
         }
     }

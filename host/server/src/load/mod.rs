@@ -1,7 +1,9 @@
 //! Test load: records from a generator or a file, as fast as a topic takes them or at a rate.
 
 mod clicks;
+mod commerce;
 mod keys;
+mod random;
 mod schedule;
 mod source;
 mod target;
@@ -10,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use arrow_array::BinaryArray;
 use azenha_model::Records;
 use indicatif::ProgressBar;
 use tokio::task::JoinSet;
@@ -17,10 +20,24 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 pub use clicks::Clicks;
+pub use commerce::{Interactions, Orders};
 pub use keys::Sequences;
 pub use schedule::Schedule;
 pub use source::Source;
 pub use target::{LogTarget, ServerTarget, Target};
+
+/// Records that are made together: each batch is a function of the seed and its number, so that it does not matter which
+/// thread makes it.
+pub const BATCH: u64 = 1_000;
+
+/// Makes records.
+pub trait Generator: Send + Sync {
+    /// The names of the fields that a record may be keyed by.
+    fn fields(&self) -> &'static [&'static str];
+
+    /// The records with the numbers `batch * BATCH..(batch + 1) * BATCH`.
+    fn batch(&self, batch: u64) -> BinaryArray;
+}
 
 /// When a load ends, if not because its source does.
 #[derive(Debug, Clone, Copy, Default)]

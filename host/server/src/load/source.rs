@@ -12,8 +12,8 @@ use azenha_model::Records;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::spawn_blocking;
 
-use super::clicks::{BATCH, Clicks};
 use super::keys::keys_of;
+use super::{BATCH, Generator};
 use crate::feed::{Lines, is_record};
 
 /// Batches that each thread makes ahead.
@@ -37,14 +37,13 @@ pub struct Source {
 }
 
 impl Source {
-    /// Clicks without end, from so many threads. Records are keyed by the field `key`, if there is one.
-    pub fn generated(clicks: Clicks, key: Option<&str>, threads: usize) -> Self {
-        let clicks = Arc::new(clicks);
+    /// Records without end, from so many threads. They are keyed by the field `key`, if there is one.
+    pub fn generated(generator: &Arc<dyn Generator>, key: Option<&str>, threads: usize) -> Self {
         let thread = |first: usize| {
             let (sender, receiver) = mpsc::channel(AHEAD);
-            let (clicks, key) = (clicks.clone(), key.map(str::to_owned));
+            let (generator, key) = (Arc::clone(generator), key.map(str::to_owned));
             spawn_blocking(move || {
-                let batches = (first as u64..).step_by(threads).map(|number| clicks.batch(number));
+                let batches = (first as u64..).step_by(threads).map(|number| generator.batch(number));
                 send_all(batches.map(Ok), key.as_deref(), &sender);
             });
             receiver
@@ -173,6 +172,7 @@ impl Iterator for FileBatches {
 mod tests {
     use std::io::Write;
 
+    use super::super::Clicks;
     use super::*;
 
     /// The first `count` records (key, value), taken `most` at once.
@@ -194,7 +194,8 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn the_same_seed_gives_the_same_records_from_any_number_of_threads() {
-        let source = |threads| Source::generated(Clicks::new(7, 0, 10.0), Some("campaignId"), threads);
+        let clicks: Arc<dyn Generator> = Arc::new(Clicks::new(7, 0, 10.0));
+        let source = |threads| Source::generated(&clicks, Some("campaignId"), threads);
         let one = records(source(1), 12_345, 1_000).await;
         assert_eq!(one.len(), 12_345);
         for (threads, most) in [(2, 20_000), (3, 700), (8, 1)] {

@@ -18,7 +18,7 @@ fn database(error: &sqlx::Error) -> Option<&MySqlDatabaseError> {
 }
 
 /// The error's number, if the server gave one.
-pub(super) fn number(error: &sqlx::Error) -> Option<u16> {
+pub(in crate::sql) fn number(error: &sqlx::Error) -> Option<u16> {
     database(error).map(MySqlDatabaseError::number)
 }
 
@@ -28,7 +28,7 @@ fn class(error: &MySqlDatabaseError) -> &str {
 }
 
 /// Sorts errors by number, and by the class of their SQLSTATE where that says enough.
-pub(super) fn failure(error: sqlx::Error) -> Failure {
+pub(in crate::sql) fn failure(error: sqlx::Error) -> Failure {
     if let sqlx::Error::Configuration(problem) = &error {
         return Failure::Definition(problem.to_string());
     }

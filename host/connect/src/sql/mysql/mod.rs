@@ -19,7 +19,7 @@ use super::table::{FoundTable, Target};
 use super::{Connector, in_time};
 use crate::store::cells::Cells;
 
-mod failures;
+pub(super) mod failures;
 mod tables;
 mod values;
 
@@ -57,14 +57,19 @@ impl fmt::Debug for MySqlConnector {
 
 impl MySqlConnector {
     pub fn new(url: &str) -> Result<Self, sqlx::Error> {
-        let options = MySqlConnectOptions::from_str(url)?;
-        if options.get_database().is_none() {
-            return Err(sqlx::Error::Configuration("it names no database: mysql://USER:PASSWORD@HOST/DATABASE".into()));
-        }
-        // What a session is like is set once, by us.
-        let options = options.charset("utf8mb4").pipes_as_concat(false).no_engine_substitution(false).timezone(None);
-        Ok(Self { options: options.disable_statement_logging() })
+        Ok(Self { options: options(url)? })
     }
+}
+
+/// How a database is reached.
+pub(super) fn options(url: &str) -> Result<MySqlConnectOptions, sqlx::Error> {
+    let options = MySqlConnectOptions::from_str(url)?;
+    if options.get_database().is_none() {
+        return Err(sqlx::Error::Configuration("it names no database: mysql://USER:PASSWORD@HOST/DATABASE".into()));
+    }
+    // What a session is like is set once, by us.
+    let options = options.charset("utf8mb4").pipes_as_concat(false).no_engine_substitution(false).timezone(None);
+    Ok(options.disable_statement_logging())
 }
 
 #[async_trait]

@@ -2,6 +2,7 @@
 //! the descriptions from them.
 
 mod objects;
+mod queries;
 mod sinks;
 mod sources;
 mod steps;
@@ -11,6 +12,7 @@ use schemars::JsonSchema;
 
 use crate::yaml::{Entries, Spanned, from_keys};
 pub(crate) use objects::{CompressionDef, LayoutDef, ObjectsSinkDef, RollDef};
+pub(crate) use queries::{ParameterDef, QueryDef, Scalar};
 pub(crate) use sinks::{CollectionSinkDef, SinkColumns, SinkDef, TableSinkDef, TopicSinkDef};
 pub(crate) use sources::{EventTimeDef, FormatDef, Partitions, SourceDef};
 pub(crate) use steps::{AggregateDef, StepDef, TransformDef, WindowDef};
@@ -28,13 +30,16 @@ pub(crate) struct Definition {
     pub steps: Option<Entries<StepDef>>,
     /// Where rows go.
     pub sinks: Entries<SinkDef>,
+    /// What the host answers over HTTP, from the stores that sinks write.
+    pub queries: Option<Entries<QueryDef>>,
 }
-from_keys!(Definition, "a pipeline", required: [name, sources, sinks], optional: [steps]);
+from_keys!(Definition, "a pipeline", required: [name, sources, sinks], optional: [steps, queries]);
 
 #[cfg(test)]
 mod tests {
     use serde_json::Value as Json;
 
+    use super::queries::*;
     use super::sinks::*;
     use super::sources::*;
     use super::steps::*;
@@ -65,6 +70,9 @@ mod tests {
             ("/$defs/CollectionSinkDef", CollectionSinkDef::KEYS),
             ("/$defs/ObjectsSinkDef", ObjectsSinkDef::KEYS),
             ("/$defs/RollDef", RollDef::KEYS),
+            ("/$defs/QueryDef", QueryDef::KEYS),
+            ("/$defs/RowLimitDef", RowLimitDef::KEYS),
+            ("/$defs/ParameterDef/anyOf/1", ParameterDef::KEYS),
         ];
         for (pointer, keys) in shapes {
             let shape = schema.pointer(pointer).unwrap_or_else(|| panic!("no {pointer} in {schema:#}"));

@@ -10,8 +10,10 @@ mod columns;
 mod lookup;
 mod objects;
 mod order;
+mod parameters;
 mod plugins;
 mod prune;
+mod queries;
 mod schemas;
 mod sinks;
 mod stores;
@@ -30,6 +32,7 @@ use crate::plan::{
     End, Format, Input, Plan, StreamColumn, Target, Task, TopicKind, TopicOutput, changelog_topic, dead_letters_topic,
 };
 use crate::plugin::{AggregatePlan, AssemblePlan, Problem, TableFields, TransformPlan, World};
+use crate::query::Path;
 use crate::types::Field;
 use crate::yaml::{Place, Report, Spanned};
 use aggregate::Results;
@@ -110,6 +113,9 @@ pub trait Surroundings {
     /// # Errors
     /// What does not fit, or why that cannot be told; at least one problem.
     fn check_writable(&self, output: &TopicOutput) -> Result<(), Vec<SchemaProblem>>;
+
+    /// Who else answers requests that a path would take, for people: a query of another pipeline.
+    fn path_taken(&self, path: &Path) -> Option<String>;
 }
 
 /// Why a topic and its schema registry do not go together.
@@ -280,7 +286,8 @@ impl Resolver<'_> {
     /// A task over a stream. `reads` are the columns that its end reads.
     fn push_stream_task(&mut self, name: &str, stream: Stream, reads: BTreeSet<usize>, end: End) {
         let Stream { mut input, mut stages, .. } = stream;
-        prune::prune(&mut input, &mut stages, reads, &end);
+        let tells_freshness = queries::told_fresh(&self.file.queries).any(|sink| sink == name);
+        prune::prune(&mut input, &mut stages, reads, tells_freshness || end.goes_by_time());
         self.tasks.push(Task { name: name.to_owned(), input: Input::Stream(input), stages, end });
     }
 
@@ -312,11 +319,13 @@ impl Resolver<'_> {
         let dead_letters = dead_letters_topic(self.file.name());
         self.add_internal(dead_letters.clone(), 1, TopicKind::Output, self.file.name.place);
         self.check_lanes();
+        let queries = self.queries();
         let plan = Plan {
             pipeline: self.file.name().to_owned(),
             topics: self.topics.into_specs(),
             tasks: self.tasks,
             dead_letters,
+            queries,
         };
         self.report.into_result(Some(plan))
     }

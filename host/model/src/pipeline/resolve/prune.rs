@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use crate::plan::{End, Stage, StreamInput};
+use crate::plan::{Stage, StreamInput};
 use crate::plugin::Given;
 use crate::types::{Field, meta};
 
-/// Fills in what is needed of a task's input and stages. `reads` are the columns that its end reads.
-pub(super) fn prune(input: &mut StreamInput, stages: &mut [Stage], reads: BTreeSet<usize>, end: &End) {
+/// Fills in what is needed of a task's input and stages. `reads` are the columns that its end reads; `by_time` says
+/// whether the task goes by event time.
+pub(super) fn prune(input: &mut StreamInput, stages: &mut [Stage], reads: BTreeSet<usize>, by_time: bool) {
     let mut reads = reads;
     for stage in stages.iter_mut().rev() {
         reads.extend(setters(&stage.output.fields));
@@ -19,7 +20,7 @@ pub(super) fn prune(input: &mut StreamInput, stages: &mut [Stage], reads: BTreeS
         });
         reads = stage.plan.reads.iter().copied().chain(passed).collect();
     }
-    input.event_time = input.event_time.filter(|_| end.goes_by_time());
+    input.event_time = input.event_time.filter(|_| by_time);
     reads.extend(input.event_time.map(|event_time| event_time.column));
     reads.extend(input.event_time.and_then(|time| time.told).iter().flat_map(|told| [told.watermark, told.reached]));
     input.needed = own(&reads, input.columns.len());
