@@ -47,7 +47,7 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "Kafka client");
-        self.trouble.note();
+        self.trouble.hear(&error);
         self.remember(Failure { reason: reason.to_owned(), ..Failure::from(error) });
     }
 }

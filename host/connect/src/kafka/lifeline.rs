@@ -17,12 +17,13 @@ use rdkafka::admin::AdminClient;
 use rdkafka::bindings::{rd_kafka_brokers_add, rd_kafka_t};
 use rdkafka::client::Client;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{Producer as _, ProducerContext, ThreadedProducer};
 
 use super::runtime::Runtime;
 
-/// How often clients in trouble are told.
-const TELL_EACH: Duration = Duration::from_secs(2);
+/// How often clients in trouble are told. The library keeps some bytes each time.
+const TELL_EACH: Duration = Duration::from_secs(5);
 /// So long after it last said so a client counts as in trouble. The library repeats itself every 30 s.
 const TROUBLE_LASTS: Duration = Duration::from_secs(90);
 /// How long the brokers may take to say where everything is.
@@ -35,8 +36,15 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(super) struct Trouble(Arc<Mutex<Option<Instant>>>);
 
 impl Trouble {
-    /// There is some.
-    pub fn note(&self) {
+    /// Whether an error that stands for itself is trouble: others come from brokers that answer.
+    pub fn hear(&self, error: &KafkaError) {
+        use RDKafkaErrorCode::*;
+        if matches!(error.rdkafka_error_code(), Some(AllBrokersDown | BrokerTransportFailure | Resolve)) {
+            self.note();
+        }
+    }
+
+    fn note(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 

@@ -108,7 +108,7 @@ impl Positions {
                 Err(failure) if failure.is_passing() && begun.elapsed() < self.settle_within => {
                     self.runtime.sleep(ASK_EACH).await;
                 }
-                found => return found.map_err(|failure| failure.into_log(reading(lane))),
+                found => return found.map_err(|failure| held(failure).into_log(reading(lane))),
             }
         }
     }
@@ -128,6 +128,17 @@ impl Positions {
         let asker = Arc::clone(&kept.1);
         askers.push(kept);
         Ok(asker)
+    }
+}
+
+/// While a transaction is about to change a position, the library asks again and again, and says only that time is over.
+fn held(failure: Failure) -> Failure {
+    match failure.code {
+        RDKafkaErrorCode::OperationTimedOut => {
+            let reason = format!("{}; a transaction that is about to change it may be open", failure.reason);
+            Failure { reason, ..failure }
+        }
+        _ => failure,
     }
 }
 

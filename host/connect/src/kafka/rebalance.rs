@@ -155,7 +155,7 @@ impl ClientContext for MemberContext {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, topic = self.partitions.topic, "Kafka consumer");
-        self.trouble.note();
+        self.trouble.hear(&error);
     }
 }
 
