@@ -92,7 +92,7 @@ impl TableEnd {
     /// Tells new readers some of the rows that stood here before them.
     fn tell(&mut self, moment: &Moment, dead: &mut DeadLetters) -> Result<(), EngineError> {
         let Some(telling) = &mut self.telling else { return Ok(()) };
-        let told = self.table.tell_next(telling, TOLD_BYTES, moment.position);
+        let told = self.table.tell_next(telling, TOLD_BYTES, self.order.before(moment.position));
         match told.map_err(|error| malformed(self.keeper.changelog(), error))? {
             Some(changes) => {
                 let readers = self.definition.new_readers().to_vec();
@@ -176,6 +176,12 @@ impl Order {
     /// For rows of which one record may hold many.
     pub fn of_places() -> Self {
         Self::Places { offset: Offset::MAX, rows: 0 }
+    }
+
+    /// The place behind all rows of the records before an offset.
+    fn before(&self, next: Offset) -> Offset {
+        let next = if matches!(self, Self::Offsets) { next } else { next << PLACE_BITS };
+        next.saturating_sub(1)
     }
 
     /// The place of the next row, of the record at an offset.

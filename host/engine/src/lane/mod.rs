@@ -7,6 +7,8 @@ mod deliver;
 mod ends;
 mod intake;
 mod open;
+mod pace;
+mod run;
 mod upstream;
 
 use std::sync::Arc;
@@ -20,16 +22,17 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::sleep;
 
 use crate::dead_letter::DeadLetters;
-use crate::end::{PENDING_BYTES, State};
+use crate::end::State;
 use crate::error::EngineError;
 use crate::log::{LogError, Membership, ReadLimit, Reader};
 use crate::rows::Source;
-use crate::status::{LaneState, LaneStatus};
+use crate::status::LaneStatus;
 use crate::task::TaskContext;
 use commit::{CommitOutcome, InFlight, landed};
 use deliver::Delivery;
 use intake::Intake;
 use open::{Opened, open};
+pub use run::run;
 use upstream::await_table;
 
 /// A lane that waits for records looks up so often, to notice that its partition is idle.
@@ -40,15 +43,6 @@ const READ_RECORDS: usize = 8_192;
 
 /// Bytes asked for at once.
 const READ_BYTES: usize = 8 << 20;
-
-/// How many times in an interval a lane may commit what tasks of ours wrote: hosts do not agree on their ticks.
-const HURRY: u32 = 4;
-
-/// First pause before a lane is started again; doubled each time.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-
-/// Longest pause before a lane is started again.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Messages of an exchange that are taken in at once.
 const MESSAGES: usize = 16;
@@ -76,76 +70,6 @@ pub struct Orders {
 /// Waits for the word to stop, or until nobody is left to say it.
 pub async fn told(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
-}
-
-/// Runs a lane until it is told to stop, or cannot go on.
-pub async fn run(
-    context: Arc<TaskContext>,
-    membership: Arc<dyn Membership>,
-    status: Arc<LaneStatus>,
-    mut orders: Orders,
-) {
-    let _watched = PanicWatch(Arc::clone(&status));
-    let lane = context.lane_id(status.partition);
-    let (mut pause, mut failures) = (FIRST_PAUSE, 0);
-    loop {
-        status.set_state(LaneState::Restoring);
-        let commits = status.counters.commits.load(Relaxed);
-        let Err(error) = attempt(&context, &membership, &status, &mut orders).await else {
-            return status.set_state(LaneState::Stopped);
-        };
-        if !error.is_passing() {
-            tracing::error!(%lane, %error, "the lane cannot go on");
-            return status.set_state(LaneState::Failed { error: error.to_string() });
-        }
-        if *orders.stop.borrow() {
-            tracing::warn!(%lane, %error, "the last rows were not committed; whoever reads on begins before them");
-            return status.set_state(LaneState::Stopped);
-        }
-        if status.counters.commits.load(Relaxed) > commits {
-            (pause, failures) = (FIRST_PAUSE, 0);
-        }
-        failures += 1;
-        tracing::warn!(%lane, %error, "the lane starts again from its last commit in {pause:?}");
-        status.counters.retries.fetch_add(1, Relaxed);
-        status.set_state(LaneState::Retrying { error: error.to_string(), failures });
-        tokio::select! {
-            () = sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
-            () = told(&mut orders.stop) => return status.set_state(LaneState::Stopped),
-        }
-    }
-}
-
-/// Takes the lane over and runs it, until it is told to stop or something fails.
-async fn attempt(
-    context: &Arc<TaskContext>,
-    membership: &Arc<dyn Membership>,
-    status: &Arc<LaneStatus>,
-    orders: &mut Orders,
-) -> Result<(), EngineError> {
-    let opened = tokio::select! {
-        biased;
-        // What it has done so far is to read.
-        () = told(&mut orders.stop) => return Ok(()),
-        opened = Lane::open(context, membership, status, orders.hurry.clone()) => opened,
-    };
-    let mut lane = opened?;
-    status.set_state(LaneState::Running);
-    let outcome = lane.work(orders).await;
-    lane.reading.abort();
-    outcome
-}
-
-/// Says that a lane has failed if it panics: nobody waits for its task.
-struct PanicWatch(Arc<LaneStatus>);
-
-impl Drop for PanicWatch {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let error = "the host itself has a fault in this lane; its log says where".to_owned();
-            self.0.set_state(LaneState::Failed { error });
-        }
-    }
 }
 
 /// What a lane woke up for.
@@ -232,8 +156,7 @@ impl Lane {
             position,
             uncommitted: position,
             waiting: false,
-            // Objects begin to grow now.
-            last_commit: context.roll_interval().map(|_| context.clock.elapsed()),
+            last_commit: None,
             delivery: Some(delivery),
             in_flight: None,
             answers: Vec::new(),
@@ -371,10 +294,6 @@ impl Lane {
         )))
     }
 
-    fn wait_for_commit(&mut self) {
-        self.waiting = true;
-    }
-
     /// Nothing came for a moment.
     async fn notice_quiet(&mut self) -> Result<(), EngineError> {
         let quiet = self.context.clock.elapsed().saturating_sub(self.last_record);
@@ -415,39 +334,6 @@ impl Lane {
         self.wait_for_commit();
         self.answers.push(answer);
     }
-
-    /// Whether so much waits that it must be committed before more comes.
-    fn is_full(&mut self) -> bool {
-        self.intake.end().is_full() || self.dead.bytes() >= PENDING_BYTES
-    }
-
-    /// How long until the next commit may begin; what comes after a pause need not wait at all.
-    fn due_in(&self) -> Duration {
-        let Some(last) = self.last_commit else { return Duration::ZERO };
-        let interval = self.context.options.commit_interval;
-        let due = if let Some(every) = self.context.roll_interval() {
-            // Whoever waits for everything to be done does not wait for objects to grow.
-            if self.at_end && *self.hurry.borrow() { Duration::ZERO } else { last + every }
-        } else if self.context.reads_source() {
-            // All lanes commit at the same ticks: they share transactions, and what they send on arrives together.
-            next_tick(last, interval)
-        } else {
-            // What a task of ours wrote has waited for a tick already.
-            last + interval / HURRY
-        };
-        due.saturating_sub(self.context.clock.elapsed())
-    }
-
-    fn is_due(&mut self) -> bool {
-        self.waiting && (self.due_in().is_zero() || self.is_full())
-    }
-}
-
-/// The first multiple of the interval after a time.
-fn next_tick(last: Duration, interval: Duration) -> Duration {
-    let interval = interval.as_nanos().max(1);
-    let ticks = last.as_nanos() / interval + 1;
-    Duration::from_nanos_u128(ticks * interval)
 }
 
 fn read(context: &Arc<TaskContext>, mut reader: Box<dyn Reader>, wait: Duration) -> Reading {
@@ -456,17 +342,4 @@ fn read(context: &Arc<TaskContext>, mut reader: Box<dyn Reader>, wait: Duration)
         let fetched = reader.read(limit).await;
         (reader, fetched)
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn commits_of_all_lanes_fall_on_the_same_ticks() {
-        let ms = Duration::from_millis;
-        for (last, due) in [(0, 100), (1, 100), (99, 100), (100, 200), (250, 300)] {
-            assert_eq!(next_tick(ms(last), ms(100)), ms(due), "after {last} ms");
-        }
-    }
 }

@@ -36,12 +36,12 @@ impl KeyedTable {
     }
 
     /// The next rows that are left, of about so many bytes, as changes from nothing; none if all were told. How far it
-    /// has come is part of the state. `before` is the next offset to read: later changes have later versions.
+    /// has come is part of the state. `place` is that of the last change: later ones have later versions.
     pub fn tell_next(
         &mut self,
         telling: &mut Telling,
         bytes: usize,
-        before: Offset,
+        place: Offset,
     ) -> Result<Option<Vec<RowChange>>, Malformed> {
         let mut changes = Vec::new();
         let (mut taken, mut last) = (0, None);
@@ -51,7 +51,7 @@ impl KeyedTable {
             let Some(entry) = self.entries.get(slot) else { continue };
             let row = Entry::read(&entry.accumulator)?.row;
             if let Some(row) = row {
-                let version = Version::of(before.saturating_sub(1));
+                let version = Version::of(place);
                 changes.push(RowChange { key: entry.key.clone(), version, old: None, new: Some(row.into()) });
             }
             taken += entry.key.len() + entry.accumulator.len();

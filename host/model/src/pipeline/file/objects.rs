@@ -97,7 +97,7 @@ pub(crate) struct RollDef {
     pub rows: Option<Spanned<u32>>,
     /// So many bytes, as far as they are compressed already; `64MiB` by default.
     pub bytes: Option<Spanned<Bytes>>,
-    /// So long after the last ones; `1m` by default.
+    /// So long after their first row; `1m` by default.
     pub every: Option<Spanned<Micros>>,
 }
 from_keys!(RollDef, "`roll`", required: [], optional: [rows, bytes, every]);

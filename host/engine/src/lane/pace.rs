@@ -1,0 +1,67 @@
+//! When a lane commits.
+
+use std::time::Duration;
+
+use super::Lane;
+use crate::end::PENDING_BYTES;
+
+/// How many times in an interval a lane may commit what tasks of ours wrote: hosts do not agree on their ticks.
+const HURRY: u32 = 4;
+
+impl Lane {
+    /// Something waits for a commit from now on.
+    pub(super) fn wait_for_commit(&mut self) {
+        if !self.waiting && self.context.roll_interval().is_some() {
+            // Objects begin to grow.
+            self.last_commit = Some(self.context.clock.elapsed());
+        }
+        self.waiting = true;
+    }
+
+    /// Whether so much waits that it must be committed before more comes.
+    pub(super) fn is_full(&mut self) -> bool {
+        self.intake.end().is_full() || self.dead.bytes() >= PENDING_BYTES
+    }
+
+    /// How long until the next commit may begin; what comes after a pause need not wait at all.
+    pub(super) fn due_in(&self) -> Duration {
+        let Some(last) = self.last_commit else { return Duration::ZERO };
+        let interval = self.context.options.commit_interval;
+        let due = if let Some(every) = self.context.roll_interval() {
+            // Whoever waits for everything to be done does not wait for objects to grow.
+            if self.at_end && *self.hurry.borrow() { Duration::ZERO } else { last + every }
+        } else if self.context.reads_source() {
+            // All lanes commit at the same ticks: they share transactions, and what they send on arrives together.
+            next_tick(last, interval)
+        } else {
+            // What a task of ours wrote has waited for a tick already.
+            last + interval / HURRY
+        };
+        due.saturating_sub(self.context.clock.elapsed())
+    }
+
+    /// Whether a commit is to begin now.
+    pub(super) fn is_due(&mut self) -> bool {
+        self.waiting && (self.due_in().is_zero() || self.is_full())
+    }
+}
+
+/// The first multiple of the interval after a time.
+fn next_tick(last: Duration, interval: Duration) -> Duration {
+    let interval = interval.as_nanos().max(1);
+    let ticks = last.as_nanos() / interval + 1;
+    Duration::from_nanos_u128(ticks * interval)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commits_of_all_lanes_fall_on_the_same_ticks() {
+        let ms = Duration::from_millis;
+        for (last, due) in [(0, 100), (1, 100), (99, 100), (100, 200), (250, 300)] {
+            assert_eq!(next_tick(ms(last), ms(100)), ms(due), "after {last} ms");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Lanes that start again when something outside fails.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::{Lane, Orders, told};
+use crate::error::EngineError;
+use crate::log::Membership;
+use crate::status::{LaneState, LaneStatus};
+use crate::task::TaskContext;
+
+/// First pause before a lane is started again; doubled each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+
+/// Longest pause before a lane is started again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Runs a lane until it is told to stop, or cannot go on.
+pub async fn run(
+    context: Arc<TaskContext>,
+    membership: Arc<dyn Membership>,
+    status: Arc<LaneStatus>,
+    mut orders: Orders,
+) {
+    let _watched = PanicWatch(Arc::clone(&status));
+    let lane = context.lane_id(status.partition);
+    let (mut pause, mut failures) = (FIRST_PAUSE, 0);
+    loop {
+        status.set_state(LaneState::Restoring);
+        let commits = status.counters.commits.load(Relaxed);
+        let Err(error) = attempt(&context, &membership, &status, &mut orders).await else {
+            return status.set_state(LaneState::Stopped);
+        };
+        if !error.is_passing() {
+            tracing::error!(%lane, %error, "the lane cannot go on");
+            return status.set_state(LaneState::Failed { error: error.to_string() });
+        }
+        if *orders.stop.borrow() {
+            tracing::warn!(%lane, %error, "the last rows were not committed; whoever reads on begins before them");
+            return status.set_state(LaneState::Stopped);
+        }
+        if status.counters.commits.load(Relaxed) > commits {
+            (pause, failures) = (FIRST_PAUSE, 0);
+        }
+        failures += 1;
+        tracing::warn!(%lane, %error, "the lane starts again from its last commit in {pause:?}");
+        status.counters.retries.fetch_add(1, Relaxed);
+        status.set_state(LaneState::Retrying { error: error.to_string(), failures });
+        tokio::select! {
+            () = sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
+            () = told(&mut orders.stop) => return status.set_state(LaneState::Stopped),
+        }
+    }
+}
+
+/// Takes the lane over and runs it, until it is told to stop or something fails.
+async fn attempt(
+    context: &Arc<TaskContext>,
+    membership: &Arc<dyn Membership>,
+    status: &Arc<LaneStatus>,
+    orders: &mut Orders,
+) -> Result<(), EngineError> {
+    let opened = tokio::select! {
+        biased;
+        // What it has done so far is to read.
+        () = told(&mut orders.stop) => return Ok(()),
+        opened = Lane::open(context, membership, status, orders.hurry.clone()) => opened,
+    };
+    let mut lane = opened?;
+    status.set_state(LaneState::Running);
+    let outcome = lane.work(orders).await;
+    lane.reading.abort();
+    outcome
+}
+
+/// Says that a lane has failed if it panics: nobody waits for its task.
+struct PanicWatch(Arc<LaneStatus>);
+
+impl Drop for PanicWatch {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let error = "the host itself has a fault in this lane; its log says where".to_owned();
+            self.0.set_state(LaneState::Failed { error });
+        }
+    }
+}
