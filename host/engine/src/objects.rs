@@ -89,6 +89,20 @@ impl Announcement {
     }
 }
 
+/// Bytes that a path may have, and each name in it.
+const LONGEST_PATH: usize = 1_024;
+const LONGEST_NAME: usize = 255;
+
+/// Whether every store takes a path.
+pub fn is_path(path: &str) -> bool {
+    let is_name = |name: &str| {
+        !matches!(name, "" | "." | "..")
+            && name.len() <= LONGEST_NAME
+            && !name.contains(|c: char| c.is_control() || c == '\\')
+    };
+    path.len() <= LONGEST_PATH && path.split('/').all(is_name) && !path.starts_with(".azenha")
+}
+
 /// SHA-256 of a content, in hexadecimal digits.
 pub fn sha256(content: &[u8]) -> String {
     Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()

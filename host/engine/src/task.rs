@@ -11,6 +11,7 @@ use azenha_sandbox::Plugin;
 use tokio::runtime::Handle;
 
 use crate::clock::Clock;
+use crate::end::cut_definition;
 use crate::error::EngineError;
 use crate::log::{LaneId, Log};
 use crate::objects::Objects;
@@ -151,6 +152,12 @@ impl TaskContext {
     fn lane_of(&self, task: &str, partition: u32) -> LaneId {
         let group = format!("{}.{task}", self.program.plan.pipeline);
         LaneId { group, input: self.task().input.topic().to_owned(), partition }
+    }
+
+    /// What the cuts of a task that writes objects are kept under.
+    pub fn cut_definition(&self) -> String {
+        let topic = self.task().input.topic();
+        cut_definition(topic, self.topic_ids.get(topic).map_or("", String::as_str))
     }
 
     /// The lane's name in a store.

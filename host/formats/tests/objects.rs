@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Date32Type, Int64Type};
 use arrow_array::{Array, ArrayRef, BinaryArray, Date32Array, Decimal128Array, Int64Array, StringArray};
-use azenha_formats::objects::{ObjectWriter, compressed, extension, lines_of, parquet_rows};
+use azenha_formats::objects::{Batch, ObjectError, ObjectWriter, ParquetRows, Parts, compressed, extension, lines_of};
 use azenha_model::plan::{Compression, Layout, OutputColumn, StreamColumn, TimeFormat};
 use azenha_model::{DataType, Field};
 use bytes::Bytes;
@@ -66,14 +66,18 @@ fn stream() -> Vec<StreamColumn> {
     fields.into_iter().map(column).collect()
 }
 
-fn parts() -> BTreeMap<String, Option<String>> {
+fn parts() -> Parts {
     BTreeMap::from([("day".to_owned(), Some("1970-01-03".to_owned()))])
+}
+
+fn read(file: Bytes, columns: &[StreamColumn], needed: &[usize]) -> Result<Vec<Batch>, ObjectError> {
+    ParquetRows::open(file, columns, needed, parts(), 4_096)?.collect()
 }
 
 #[test]
 fn what_a_parquet_file_lacks_is_taken_from_its_folders_or_null() {
     let file = object(Layout::Parquet, Compression::Zstd, 10_000, 4_096);
-    let read = parquet_rows(file, &stream(), &[0, 2, 3, 4], &parts(), 4_096).unwrap();
+    let read = read(file, &stream(), &[0, 2, 3, 4]).unwrap();
     assert_eq!(read.iter().map(|(_, rows)| *rows).collect::<Vec<_>>(), [4_096, 4_096, 1_808]);
     let (arrays, rows) = read.last().unwrap();
     let array = |index: usize| arrays[index].clone().unwrap();
@@ -88,7 +92,7 @@ fn a_file_that_does_not_fit_says_why() {
     let file = object(Layout::Parquet, Compression::Zstd, 9, 9);
     let told = |file: &Bytes, columns: &[StreamColumn]| {
         let needed: Vec<usize> = (0..columns.len()).collect();
-        parquet_rows(file.clone(), columns, &needed, &parts(), 4_096).unwrap_err().to_string()
+        read(file.clone(), columns, &needed).unwrap_err().to_string()
     };
     let mut strict = stream();
     strict[1].field.nullable = false;
@@ -112,7 +116,7 @@ fn no_damage_to_a_file_ends_the_process() {
             let at = random.usize(..damaged.len());
             damaged[at] = random.u8(..);
         }
-        let _ = parquet_rows(damaged.into(), &stream(), &[0, 1, 2], &parts(), 4_096);
+        let _ = read(damaged.into(), &stream(), &[0, 1, 2]);
     }
 }
 

@@ -36,6 +36,13 @@ impl Keeper {
         self.log.begin_cycle(end);
     }
 
+    /// A block that changes nothing, for a commit that only shows whose the lane is.
+    pub fn fence(&self, header: &StateHeader) -> Result<Append, EngineError> {
+        let blocks = StateLog::unchanged(header).map_err(|source| malformed(&self.changelog, source))?;
+        let records = Records::unkeyed(BinaryArray::from_iter_values(blocks), header.timestamp);
+        Ok(Append { topic: self.changelog.clone(), partition: self.partition, records })
+    }
+
     /// The blocks of a commit, and the offset before which the changelog is not needed afterwards.
     pub fn blocks(
         &mut self,

@@ -22,7 +22,7 @@ pub use definition::{Definition, Unfit};
 pub use exchange::ExchangeEnd;
 pub use keeper::Keeper;
 pub use lookup::{LookupEnd, definition as lookup_definition};
-pub use objects::{DEFINITION as CUT, ObjectsEnd, Place as ObjectsPlace, ReplacedEnd};
+pub use objects::{ObjectsEnd, Place as ObjectsPlace, ReplacedEnd, definition as cut_definition};
 pub use outbox::Outbox;
 pub use relate::{Operation, RelateEnd};
 pub use repartition::RepartitionEnd;
@@ -76,9 +76,10 @@ pub struct Moment {
 pub struct Cut {
     /// The position until the commit.
     pub from: Offset,
-    /// What the log is told before the first object is put, which must not be there. None: those that are there are
-    /// replaced, and may be put again by whoever reads the same records.
-    pub promise: Option<Append>,
+    /// What the log is told before an object is put: where the cut ends, or nothing new. Whoever lost the lane ends there.
+    pub fence: Append,
+    /// Whether the objects must not be there; otherwise those that are there are replaced.
+    pub are_new: bool,
     /// Where they go.
     pub connection: String,
     /// At least one.

@@ -1,16 +1,17 @@
 //! Objects that records announce: fetched before they are processed, because processing cannot wait.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arrow_array::{BinaryArray, UInt32Array};
-use azenha_formats::objects::{lines_of, parquet_rows};
+use azenha_formats::objects::{ParquetRows, lines_of};
 use azenha_model::plan::{Layout, ObjectsInput, StreamInput};
 use azenha_model::{Fetched, Offset, Records};
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use futures::{StreamExt, stream};
 
 use crate::error::EngineError;
-use crate::objects::{Announcement, Objects, sha256};
+use crate::objects::{Announcement, Objects, is_path, sha256};
 use crate::rows::{Rows, Source};
 use crate::task::TaskContext;
 
@@ -23,6 +24,12 @@ const HELD: usize = 1_024;
 /// Bytes of objects that are held at once; a larger one is held alone.
 const HELD_BYTES: u64 = 64 << 20;
 
+/// What an object counts for whose size was not announced.
+const UNKNOWN_BYTES: u64 = 16 << 20;
+
+/// Lines that are decoded at once, at most about so many bytes.
+const BATCH_BYTES: usize = 8 << 20;
+
 /// An object's content, or why its rows cannot be had.
 type Content = Result<(Announcement, Bytes), String>;
 
@@ -32,8 +39,12 @@ pub struct AnnouncedReader {
     layout: Layout,
     connection: String,
     batch_rows: usize,
-    /// Those of the records that are processed next.
-    fetched: Vec<Content>,
+    /// Those of the records that are processed next, with the index of each record.
+    fetched: VecDeque<(u32, Content)>,
+    /// The file whose rows come next.
+    open: Option<(u32, ParquetRows)>,
+    /// The object whose lines come next.
+    unread: Option<Unread>,
 }
 
 /// What an object gives: records to decode, or rows.
@@ -54,7 +65,9 @@ impl AnnouncedReader {
             layout: objects.layout,
             connection: objects.connection.clone(),
             batch_rows,
-            fetched: Vec::new(),
+            fetched: VecDeque::new(),
+            open: None,
+            unread: None,
         }
     }
 
@@ -67,75 +80,100 @@ impl AnnouncedReader {
             let gets = announced.into_iter().map(|announced| get(announced, Arc::clone(&objects)));
             stream::iter(gets).buffered(FETCHES).collect::<Vec<_>>().await
         };
-        self.fetched = context.io(gets).await?.into_iter().collect::<Result<_, _>>()?;
+        let fetched = context.io(gets).await?.into_iter().collect::<Result<Vec<Content>, _>>()?;
+        self.fetched = fetched.into_iter().enumerate().map(|(record, content)| (record as u32, content)).collect();
         Ok(count)
     }
 
-    /// What the fetched objects give, in the order of their announcements.
-    pub fn pieces(&mut self, source: &Source) -> Vec<Piece> {
-        let fetched = std::mem::take(&mut self.fetched);
+    /// What the next of the fetched objects gives: some of its rows, or the lines of several; none if all are read.
+    pub fn next_piece(&mut self, source: &Source) -> Option<Piece> {
         match self.layout {
-            Layout::Parquet => self.rows(fetched),
-            Layout::Record | Layout::Lines | Layout::Json => self.lines(fetched, source),
+            Layout::Parquet => self.next_rows(),
+            Layout::Record | Layout::Lines | Layout::Json => self.next_lines(source),
         }
     }
 
-    fn rows(&self, fetched: Vec<Content>) -> Vec<Piece> {
-        let mut pieces = Vec::new();
-        for (record, content) in fetched.into_iter().enumerate() {
-            let record = record as u32;
+    fn next_rows(&mut self) -> Option<Piece> {
+        loop {
+            if let Some((record, rows)) = &mut self.open {
+                let record = *record;
+                match rows.next() {
+                    Some(Ok((columns, rows))) => {
+                        let origin = UInt32Array::from(vec![record; rows]);
+                        return Some(Piece::Rows(Rows { columns, origin, deletes: None, changes: None }));
+                    }
+                    Some(Err(error)) => {
+                        self.open = None;
+                        return Some(Piece::Refused(record, error.to_string()));
+                    }
+                    None => self.open = None,
+                }
+            }
+            let (record, content) = self.fetched.pop_front()?;
             let StreamInput { columns, needed, .. } = &self.input;
-            let read = content.and_then(|(announcement, content)| {
-                parquet_rows(content, columns, needed, &announcement.partition, self.batch_rows)
+            let opened = content.and_then(|(announcement, content)| {
+                ParquetRows::open(content, columns, needed, announcement.partition, self.batch_rows)
                     .map_err(|error| format!("object `{}`: {error}", announcement.path))
             });
-            match read {
-                Ok(batches) => pieces.extend(batches.into_iter().map(|(columns, rows)| {
-                    let origin = UInt32Array::from(vec![record; rows]);
-                    Piece::Rows(Rows { columns, origin, deletes: None, changes: None })
-                })),
-                Err(reason) => pieces.push(Piece::Refused(record, reason)),
+            match opened {
+                Ok(rows) => self.open = Some((record, rows)),
+                Err(reason) => return Some(Piece::Refused(record, reason)),
             }
         }
-        pieces
     }
 
-    /// Lines of all objects together, so that many small ones are decoded at once.
-    fn lines(&self, fetched: Vec<Content>, source: &Source) -> Vec<Piece> {
-        let mut pieces = Vec::new();
+    /// Lines of several small objects together, so that they are decoded at once, or some of a large one's.
+    fn next_lines(&mut self, source: &Source) -> Option<Piece> {
         let mut lines = Lines::default();
-        for (record, content) in fetched.into_iter().enumerate() {
-            let unpacked = content.and_then(|(announcement, content)| {
-                let unpacked = lines_of(&announcement.path, content);
-                unpacked
-                    .map_err(|error| format!("object `{}`: {error}", announcement.path))
-                    .map(|content| (announcement, content))
-            });
-            let (announcement, content) = match unpacked {
-                Ok(unpacked) => unpacked,
-                Err(reason) => {
-                    pieces.push(Piece::Refused(record as u32, reason));
-                    continue;
-                }
-            };
-            let (offset, timestamp) = (source.fetched.offsets[record], source.fetched.records.timestamps[record]);
-            let all = if announcement.has_lines() {
-                content.split(|byte| *byte == b'\n').collect()
-            } else {
-                vec![&content[..]]
-            };
-            // A record without a value was kept as `null`; where rows are only added, it says nothing.
-            for line in all.into_iter().filter(|line| !line.is_empty() && *line != b"null") {
-                lines.push(line, offset, timestamp);
-                if lines.offsets.len() >= self.batch_rows {
-                    pieces.push(Piece::Records(lines.take(source)));
+        while lines.offsets.len() < self.batch_rows && lines.bytes < BATCH_BYTES {
+            if self.unread.is_none() {
+                let Some((record, content)) = self.fetched.pop_front() else { break };
+                let unpacked = content.and_then(|(announcement, content)| {
+                    let unpacked = lines_of(&announcement.path, content);
+                    let unpacked = unpacked.map_err(|error| format!("object `{}`: {error}", announcement.path));
+                    unpacked.map(|content| (announcement.has_lines(), content))
+                });
+                match unpacked {
+                    Ok((has_lines, content)) => self.unread = Some(Unread { record, content, has_lines }),
+                    // What was collected comes first, and this object again.
+                    Err(reason) if lines.offsets.is_empty() => return Some(Piece::Refused(record, reason)),
+                    Err(reason) => {
+                        self.fetched.push_front((record, Err(reason)));
+                        break;
+                    }
                 }
             }
+            let Some(unread) = &mut self.unread else { break };
+            let at = unread.record as usize;
+            match unread.next_line() {
+                None => self.unread = None,
+                // A record without a value was kept as `null`; where rows are only added, it says nothing.
+                Some(line) if line.is_empty() || &line[..] == b"null" => {}
+                Some(line) => lines.push(line, source.fetched.offsets[at], source.fetched.records.timestamps[at]),
+            }
         }
-        if !lines.offsets.is_empty() {
-            pieces.push(Piece::Records(lines.take(source)));
+        (!lines.offsets.is_empty()).then(|| Piece::Records(lines.into_source(source)))
+    }
+}
+
+/// An object of which some lines are not read yet.
+struct Unread {
+    record: u32,
+    content: Bytes,
+    has_lines: bool,
+}
+
+impl Unread {
+    fn next_line(&mut self) -> Option<Bytes> {
+        if self.content.is_empty() {
+            return None;
         }
-        pieces
+        let end = self.content.iter().position(|byte| self.has_lines && *byte == b'\n');
+        let line = self.content.split_to(end.unwrap_or(self.content.len()));
+        if end.is_some() {
+            self.content.advance(1);
+        }
+        Some(line)
     }
 }
 
@@ -146,7 +184,11 @@ fn announced(records: &Records) -> Vec<Result<Announcement, String>> {
     for value in &records.values {
         let read = serde_json::from_slice::<Announcement>(value.unwrap_or_default());
         let announcement = read.map_err(|error| format!("this is no announcement of an object: {error}"));
-        bytes += announcement.as_ref().map_or(0, |announcement| announcement.bytes);
+        let announced_bytes = announcement.as_ref().map_or(0, |announcement| match announcement.bytes {
+            0 => UNKNOWN_BYTES,
+            known => known,
+        });
+        bytes = HELD_BYTES.min(bytes).saturating_add(announced_bytes);
         if !announced.is_empty() && (bytes > HELD_BYTES || announced.len() >= HELD) {
             break;
         }
@@ -161,6 +203,9 @@ async fn get(announced: Result<Announcement, String>, objects: Arc<dyn Objects>)
         Err(reason) => return Ok(Err(reason)),
     };
     let path = &announcement.path;
+    if !is_path(path) {
+        return Ok(Err(format!("`{}` is no path of an object", path.escape_debug())));
+    }
     Ok(match objects.get(path).await? {
         None => Err(format!("object `{path}` is not there")),
         Some(found) if !announcement.sha256.is_empty() && sha256(&found.content) != announcement.sha256 => {
@@ -173,20 +218,22 @@ async fn get(announced: Result<Announcement, String>, objects: Arc<dyn Objects>)
 /// Lines that become records.
 #[derive(Default)]
 struct Lines {
-    values: Vec<Vec<u8>>,
+    values: Vec<Bytes>,
     offsets: Vec<Offset>,
     timestamps: Vec<i64>,
+    bytes: usize,
 }
 
 impl Lines {
-    fn push(&mut self, line: &[u8], offset: Offset, timestamp: i64) {
-        self.values.push(line.to_vec());
+    fn push(&mut self, line: Bytes, offset: Offset, timestamp: i64) {
+        self.bytes += line.len();
+        self.values.push(line);
         self.offsets.push(offset);
         self.timestamps.push(timestamp);
     }
 
-    fn take(&mut self, source: &Source) -> Source {
-        let Self { values, offsets, timestamps } = std::mem::take(self);
+    fn into_source(self, source: &Source) -> Source {
+        let Self { values, offsets, timestamps, .. } = self;
         let records = Records {
             keys: BinaryArray::new_null(values.len()),
             values: BinaryArray::from_iter_values(values),

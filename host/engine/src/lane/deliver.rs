@@ -103,9 +103,9 @@ fn dead_append(dead: &mut DeadLetters, topic: &str) -> Option<Append> {
 
 impl LogDelivery {
     async fn make(&mut self, cut: Cut, store: &dyn Objects) -> Result<(), EngineError> {
-        match cut.promise {
-            Some(promise) => self.create(cut.from, promise, cut.objects, store).await?,
-            None => self.replace(cut.from, cut.objects, store).await?,
+        match cut.are_new {
+            true => self.create(cut, store).await?,
+            false => self.replace(cut, store).await?,
         }
         failpoint::reach("objects.put");
         Ok(())
@@ -113,53 +113,79 @@ impl LogDelivery {
 
     /// Puts new objects, once the log knows what is in them. A crash before the commit that follows makes the next owner
     /// put the same objects again.
-    async fn create(
-        &mut self,
-        from: Offset,
-        promise: Append,
-        objects: Vec<NewObject>,
-        store: &dyn Objects,
-    ) -> Result<(), EngineError> {
-        self.lane.commit(Commit { position: from, appends: vec![promise] }).await?;
+    async fn create(&mut self, cut: Cut, store: &dyn Objects) -> Result<(), EngineError> {
+        let Cut { from, fence, objects, .. } = cut;
+        self.fence(from, &fence).await?;
         failpoint::reach("objects.promised");
-        let puts = objects.into_iter().map(|object| put(object, store));
-        stream::iter(puts).buffer_unordered(PUTS).try_collect::<()>().await
-    }
-
-    /// Replaces objects. Each is expected as this lane left it, so that an earlier owner who comes late finds it changed.
-    async fn replace(&mut self, from: Offset, objects: Vec<NewObject>, store: &dyn Objects) -> Result<(), EngineError> {
-        for NewObject { path, content } in objects {
-            loop {
-                let expected = match self.tags.remove(&path) {
-                    Some(tag) => Some(tag),
-                    None => store.get(&path).await?.map(|found| found.tag),
-                };
-                if let Replacement::Done(tag) = store.replace(&path, content.clone(), expected.as_ref()).await? {
-                    self.tags.insert(path, tag);
-                    break;
-                }
-                // Somebody else wrote it. Whoever has lost the lane ends here.
-                self.lane.commit(Commit { position: from, appends: Vec::new() }).await?;
-            }
+        let puts = stream::iter(objects).map(|object| put(object, store)).buffer_unordered(PUTS);
+        let others: Vec<Found> = puts.try_filter_map(async |found| Ok(found)).try_collect().await?;
+        if others.is_empty() {
+            return Ok(());
+        }
+        // Nobody was told of what stands there: its writer died before that, and ran other code than this one. It was
+        // looked at before the lane was shown to be this host's, so nobody else has replaced it since.
+        self.fence(from, &fence).await?;
+        for Found { object: NewObject { path, content }, tag } in others {
+            replace(&path, content, Some(&tag), store).await?;
         }
         Ok(())
     }
+
+    /// Replaces objects. Each is expected as this lane left it, or as it stood before the lane was shown to be this host's.
+    async fn replace(&mut self, cut: Cut, store: &dyn Objects) -> Result<(), EngineError> {
+        let Cut { from, fence, objects, .. } = cut;
+        let unknown = objects.iter().filter(|object| !self.tags.contains_key(&object.path));
+        let mut found = HashMap::new();
+        for object in unknown {
+            found.insert(object.path.clone(), store.get(&object.path).await?.map(|found| found.tag));
+        }
+        if !found.is_empty() {
+            self.fence(from, &fence).await?;
+        }
+        for NewObject { path, content } in objects {
+            let expected = self.tags.remove(&path).or_else(|| found.remove(&path).flatten());
+            let tag = replace(&path, content, expected.as_ref(), store).await?;
+            self.tags.insert(path, tag);
+        }
+        Ok(())
+    }
+
+    /// A commit that moves nothing: it fails if the lane has another owner.
+    async fn fence(&mut self, from: Offset, fence: &Append) -> Result<(), EngineError> {
+        Ok(self.lane.commit(Commit { position: from, appends: vec![fence.clone()] }).await?)
+    }
 }
 
-/// Puts one object. What stands at its path was not announced: its writer died before that, and may have run other code
-/// than this one. The promise before shows that the lane is this host's.
-async fn put(object: NewObject, objects: &dyn Objects) -> Result<(), EngineError> {
-    let NewObject { path, content } = object;
+/// Another object than the one that was to be made.
+struct Found {
+    object: NewObject,
+    tag: Tag,
+}
+
+/// Puts one object, unless one is there; gives it back if that is another one.
+async fn put(object: NewObject, store: &dyn Objects) -> Result<Option<Found>, EngineError> {
     loop {
-        if objects.create(&path, content.clone()).await? == Creation::Made {
-            return Ok(());
+        if store.create(&object.path, object.content.clone()).await? == Creation::Made {
+            return Ok(None);
         }
-        let Some(found) = objects.get(&path).await? else { continue };
-        if found.content == content {
-            return Ok(());
-        }
-        if let Replacement::Done(_) = objects.replace(&path, content.clone(), Some(&found.tag)).await? {
-            return Ok(());
+        let Some(found) = store.get(&object.path).await? else { continue };
+        let is_same = found.content == object.content;
+        return Ok((!is_same).then_some(Found { object, tag: found.tag }));
+    }
+}
+
+async fn replace(
+    path: &str,
+    content: bytes::Bytes,
+    expected: Option<&Tag>,
+    store: &dyn Objects,
+) -> Result<Tag, EngineError> {
+    match store.replace(path, content, expected).await? {
+        Replacement::Done(tag) => Ok(tag),
+        // The lane starts again: either it is another host's, or that one was slow.
+        Replacement::Changed => {
+            let what = format!("replacing object `{path}`");
+            Err(StoreError::Unavailable { what, source: "somebody else has written it meanwhile".into() }.into())
         }
     }
 }

@@ -9,9 +9,9 @@ use azenha_model::types::meta;
 use super::intake::{Intake, StreamIntake};
 use crate::aggregation::{Aggregator, definition};
 use crate::end::{
-    AggregateEnd, CUT, Definition, ExchangeEnd, LookupEnd, MessageEnd, ObjectsEnd, ObjectsPlace, Operation, Order,
-    Outbox, RelateEnd, RepartitionEnd, ReplacedEnd, RowEnd, StoreEnd, TableEnd, TopicWriter, TopicsEnd, Unfit,
-    kept_under, lookup_definition,
+    AggregateEnd, Definition, ExchangeEnd, LookupEnd, MessageEnd, ObjectsEnd, ObjectsPlace, Operation, Order, Outbox,
+    RelateEnd, RepartitionEnd, ReplacedEnd, RowEnd, StoreEnd, TableEnd, TopicWriter, TopicsEnd, Unfit, kept_under,
+    lookup_definition,
 };
 use crate::error::EngineError;
 use crate::plugin::FusedStage;
@@ -123,7 +123,7 @@ pub fn check_fits(context: &TaskContext, header: &StateHeader) -> Result<(), Eng
         EndPlan::Exchange { aggregation, .. } | EndPlan::Aggregate { aggregation, .. } => {
             (definition(aggregation), aggregation.plan.state_version)
         }
-        EndPlan::Objects(_) => (CUT.to_owned(), header.state_version),
+        EndPlan::Objects(_) => (context.cut_definition(), header.state_version),
         EndPlan::Repartition { lookup, .. } | EndPlan::Lookup { lookup, .. } => {
             (lookup_definition(lookup), header.state_version)
         }
@@ -178,7 +178,8 @@ fn open_table(
     let input = (task.input.topic().to_owned(), partition);
     let definition = readers_after(context, recovered.header.as_ref())?;
     let table = KeyedTable::over(table.clone(), recovered.table).map_err(|error| unreadable(&changelog, error))?;
-    let order = if task.input.objects().is_some() { Order::of_places() } else { Order::Offsets };
+    let holds_many = task.input.objects().is_some() || !task.stages.is_empty();
+    let order = if holds_many { Order::of_places() } else { Order::Offsets };
     Ok(TableEnd::new(table, router, writers(context, outputs, partition)?, definition, changelog, input, order))
 }
 
@@ -267,6 +268,7 @@ fn objects_place(context: &TaskContext, output: &ObjectsOutput, partition: u32) 
         generation: context.program.generation,
         announced: announced.unwrap_or(0),
         changelog: changelog_topic(&context.program.plan.pipeline, &task.name),
+        definition: context.cut_definition(),
     })
 }
 

@@ -130,10 +130,11 @@ impl StreamIntake {
     }
 
     fn take(&mut self, source: Source, dead: &mut DeadLetters) -> Result<(), EngineError> {
-        let Some(announced) = &mut self.announced else { return self.decode(source, dead) };
-        let pieces = announced.pieces(&source);
+        if self.announced.is_none() {
+            return self.decode(source, dead);
+        }
         let source = Arc::new(source);
-        for piece in pieces {
+        while let Some(piece) = self.announced.as_mut().and_then(|announced| announced.next_piece(&source)) {
             match piece {
                 Piece::Records(lines) => self.decode(lines, dead)?,
                 Piece::Rows(rows) => self.process(rows, &source, dead)?,

@@ -195,7 +195,7 @@ impl Lane {
     }
 
     async fn next_event(&mut self, orders: &mut Orders) -> Event {
-        let due_in = self.waiting.then(|| self.due_in());
+        let due_in = self.may_commit().then(|| self.due_in());
         let idle = self.in_flight.is_none();
         // While a commit is on its way, so much more may be prepared and no more.
         let has_room = idle || !self.is_full();

@@ -20,7 +20,14 @@ impl Lane {
 
     /// Whether so much waits that it must be committed before more comes.
     pub(super) fn is_full(&mut self) -> bool {
-        self.intake.end().is_full() || self.dead.bytes() >= PENDING_BYTES
+        // A commit that was promised is made where it was promised, and not before.
+        let end = self.intake.end();
+        end.promised().is_none() && (end.is_full() || self.dead.bytes() >= PENDING_BYTES)
+    }
+
+    /// Whether the next commit may begin when its time has come.
+    pub(super) fn may_commit(&mut self) -> bool {
+        self.waiting && self.intake.end().promised().is_none()
     }
 
     /// How long until the next commit may begin; what comes after a pause need not wait at all.
@@ -42,7 +49,7 @@ impl Lane {
 
     /// Whether a commit is to begin now.
     pub(super) fn is_due(&mut self) -> bool {
-        self.waiting && (self.due_in().is_zero() || self.is_full())
+        self.may_commit() && (self.due_in().is_zero() || self.is_full())
     }
 }
 

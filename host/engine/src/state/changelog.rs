@@ -193,6 +193,11 @@ impl StateLog {
         self.commits = 0;
     }
 
+    /// The block of a commit that changes no group.
+    pub fn unchanged(header: &StateHeader) -> Result<Vec<Vec<u8>>, Malformed> {
+        blocks(DELTA, header, std::iter::empty())
+    }
+
     /// The blocks of one commit: the delta, then a slice as long as the delta, so that a cycle costs about
     /// as much as the changes it follows. The offset says what can be deleted after this commit.
     pub fn commit(

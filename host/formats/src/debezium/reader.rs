@@ -96,6 +96,10 @@ impl EventReader {
                 rows.append(&self.row_before, meanings, &self.locator, event)?;
                 rows.fill();
             }
+            ChangeKind::Truncate if !self.has_key => {
+                let reason = "says that the table was truncated, which is no row: give the source a `key`";
+                return Err((Some("op".to_owned()), reason.to_owned()));
+            }
             ChangeKind::Truncate => rows.fill(),
             ChangeKind::Snapshot { .. } | ChangeKind::Upsert => {
                 self.expect_row(event)?;

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use lines::LineWriter;
 pub use lines::compressed;
 use parquet::ParquetWriter;
-pub use read::{ObjectRows, lines_of, parquet_rows};
+pub use read::{Batch, ParquetRows, Parts, lines_of};
 
 /// Why an object cannot be written or read; for people.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

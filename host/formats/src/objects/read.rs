@@ -15,11 +15,14 @@ use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchR
 
 use super::ObjectError;
 
-/// Rows of one object, in batches: of each column of the stream an array, or none where nobody reads it.
-pub type ObjectRows = Vec<(Vec<Option<ArrayRef>>, usize)>;
+/// Rows of an object: of each column of the stream an array, or none where nobody reads it; and how many.
+pub type Batch = (Vec<Option<ArrayRef>>, usize);
 
 /// An object of lines may unfold to so many bytes.
-const MOST_UNPACKED: u64 = 4 << 30;
+const MOST_UNPACKED: u64 = 1 << 30;
+
+/// A file may have so many rows: changes of one table are told apart by their place in it.
+const MOST_ROWS: i64 = 1 << 24;
 
 /// The content of an object of lines, unpacked if its name says so.
 ///
@@ -43,41 +46,56 @@ pub fn lines_of(path: &str, content: Bytes) -> Result<Bytes, ObjectError> {
     }
 }
 
-/// The rows of a Parquet file, in batches of at most `batch_rows`. A column that the file does not have is taken from
-/// `parts`, the folders that it stands in, or else is null.
-///
-/// # Errors
-/// If it is no Parquet file, or a column cannot be read as the stream has it.
-pub fn parquet_rows(
-    content: Bytes,
-    columns: &[StreamColumn],
-    needed: &[usize],
-    parts: &BTreeMap<String, Option<String>>,
-    batch_rows: usize,
-) -> Result<ObjectRows, ObjectError> {
-    // Anybody may have written the file, and a reader's fault over it must not end the host.
-    catch_unwind(AssertUnwindSafe(|| rows(content, columns, needed, parts, batch_rows)))
-        .unwrap_or_else(|_| Err(ObjectError("its reader failed over it".to_owned())))
+/// The rows of a Parquet file, batch by batch.
+pub struct ParquetRows {
+    reader: ParquetRecordBatchReader,
+    columns: Vec<StreamColumn>,
+    needed: Vec<usize>,
+    parts: Parts,
 }
 
-fn rows(
-    content: Bytes,
-    columns: &[StreamColumn],
-    needed: &[usize],
-    parts: &BTreeMap<String, Option<String>>,
-    batch_rows: usize,
-) -> Result<ObjectRows, ObjectError> {
-    let reader = reader(content, columns, needed, batch_rows)?;
-    let mut all = Vec::new();
-    for batch in reader {
-        let batch = batch.map_err(ObjectError::of)?;
-        let mut arrays = vec![None; columns.len()];
-        for index in needed {
-            arrays[*index] = Some(array(&batch, &columns[*index], parts)?);
-        }
-        all.push((arrays, batch.num_rows()));
+/// The folders that an object stands in: the values of columns, none for null.
+pub type Parts = BTreeMap<String, Option<String>>;
+
+impl ParquetRows {
+    /// Opens a file for batches of at most `batch_rows`. A column that it does not have is taken from `parts`, or else is
+    /// null.
+    ///
+    /// # Errors
+    /// If it is no Parquet file, or holds more than anybody should put into one.
+    pub fn open(
+        content: Bytes,
+        columns: &[StreamColumn],
+        needed: &[usize],
+        parts: Parts,
+        batch_rows: usize,
+    ) -> Result<Self, ObjectError> {
+        let reader = guarded(|| reader(content, columns, needed, batch_rows))?;
+        Ok(Self { reader, columns: columns.to_vec(), needed: needed.to_vec(), parts })
     }
-    Ok(all)
+
+    fn batch(&self, batch: &RecordBatch) -> Result<Batch, ObjectError> {
+        let mut arrays = vec![None; self.columns.len()];
+        for index in &self.needed {
+            arrays[*index] = Some(array(batch, &self.columns[*index], &self.parts)?);
+        }
+        Ok((arrays, batch.num_rows()))
+    }
+}
+
+impl Iterator for ParquetRows {
+    type Item = Result<Batch, ObjectError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let reader = &mut self.reader;
+        let read = guarded(|| reader.next().transpose().map_err(ObjectError::of));
+        read.transpose().map(|batch| batch.and_then(|batch| self.batch(&batch)))
+    }
+}
+
+/// Anybody may have written the file, and a reader's fault over it must not end the host.
+fn guarded<T>(read: impl FnOnce() -> Result<T, ObjectError>) -> Result<T, ObjectError> {
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(ObjectError("its reader failed over it".to_owned())))
 }
 
 fn reader(
@@ -87,6 +105,10 @@ fn reader(
     batch_rows: usize,
 ) -> Result<ParquetRecordBatchReader, ObjectError> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(content).map_err(ObjectError::of)?;
+    let rows = builder.metadata().file_metadata().num_rows();
+    if rows > MOST_ROWS {
+        return Err(ObjectError(format!("it has {rows} rows, and {MOST_ROWS} are the most")));
+    }
     let wanted: Vec<&str> =
         needed.iter().filter_map(|index| columns[*index].path.first()).map(String::as_str).collect();
     let found =
@@ -96,11 +118,7 @@ fn reader(
 }
 
 /// A column as the stream has it.
-fn array(
-    batch: &RecordBatch,
-    column: &StreamColumn,
-    parts: &BTreeMap<String, Option<String>>,
-) -> Result<ArrayRef, ObjectError> {
+fn array(batch: &RecordBatch, column: &StreamColumn, parts: &Parts) -> Result<ArrayRef, ObjectError> {
     let StreamColumn { field, path, .. } = column;
     let Some(name) = path.first().filter(|_| path.len() == 1) else {
         return Err(ObjectError(format!("column `{}` has a path into another one, which a file has not", field.name)));

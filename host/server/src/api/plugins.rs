@@ -80,8 +80,8 @@ pub async fn list(State(host): State<Arc<Host>>) -> Result<Json<Vec<PluginDetail
 /// Removes a plugin that no definition runs, with the names that mean it. A definition that is sent in the same moment
 /// may name it in vain: push it again then.
 #[utoipa::path(
-    delete, path = "/plugins/{digest}", tag = "plugins",
-    params(("digest" = String, Path, description = "SHA-256 of its bytes, in hex")),
+    delete, path = "/plugins/{name}", tag = "plugins",
+    params(("name" = String, Path, description = "SHA-256 of its bytes, in hex: its digest, not a name")),
     responses(
         (status = 204, description = "It is gone"),
         (status = 401, body = ErrorBody),

@@ -9,12 +9,16 @@ use arrow_array::{Array, ArrayRef};
 use arrow_schema::DataType;
 use azenha_formats::civil;
 use azenha_model::plan::PartitionColumn;
+use twox_hash::XxHash3_64;
 
 /// The values of a folder's columns, by name; none stands for null.
 pub type Values = BTreeMap<String, Option<String>>;
 
 /// What stands for null in a path.
 const NULL: &str = "__HIVE_DEFAULT_PARTITION__";
+
+/// Bytes of a name in a path, beside a hash: a folder's name may have 255 with column and `=`.
+const LONGEST: usize = 96;
 
 const DAY: i64 = 86_400_000_000;
 
@@ -24,12 +28,9 @@ pub fn folder(columns: &[PartitionColumn], arrays: &[ArrayRef], row: usize) -> (
     let mut values = Values::new();
     for (column, array) in columns.iter().zip(arrays) {
         let value = (!array.is_null(row)).then(|| text(array, row));
-        push_escaped(&mut path, &column.name);
+        path.push_str(&escaped(&column.name));
         path.push('=');
-        match &value {
-            Some(value) => push_escaped(&mut path, value),
-            None => path.push_str(NULL),
-        }
+        path.push_str(&value.as_deref().map_or(NULL.to_owned(), escaped));
         path.push('/');
         values.insert(column.name.clone(), value);
     }
@@ -49,16 +50,24 @@ fn text(array: &ArrayRef, row: usize) -> String {
     }
 }
 
-/// Everything but letters, digits and a few signs is written as `%XX`, so that no value makes a path of its own.
-fn push_escaped(path: &mut String, text: &str) {
+/// Everything but letters, digits and a few signs is written as `%XX`, so that no value makes a path of its own, or looks
+/// like null. What would be too long for a name is cut, and told by its hash.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::new();
     for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"_-.".contains(&byte) && !matches!(text, "." | "..") {
-            path.push(byte.into());
+        if byte.is_ascii_alphanumeric() || b"_-.".contains(&byte) && !matches!(text, "." | ".." | NULL) {
+            escaped.push(byte.into());
         } else {
             // Writing into a string cannot fail.
-            let _ = write!(path, "%{byte:02X}");
+            let _ = write!(escaped, "%{byte:02X}");
         }
     }
+    if escaped.len() > LONGEST {
+        let hash = XxHash3_64::oneshot(text.as_bytes());
+        escaped.truncate(LONGEST);
+        let _ = write!(escaped, "-{hash:016x}");
+    }
+    escaped
 }
 
 #[cfg(test)]
@@ -84,5 +93,12 @@ mod tests {
         let (path, values) = folder(&columns, &arrays, 1);
         assert_eq!(path, "day=__HIVE_DEFAULT_PARTITION__/seen_date=1970-01-02/state=%2E%2E/");
         assert_eq!(values["day"], None);
+    }
+
+    #[test]
+    fn no_text_looks_like_null_and_long_ones_are_told_apart() {
+        assert!(escaped(NULL).starts_with("%5F") && escaped(NULL) != NULL);
+        let (one, other) = (escaped(&("a".repeat(400) + "b")), escaped(&("a".repeat(400) + "c")));
+        assert!(one.len() < 128 && one != other, "{one} {other}");
     }
 }

@@ -56,6 +56,8 @@ pub struct Place {
     pub announced: u32,
     /// The changelog.
     pub changelog: String,
+    /// What a cut is kept under.
+    pub definition: String,
 }
 
 /// Collects rows in objects.
@@ -197,7 +199,7 @@ impl ObjectsEnd {
     }
 
     fn blocks(&mut self, moment: &Moment) -> Result<(Append, Option<Offset>), EngineError> {
-        self.keeper.blocks(&header(moment, DEFINITION), &mut self.table)
+        self.keeper.blocks(&header(moment, &self.place.definition), &mut self.table)
     }
 }
 
@@ -215,8 +217,10 @@ fn announce(
     Ok(Some(Append { topic, partition: place.partition % place.announced.max(1), records }))
 }
 
-/// What stands in the state of every objects end: a cut means the same whatever it is cut into.
-pub const DEFINITION: &str = "a cut of objects";
+/// What the state is kept under: cuts are made of offsets of one topic, whatever they are cut into.
+pub fn definition(topic: &str, topic_id: &str) -> String {
+    format!("a cut of objects of topic {topic} ({topic_id})")
+}
 
 impl RowEnd for ObjectsEnd {
     fn rows(&mut self, rows: &Rows, source: &Arc<Source>, dead: &mut DeadLetters) -> Result<(), EngineError> {
@@ -254,7 +258,8 @@ impl End for ObjectsEnd {
             true => None,
             false => Some(Cut {
                 from: moment.from,
-                promise: Some(self.promise(moment)?),
+                fence: self.promise(moment)?,
+                are_new: true,
                 connection: self.output.connection.clone(),
                 objects,
             }),

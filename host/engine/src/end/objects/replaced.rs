@@ -2,7 +2,7 @@
 //!
 //! The lane that owns a folder keeps its rows, so the object is always made of all of them, in the order of their keys,
 //! and put whole. It is put before the commit that covers its rows: after a crash in between it says more than the state
-//! knows, until the same changes come again and make it anew.
+//! knows. So whoever takes the lane puts the object of a folder at its first change, whatever the state says of it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -42,6 +42,8 @@ pub struct ReplacedEnd {
     rows: RowConverter,
     /// Folders that changed since the last commit.
     changed: BTreeSet<GroupId>,
+    /// Folders whose objects this owner of the lane has put.
+    put: BTreeSet<GroupId>,
     /// Whether all of them are written anew, and no record has to come for it.
     is_anew: bool,
     keeper: Keeper,
@@ -49,6 +51,8 @@ pub struct ReplacedEnd {
     place: Place,
     /// Stands for everything but rows that decides what is in an object.
     code: u32,
+    /// Stands for where objects go: the same content elsewhere is something else.
+    whereto: u64,
 }
 
 impl ReplacedEnd {
@@ -65,10 +69,14 @@ impl ReplacedEnd {
             parts: output.partition_by.iter().enumerate().map(part).collect(),
             step: output.sink.as_str().into(),
             code: XxHash3_64::oneshot(format!("{output:?}").as_bytes()) as u32,
+            whereto: XxHash3_64::oneshot(
+                format!("{} {} {:?}", output.connection, output.path, output.announce).as_bytes(),
+            ),
             output: output.clone(),
             keys: row_codec(&relation.keys)?,
             rows: row_codec(&relation.output())?,
             changed: BTreeSet::new(),
+            put: BTreeSet::new(),
             is_anew: false,
             keeper: Keeper::new(place.changelog.clone(), place.partition),
             definition: definition(relation, no_feeds, no_outputs).text(),
@@ -93,8 +101,12 @@ impl ReplacedEnd {
         let parts = group_columns(&self.keys, &self.related, &[group])?;
         let (path, values) = folder(&self.parts, &parts, 0);
         let (content, rows) = self.content(group)?;
-        let is_there = (rows > 0).then(|| XxHash3_128::oneshot(&content));
-        let is_new = self.related.note_result(group, is_there);
+        let is_there = (rows > 0).then(|| XxHash3_128::oneshot_with_seed(self.whereto, &content));
+        let is_new = self.related.note_result(group, is_there) | self.put.insert(group);
+        if is_there.is_none() {
+            // Its number may go to another folder.
+            self.put.remove(&group);
+        }
         self.related.release(group);
         if !is_new {
             return Ok(None);
@@ -149,11 +161,13 @@ impl End for ReplacedEnd {
         }
         let results = announcements.iter().map(|announcement| announcement.rows).sum();
         let header = StateHeader { state_version: self.code, ..header(moment, &self.definition) };
+        let fence = self.keeper.fence(&StateHeader { position: moment.from, ..header.clone() })?;
         let (state, purge_changelog) = self.keeper.blocks(&header, self.related.entries())?;
         let mut appends = vec![state];
         appends.extend(announce(&self.output, &self.place, &announcements, moment.timestamp)?);
         let connection = self.output.connection.clone();
-        let cut = (!objects.is_empty()).then_some(Cut { from: moment.from, promise: None, connection, objects });
+        let cut =
+            (!objects.is_empty()).then_some(Cut { from: moment.from, fence, are_new: false, connection, objects });
         Ok(Outgoing { appends, cut, results, purge_changelog, ..Outgoing::default() })
     }
 

@@ -264,6 +264,10 @@ impl Resolver<'_> {
             let message = format!("step `{step}` has no outlet `{outlet}`");
             self.report.error(from.place, message).suggest(unknown(outlet, "its outlets are", &outlets));
         }
+        if self.tasks.iter().any(|task| task.name == from.value && task.end.objects().is_some()) {
+            let message = format!("sink `{}` replaces its objects, so they cannot be followed", from.value);
+            self.report.error(from.place, message).suggest("read what the sink reads");
+        }
         Err(Reported)
     }
 

@@ -88,7 +88,22 @@ impl Resolver<'_> {
             output.roll.every = REPLACED_EVERY;
         }
         self.announce(sink, rows.partitions);
+        self.refuse_followers(name);
         self.related_objects(name, (&sink.from, table), by, output)
+    }
+
+    /// Objects that are replaced cannot be followed: what was announced may be gone when it is read.
+    fn refuse_followers(&mut self, sink: &Spanned<String>) {
+        let file = self.file;
+        let follows = |source: &&Source| file.announcer(source).is_some_and(|by| by.name.value == sink.value);
+        for source in file.sources.iter().filter(follows) {
+            self.report
+                .error(
+                    source.topic.place,
+                    format!("sink `{}` replaces its objects, so they cannot be followed", sink.value),
+                )
+                .suggest("read what the sink reads");
+        }
     }
 
     fn check_replaced(&mut self, sink: &ObjectsSinkDef, rows: &Rows, output: &ObjectsOutput) -> Outcome<()> {
@@ -159,10 +174,13 @@ impl Resolver<'_> {
         let compression = self.compression(sink, layout)?;
         let partition_by = self.partition_columns(sink, rows)?;
         let mut columns = self.object_columns(name, sink, layout, rows)?;
-        // Readers take the columns of folders from the path.
-        columns.retain(|column| !partition_by.iter().any(|part| is_same(part, column)));
+        if layout == Layout::Parquet {
+            // Readers take the columns of folders from the path.
+            columns.retain(|column| !partition_by.iter().any(|part| is_same(part, column)));
+        }
         let place = sink.partition_by.as_ref().map_or(name.place, |names| names.place);
-        let written = columns.iter().map(|column| &column.field.name);
+        let written = columns.iter().filter(|column| !partition_by.iter().any(|part| is_same(part, column)));
+        let written = written.map(|column| &column.field.name);
         self.check_distinct(written.chain(partition_by.iter().map(|part| &part.name)), place)?;
         let roll = sink.roll.as_ref().map_or(DEFAULT_ROLL, |roll| roll.checked(&mut self.report));
         Ok(ObjectsOutput {
@@ -264,7 +282,9 @@ impl Resolver<'_> {
         let parts =
             output.partition_by.iter().filter(|part| !columns.iter().any(|column| column.field.name == part.name));
         let parts: Vec<StreamColumn> = parts.map(|part| part_as_read(part, &rows.fields[part.input])).collect();
-        columns.extend(parts);
+        if output.layout == Layout::Parquet {
+            columns.extend(parts);
+        }
         let position = |input: &usize| {
             let column = output.columns.iter().find(|column| column.input == *input);
             let name = column.map(|column| &column.field.name);
