@@ -1,9 +1,10 @@
 //! What events say beside their rows: kinds, positions, keys; and what is no event.
 
+use arrow_array::cast::AsArray;
 use azenha_formats::Decoder;
 use azenha_model::plan::{Decimals, Format};
 
-use super::{JSON, decode, outcome, outcomes, records, stream, upsert};
+use super::{JSON, Record, decode, outcome, outcomes, records, stream, upsert};
 
 /// What an event of some `op` and snapshot mark comes to, up to its row.
 fn kind(op: &str, snapshot: &str) -> String {
@@ -102,13 +103,38 @@ fn a_delete_without_its_key_is_refused() {
     ] {
         assert_eq!(outcome(&input, key, value), reason, "{key:?} {value:?}");
     }
-    let mut keyless = input;
-    keyless.key = Vec::new();
-    assert_eq!(outcome(&keyless, Some(r#"{"id":1}"#), None), "record has no value");
+}
+
+#[test]
+fn without_a_key_each_event_is_a_row_that_says_everything_or_is_refused() {
+    let mut input = stream(JSON, "id: int64, name: text?, op: text, at: timestamp(ms)");
+    input.key = Vec::new();
+    input.columns[2].path = vec!["$".to_owned(), "op".to_owned()];
+    input.columns[3].path = vec!["$".to_owned(), "ts_ms".to_owned()];
+    let events = [
+        r#"{"op":"c","before":null,"after":{"id":1,"name":"a"},"ts_ms":5}"#,
+        r#"{"op":"d","before":{"id":1},"after":null,"ts_ms":6}"#,
+        r#"{"op":"d","before":null,"after":null,"ts_ms":7}"#,
+        r#"{"op":"t","before":null,"after":null,"ts_ms":8}"#,
+        r#"{"op":"u","before":null,"after":{"id":1,"name":"__debezium_unavailable_value"},"ts_ms":9}"#,
+    ];
+    let all: Vec<Record<'_>> =
+        events.iter().map(|event| (None, Some(event.as_bytes()))).chain([(None, None)]).collect();
+    let decoded = Decoder::new(&input).decode(&records(&all));
     assert_eq!(
-        outcome(&keyless, Some(r#"{"id":1}"#), Some(delete)),
-        "a delete needs the key of its row, and the source declares none"
+        (decoded.rows.as_slice(), decoded.deletes.is_none(), decoded.changes.is_none()),
+        (&[0, 1][..], true, true)
     );
+    let text = |column: usize| decoded.columns[column].clone().unwrap().as_string::<i32>().clone();
+    assert_eq!(text(2).iter().collect::<Vec<_>>(), [Some("c"), Some("d")]);
+    assert_eq!(text(1).iter().collect::<Vec<_>>(), [Some("a"), None]);
+    let reasons: Vec<&str> = decoded.rejected.iter().map(|refused| refused.reason.as_str()).collect();
+    for (reason, wanted) in
+        reasons.iter().zip(["the deleted row, is missing", "truncated", "REPLICA IDENTITY FULL", "no value"])
+    {
+        assert!(reason.contains(wanted), "{reason}");
+    }
+    assert_eq!(reasons.len(), 4, "{reasons:?}");
 }
 
 #[test]

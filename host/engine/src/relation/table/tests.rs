@@ -212,13 +212,13 @@ fn rows_are_told_in_parts_and_after_a_crash_from_where_it_was() {
     let mut told = Vec::new();
     let mut telling = shop.table.telling(&readers);
     for _ in 0..3 {
-        told.extend(shop.table.tell_next(&mut telling, 100, 51).unwrap().unwrap());
+        told.extend(shop.table.tell_next(&mut telling, 100, 50).unwrap().unwrap());
     }
     assert!((3..25).contains(&told.len()), "{} rows in three parts", told.len());
 
     shop.restart();
     let mut telling = shop.table.telling(&readers);
-    while let Some(more) = shop.table.tell_next(&mut telling, 100, 51).unwrap() {
+    while let Some(more) = shop.table.tell_next(&mut telling, 100, 50).unwrap() {
         told.extend(more);
     }
     let ids: Vec<i64> = told.iter().map(|change| shop.read(change.new.as_deref().unwrap()).0).collect();
@@ -226,5 +226,5 @@ fn rows_are_told_in_parts_and_after_a_crash_from_where_it_was() {
     assert!(told.iter().all(|change| change.old.is_none() && change.version < Version::of(51)));
     // Somebody else is told everything.
     let mut others = shop.table.telling(&readers[..1]);
-    assert_eq!(shop.table.tell_next(&mut others, usize::MAX, 51).unwrap().unwrap().len(), 49);
+    assert_eq!(shop.table.tell_next(&mut others, usize::MAX, 50).unwrap().unwrap().len(), 49);
 }
