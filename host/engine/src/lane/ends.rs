@@ -281,8 +281,8 @@ fn open_replaced(
     let place = objects_place(context, output, partition)?;
     let related = open_related(relation, recovered.table, &place.changelog)?;
     let mut end = ReplacedEnd::new(relation, output, related, place)?;
-    if recovered.header.is_some_and(|header| header.state_version != end.code()) {
-        end.make_anew();
+    if let Some(header) = recovered.header {
+        end.resume(header.state_version);
     }
     Ok(end)
 }

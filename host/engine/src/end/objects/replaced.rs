@@ -51,6 +51,8 @@ pub struct ReplacedEnd {
     place: Place,
     /// Stands for everything but rows that decides what is in an object.
     code: u32,
+    /// The code that the state names: this one's once a commit has made everything anew.
+    made_by: u32,
     /// Stands for where objects go: the same content elsewhere is something else.
     whereto: u64,
 }
@@ -65,10 +67,12 @@ impl ReplacedEnd {
     ) -> Result<Self, EngineError> {
         let part = |(input, part): (usize, &PartitionColumn)| PartitionColumn { name: part.name.clone(), input };
         let (no_feeds, no_outputs): (&[Feed], &[TopicOutput]) = (&[], &[]);
+        let code = XxHash3_64::oneshot(format!("{output:?}").as_bytes()) as u32;
         Ok(Self {
             parts: output.partition_by.iter().enumerate().map(part).collect(),
             step: output.sink.as_str().into(),
-            code: XxHash3_64::oneshot(format!("{output:?}").as_bytes()) as u32,
+            code,
+            made_by: code,
             whereto: XxHash3_64::oneshot(
                 format!("{} {} {:?}", output.connection, output.path, output.announce).as_bytes(),
             ),
@@ -85,13 +89,12 @@ impl ReplacedEnd {
         })
     }
 
-    /// A number that is another one if the objects of the same rows are.
-    pub fn code(&self) -> u32 {
-        self.code
-    }
-
-    /// Writes every object anew with the next commit.
-    pub fn make_anew(&mut self) {
+    /// Tells which code made what was restored. If it is another one, every object is written anew with the next commit.
+    pub fn resume(&mut self, made_by: u32) {
+        self.made_by = made_by;
+        if made_by == self.code {
+            return;
+        }
         self.changed.extend(self.related.groups());
         self.is_anew = true;
     }
@@ -161,7 +164,9 @@ impl End for ReplacedEnd {
         }
         let results = announcements.iter().map(|announcement| announcement.rows).sum();
         let header = StateHeader { state_version: self.code, ..header(moment, &self.definition) };
-        let fence = self.keeper.fence(&StateHeader { position: moment.from, ..header.clone() })?;
+        let fence =
+            self.keeper.fence(&StateHeader { position: moment.from, state_version: self.made_by, ..header.clone() })?;
+        self.made_by = self.code;
         let (state, purge_changelog) = self.keeper.blocks(&header, self.related.entries())?;
         let mut appends = vec![state];
         appends.extend(announce(&self.output, &self.place, &announcements, moment.timestamp)?);
