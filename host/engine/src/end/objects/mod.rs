@@ -10,8 +10,10 @@ mod folders;
 mod replaced;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
+use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, BinaryArray, UInt32Array};
 use arrow_select::take::take;
 use azenha_formats::objects::{ObjectWriter, compressed, extension};
@@ -115,8 +117,8 @@ impl ObjectsEnd {
         dead: &mut DeadLetters,
     ) -> Result<(), EngineError> {
         let object = match self.open.entry(path) {
-            std::collections::btree_map::Entry::Occupied(open) => open.into_mut(),
-            std::collections::btree_map::Entry::Vacant(place) => {
+            Entry::Occupied(open) => open.into_mut(),
+            Entry::Vacant(place) => {
                 let ObjectsOutput { layout, compression, columns, .. } = &self.output;
                 let writer = ObjectWriter::new(*layout, *compression, columns)?;
                 place.insert(OpenObject { writer, values, rows: 0 })
@@ -228,8 +230,7 @@ impl RowEnd for ObjectsEnd {
         let arrays = self.output.columns.iter().map(|of| column(of.input)).collect::<Result<Vec<_>, _>>()?;
         let parts = self.output.partition_by.iter().map(|of| column(of.input)).collect::<Result<Vec<_>, _>>()?;
         if self.output.layout == Layout::Record {
-            let values = arrow_array::cast::AsArray::as_binary::<i32>(&arrays[0]).clone();
-            return self.write_records(&values, &parts, &rows.origin, source);
+            return self.write_records(arrays[0].as_binary(), &parts, &rows.origin, source);
         }
         if parts.is_empty() {
             return self.write((String::new(), Values::new()), &arrays, &rows.origin, source, dead);
