@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use azenha_model::civil;
 use serde_json::Value;
 
 use crate::host::Azenha;
@@ -77,14 +78,7 @@ fn collect(root: &Path, folder: &Path, found: &mut BTreeMap<String, Vec<u8>>) ->
 
 /// The day in UTC, `YYYY-MM-DD`, of microseconds since 1970.
 pub fn day_of(micros: i64) -> String {
-    // Civil from days, after Howard Hinnant's `chrono`-compatible algorithms.
-    let days = micros.div_euclid(86_400_000_000) + 719_468;
-    let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * of_year + 2) / 153;
-    let (day, month) = (of_year - (153 * shifted + 2) / 5 + 1, if shifted < 10 { shifted + 3 } else { shifted - 9 });
-    format!("{:04}-{month:02}-{day:02}", year_of_era + era * 400 + i64::from(month <= 2))
+    civil::format_date(micros.div_euclid(86_400_000_000) as i32)
 }
 
 /// Prints the rows of a query over a bucket as JSON, one a line. Arguments: server, key, secret, query.
