@@ -16,6 +16,7 @@ pub mod query;
 mod records;
 pub mod registry;
 pub mod relation;
+pub mod schedule;
 pub mod template;
 pub mod topic;
 pub mod types;

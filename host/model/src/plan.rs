@@ -10,10 +10,12 @@ use crate::relation::{Feed, Lookup, Operator, Relation, Table};
 use crate::types::{Field, Schema};
 
 pub use aggregation::{Aggregation, Emit, WINDOW_END, WINDOW_START, Window, window_bounds};
+pub use batch::{Batch, BatchTable, BuiltTable, Check, DEAD_LETTERS_TABLE, History, OBJECTS_TABLE, Reference, Test};
 pub use objects::{Compression, Layout, ObjectsInput, ObjectsOutput, PartitionColumn, Roll};
 pub use store::{StoreOutput, Target, WriteMode};
 
 mod aggregation;
+mod batch;
 mod objects;
 mod store;
 
@@ -30,6 +32,10 @@ pub struct Plan {
     pub dead_letters: String,
     /// What the host answers over HTTP, in the order of the file.
     pub queries: Vec<Query>,
+    /// Where the past of sources stands, in the order of the file.
+    pub histories: Vec<History>,
+    /// What it makes, if it runs over the past only.
+    pub batch: Option<Batch>,
 }
 
 impl Plan {

@@ -1,6 +1,7 @@
 //! The host: command line and HTTP API. The binary is a few lines around this; benchmarks load pipelines with it.
 
 mod api;
+mod batch;
 mod browse;
 pub mod cli;
 mod client;

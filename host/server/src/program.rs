@@ -57,6 +57,18 @@ pub fn read_pipelines(file: &Path) -> Result<Vec<PipelineText>> {
     models.iter().map(filled).collect()
 }
 
+/// The partitions of the topics of sources whose past stands in folders, where somebody wishes for a number of them.
+pub fn partitions_of_histories(file: &Path, wanted: Option<u32>) -> Result<BTreeMap<String, u32>> {
+    let Some(wanted) = wanted else { return Ok(BTreeMap::new()) };
+    let mut partitions = BTreeMap::new();
+    for PipelineText { shown, text } in read_pipelines(file)? {
+        let definition = PipelineFile::parse(&shown, &text, &environment)?;
+        let pasts = definition.sources().iter().filter(|source| source.folder.is_some());
+        partitions.extend(pasts.map(|source| (source.topic.value.clone(), wanted)));
+    }
+    Ok(partitions)
+}
+
 /// The models in a folder, by name; at least one.
 fn models(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     let shown = folder.display();
@@ -84,7 +96,7 @@ pub enum Origin {
 }
 
 /// A pipeline that is ready to run.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Loaded {
     /// What runs.
     pub plan: Plan,

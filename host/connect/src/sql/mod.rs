@@ -26,6 +26,7 @@ pub(crate) mod query;
 mod session;
 mod sqlite;
 mod table;
+pub mod warehouse;
 mod wire;
 
 /// How long a server may take to answer at first.
@@ -53,6 +54,17 @@ pub(crate) fn postgres(name: &str, url: &str) -> Result<Arc<dyn Store>, StoreErr
 pub(crate) fn mysql(name: &str, url: &str) -> Result<Arc<dyn Store>, StoreError> {
     let connector = MySqlConnector::new(url).map_err(|error| unreadable(name, &error))?;
     Ok(Arc::new(PositionedStore::new(name, SqlBackend(connector))))
+}
+
+/// Opens connections to the database of a URL.
+fn connector(name: &str, url: &str) -> Result<Arc<dyn Connector>, StoreError> {
+    let unreadable = |error: sqlx::Error| unreadable(name, &error);
+    Ok(match url.split_once(':').map(|(scheme, _)| scheme) {
+        Some("sqlite") => Arc::new(SqliteConnector::new(url).map_err(unreadable)?),
+        Some("postgres" | "postgresql") => Arc::new(PostgresConnector::new(url).map_err(unreadable)?),
+        Some("mysql" | "mariadb") => Arc::new(MySqlConnector::new(url).map_err(unreadable)?),
+        _ => return Err(StoreError::Definition(format!("connection `{name}` is no SQL database"))),
+    })
 }
 
 /// Names the connection but not its URL, which may hold a password.

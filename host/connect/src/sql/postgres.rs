@@ -137,6 +137,13 @@ impl Session for PostgresSession {
         Ok(Some((0..row.len()).map(|column| row.try_get(column)).collect::<Result<_, _>>()?))
     }
 
+    async fn texts(&mut self, sql: &str, arguments: &[Argument<'_>]) -> Result<Vec<Vec<Option<String>>>, Failure> {
+        let query = sqlx::query_with(AssertSqlSafe(sql), bound::<PgArguments>(arguments)?);
+        let rows = query.fetch_all(&mut self.connection).await.map_err(failure)?;
+        let texts = rows.iter().map(|row| (0..row.len()).map(|column| row.try_get(column)).collect::<Result<_, _>>());
+        Ok(texts.collect::<Result<_, _>>()?)
+    }
+
     async fn find_table(&mut self, table: &str) -> Result<Option<FoundTable>, Failure> {
         let columns = "SELECT attname::text, format_type(atttypid, atttypmod),
                 attnotnull AND NOT atthasdef AND attidentity = '' FROM pg_attribute

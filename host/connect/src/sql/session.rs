@@ -60,6 +60,9 @@ pub(super) trait Session: Send {
     /// Runs such a query: its first row, whose columns are integers.
     async fn integers(&mut self, sql: &str, arguments: &[Argument<'_>]) -> Result<Option<Vec<Option<i64>>>, Failure>;
 
+    /// Runs such a query: its rows, whose columns are text.
+    async fn texts(&mut self, sql: &str, arguments: &[Argument<'_>]) -> Result<Vec<Vec<Option<String>>>, Failure>;
+
     /// The table as the database has it.
     async fn find_table(&mut self, table: &str) -> Result<Option<FoundTable>, Failure>;
 

@@ -135,6 +135,13 @@ impl Session for SqliteSession {
         Ok(Some((0..row.len()).map(|column| row.try_get(column)).collect::<Result<_, _>>()?))
     }
 
+    async fn texts(&mut self, sql: &str, arguments: &[Argument<'_>]) -> Result<Vec<Vec<Option<String>>>, Failure> {
+        let query = sqlx::query_with(AssertSqlSafe(sql), bound::<SqliteArguments>(arguments)?);
+        let rows = query.fetch_all(&mut self.connection).await.map_err(failure)?;
+        let texts = rows.iter().map(|row| (0..row.len()).map(|column| row.try_get(column)).collect::<Result<_, _>>());
+        Ok(texts.collect::<Result<_, _>>()?)
+    }
+
     async fn find_table(&mut self, table: &str) -> Result<Option<FoundTable>, Failure> {
         let sql = "SELECT name, type, \"notnull\" AND dflt_value IS NULL, pk FROM pragma_table_info($1)";
         let rows = sqlx::query(sql).bind(table).fetch_all(&mut self.connection).await.map_err(failure)?;

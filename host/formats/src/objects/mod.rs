@@ -14,7 +14,7 @@ use bytes::Bytes;
 use lines::LineWriter;
 pub use lines::compressed;
 use parquet::ParquetWriter;
-pub use read::{Batch, ParquetRows, Parts, lines_of};
+pub use read::{Batch, ParquetRows, Parts, lines_of, records_in};
 
 /// Why an object cannot be written or read; for people.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

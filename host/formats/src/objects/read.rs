@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow_array::{Array, ArrayRef, RecordBatch, StringArray, new_null_array};
 use arrow_cast::{CastOptions, cast_with_options};
 use azenha_model::Field;
-use azenha_model::plan::StreamColumn;
+use azenha_model::plan::{Layout, StreamColumn};
 use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
@@ -44,6 +44,24 @@ pub fn lines_of(path: &str, content: Bytes) -> Result<Bytes, ObjectError> {
     } else {
         Ok(content)
     }
+}
+
+/// How many records an object holds, counted apart from reading them: the rows of a Parquet file, or lines that say
+/// something.
+///
+/// # Errors
+/// If it is not what its name and layout say.
+pub fn records_in(path: &str, layout: Layout, content: Bytes) -> Result<u64, ObjectError> {
+    if layout == Layout::Parquet {
+        let reader = ParquetRecordBatchReaderBuilder::try_new(content).map_err(ObjectError::of)?;
+        return Ok(reader.metadata().file_metadata().num_rows() as u64);
+    }
+    let content = lines_of(path, content)?;
+    if layout == Layout::Record {
+        return Ok(u64::from(content != "null"));
+    }
+    let says_something = |line: &&[u8]| !line.is_empty() && *line != b"null";
+    Ok(content.split(|byte| *byte == b'\n').filter(says_something).count() as u64)
 }
 
 /// The rows of a Parquet file, batch by batch.

@@ -13,7 +13,7 @@ use crate::plan::Plan;
 use crate::plugin::World;
 use crate::topic;
 use crate::yaml::{self, Entries, Environment, FromNode, Named, Report, Spanned};
-use file::{Definition, QueryDef, SinkDef, StepDef};
+use file::{BatchDef, Definition, QueryDef, SinkDef, StepDef};
 pub use resolve::{PluginError, SchemaProblem, Surroundings};
 pub use source::Source;
 
@@ -27,6 +27,7 @@ pub struct PipelineFile {
     steps: Vec<Named<StepDef>>,
     sinks: Vec<Named<SinkDef>>,
     queries: Vec<Named<QueryDef>>,
+    batch: Option<BatchDef>,
 }
 
 /// A plugin that a pipeline names.
@@ -52,7 +53,7 @@ impl PipelineFile {
     }
 
     fn checked(file_name: &str, definition: Definition, report: &mut Report) -> Self {
-        let Definition { name, sources: Entries(sources), steps, sinks: Entries(sinks), queries } = definition;
+        let Definition { name, sources: Entries(sources), steps, sinks: Entries(sinks), queries, batch } = definition;
         let (Entries(steps), Entries(queries)) = (steps.unwrap_or_default(), queries.unwrap_or_default());
         check_name("a pipeline", &name, IN_NAMES, report);
         sources.iter().for_each(|source| check_name("a source", &source.name, IN_SOURCES, report));
@@ -75,9 +76,10 @@ impl PipelineFile {
             }
         }
         queries.iter().for_each(|query| check_connection(&query.value.connection, report));
+        batch.iter().for_each(|batch| check_connection(&batch.connection, report));
         steps.iter().filter_map(|step| step.value.plugin()).for_each(|(plugin, _)| check_plugin(plugin, report));
         let sources = sources.into_iter().filter_map(|source| Source::checked(source, report)).collect();
-        Self { file: file_name.to_owned(), name, sources, steps, sinks, queries }
+        Self { file: file_name.to_owned(), name, sources, steps, sinks, queries, batch }
     }
 
     /// The pipeline's name.

@@ -22,6 +22,8 @@ pub struct Source {
     pub format: Spanned<Format>,
     /// The objects that records announce, if rows stand there.
     pub objects: Option<Spanned<ObjectsInput>>,
+    /// The folder where those stand of which nobody tells any more.
+    pub folder: Option<Spanned<String>>,
     /// The columns, and where they stand in a record.
     pub columns: Vec<StreamColumn>,
     /// Where the file names each column.
@@ -48,6 +50,7 @@ impl Source {
         let format = source_format(&definition, name.place, report);
         check_change_stream(&name, &definition, &format.value, report);
         let objects = source_objects(&definition, report);
+        let folder = folder(&definition, report);
         let columns = columns(&definition, &format.value, &name, report)?;
         let partitioned_by = definition
             .partitioned_by
@@ -76,6 +79,7 @@ impl Source {
             topic,
             format,
             objects,
+            folder,
             columns,
             column_places,
             key,
@@ -85,6 +89,28 @@ impl Source {
             event_time,
         })
     }
+}
+
+/// Where the objects of the past stand.
+fn folder(definition: &SourceDef, report: &mut Report) -> Option<Spanned<String>> {
+    let folder = definition.folder.as_ref()?;
+    if definition.objects.is_none() {
+        report
+            .error(folder.place, "records stand in a topic, not in a folder")
+            .suggest("if they announce objects, say where those stand: `objects: CONNECTION`");
+    } else if !is_folder(&folder.value) {
+        report
+            .error(folder.place, format!("objects cannot stand at `{}`", folder.value))
+            .suggest("write names with `/` between them, without `=`: `shop/clicks`");
+    }
+    Some(folder.clone())
+}
+
+/// Whether objects can stand there: names with `/` between them, none of which looks like the folder of a partition.
+pub(super) fn is_folder(path: &str) -> bool {
+    let is_part =
+        |part: &str| !matches!(part, "" | "." | "..") && !part.contains(|c: char| c.is_control() || "\\=".contains(c));
+    path.split('/').all(is_part)
 }
 
 fn columns(

@@ -5,7 +5,7 @@
 
 use crate::names::{listed, unknown};
 
-/// A statement in pieces.
+/// A statement in pieces, between names that are replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sql(pub Vec<Piece>);
 
@@ -14,7 +14,7 @@ pub struct Sql(pub Vec<Piece>);
 pub enum Piece {
     /// SQL.
     Text(String),
-    /// The parameter at this position.
+    /// The name at this position: of a parameter, or where statements are over tables, of a table.
     Parameter(usize),
 }
 
@@ -36,10 +36,8 @@ impl Sql {
     /// # Errors
     /// What is wrong with it first.
     pub fn parse(text: &str, parameters: &[&str]) -> Result<Self, SqlError> {
-        let text = text.trim().trim_end_matches(';').trim_end();
-        let mut reader = Reader { text, at: 0, pieces: Vec::new(), depth: 0, words: 0, parameters };
-        while reader.step()? {}
-        let used = |position: usize| reader.pieces.contains(&Piece::Parameter(position));
+        let statement = Self::read(text, parameters, Naming::Parameters)?;
+        let used = |position: usize| statement.0.contains(&Piece::Parameter(position));
         if let Some(unused) = (0..parameters.len()).find(|position| !used(*position)) {
             let name = parameters[unused];
             return Err(error(
@@ -47,12 +45,45 @@ impl Sql {
                 format!("write `:{name}` where its value belongs, or leave it out of `parameters`"),
             ));
         }
+        Ok(statement)
+    }
+
+    /// Reads a statement in which `{name}` stands for one of these tables.
+    ///
+    /// # Errors
+    /// What is wrong with it first.
+    pub fn over_tables(text: &str, tables: &[&str]) -> Result<Self, SqlError> {
+        Self::read(text, tables, Naming::Tables)
+    }
+
+    fn read(text: &str, names: &[&str], naming: Naming) -> Result<Self, SqlError> {
+        let text = text.trim().trim_end_matches(';').trim_end();
+        let mut reader = Reader { text, at: 0, pieces: Vec::new(), depth: 0, words: 0, names, naming };
+        while reader.step()? {}
         match reader.depth {
             0 if reader.words > 0 => Ok(Self(reader.pieces)),
             0 => Err(not_select()),
             _ => Err(error("a parenthesis is not closed", "add `)`")),
         }
     }
+
+    /// The statement with its names replaced.
+    pub fn with(&self, name: impl Fn(usize) -> String) -> String {
+        let piece = |piece: &Piece| match piece {
+            Piece::Text(text) => text.clone(),
+            Piece::Parameter(position) => name(*position),
+        };
+        self.0.iter().map(piece).collect()
+    }
+}
+
+/// How names stand in a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Naming {
+    /// `:name`, for a value.
+    Parameters,
+    /// `{name}`, for a table.
+    Tables,
 }
 
 struct Reader<'a> {
@@ -63,7 +94,8 @@ struct Reader<'a> {
     /// Open parentheses.
     depth: usize,
     words: usize,
-    parameters: &'a [&'a str],
+    names: &'a [&'a str],
+    naming: Naming,
 }
 
 impl Reader<'_> {
@@ -75,6 +107,7 @@ impl Reader<'_> {
             '\'' | '"' => self.quoted(first)?,
             ':' if rest.starts_with("::") => self.take(2),
             ':' => self.parameter()?,
+            '{' if self.naming == Naming::Tables => self.table()?,
             '(' => {
                 self.depth += 1;
                 self.take(1);
@@ -129,12 +162,28 @@ impl Reader<'_> {
             self.take(1);
             return Ok(());
         }
-        let Some(position) = self.parameters.iter().position(|parameter| *parameter == name) else {
-            let help = unknown(name, "parameters are", self.parameters);
+        if self.naming == Naming::Tables {
+            return Err(error(format!("`:{name}` would be a parameter, and there is none"), "write the value itself"));
+        }
+        let Some(position) = self.names.iter().position(|parameter| *parameter == name) else {
+            let help = unknown(name, "parameters are", self.names);
             return Err(error(format!("the statement uses a parameter `{name}` that is not declared"), help));
         };
         self.pieces.push(Piece::Parameter(position));
         self.at += 1 + name.len();
+        Ok(())
+    }
+
+    fn table(&mut self) -> Result<(), SqlError> {
+        let Some((name, _)) = self.text[self.at + 1..].split_once('}') else {
+            return Err(error("a { is not closed", "add } behind the name of the table"));
+        };
+        let Some(position) = self.names.iter().position(|table| *table == name) else {
+            let help = unknown(name, "it can read", self.names);
+            return Err(error(format!("there is no table `{{{name}}}` here"), help));
+        };
+        self.pieces.push(Piece::Parameter(position));
+        self.at += name.len() + 2;
         Ok(())
     }
 
@@ -193,6 +242,19 @@ mod tests {
             text(" = 1"),
         ];
         assert_eq!(sql.unwrap().0, expected);
+    }
+
+    #[test]
+    fn tables_stand_in_braces() {
+        let sql = Sql::over_tables("SELECT '{a}', b::text FROM {b} JOIN {a} ON 1 = 1", &["a", "b"]).unwrap();
+        let found = sql.with(|position| ["\"x\"", "\"y\""][position].to_owned());
+        assert_eq!(found, "SELECT '{a}', b::text FROM \"y\" JOIN \"x\" ON 1 = 1");
+        for (wrong, told) in
+            [("SELECT * FROM {c}", "{c}"), ("SELECT * FROM {a", "closed"), ("SELECT :a FROM {a}", ":a")]
+        {
+            let SqlError { message, .. } = Sql::over_tables(wrong, &["a"]).unwrap_err();
+            assert!(message.contains(told), "{wrong}: {message}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use utoipa::OpenApi;
 
 use super::guard::MayRead;
-use super::{definitions, health, metrics, offsets, pipelines, plugins, queries, tap, topics};
+use super::{definitions, health, metrics, offsets, pipelines, plugins, queries, runs, tap, topics};
 use crate::host::Host;
 
 #[derive(OpenApi)]
@@ -32,6 +32,8 @@ use crate::host::Host;
         definitions::restart,
         offsets::show,
         offsets::patch,
+        runs::list,
+        runs::begin,
         plugins::list,
         plugins::put,
         plugins::remove,

@@ -11,6 +11,7 @@ mod offsets;
 mod pipelines;
 mod plugins;
 mod queries;
+mod runs;
 mod serve;
 mod tap;
 mod topics;
@@ -110,6 +111,7 @@ fn router(host: Arc<Host>) -> Router {
         .route("/pipelines/{name}/resume", post(definitions::resume))
         .route("/pipelines/{name}/restart", post(definitions::restart))
         .route("/pipelines/{name}/offsets", get(offsets::show).patch(offsets::patch))
+        .route("/pipelines/{name}/runs", get(runs::list).post(runs::begin))
         .route("/pipelines/{name}/steps/{step}/tap", get(tap::tap))
         .route("/plugins", get(plugins::list))
         .route("/plugins/{name}", put(plugins::put).delete(plugins::remove).layer(limit(plugins::PLUGIN_LIMIT)))

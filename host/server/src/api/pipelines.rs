@@ -24,7 +24,7 @@ use crate::host::{Deployment, Host, Origin, Running, State as Deployed};
 pub struct PipelineSummary {
     /// Its name.
     pub name: String,
-    /// `starting`, `paused`, `failed`, or the worst state of its lanes on this host: `running`, `elsewhere`,
+    /// `starting`, `paused`, `failed`, of a batch `waiting` or `running`, or the worst state of its lanes on this host: `running`, `elsewhere`,
     /// `stopped`, `joining`, `restoring`, `retrying` or `failed`.
     pub state: String,
     /// Why it does not start, if that is so.
@@ -177,6 +177,9 @@ impl PipelineSummary {
 
 /// The worst state of the lanes.
 fn worst(running: &Running) -> &'static str {
+    if let Some(batch) = &running.batch {
+        return if batch.is_running() { "running" } else { "waiting" };
+    }
     let lanes = running.pipeline.tasks().iter().flat_map(|task| &task.lanes);
     let worst = lanes.map(|lane| lane.state()).max_by_key(severity);
     worst.as_ref().map_or("running", state_name)

@@ -1,5 +1,6 @@
 //! The command line: one module a command.
 
+mod backfill;
 mod demo;
 mod init;
 mod load;
@@ -35,6 +36,8 @@ pub struct Cli {
 enum Command {
     /// Runs pipelines.
     Run(run::RunArgs),
+    /// Runs batches over everything that stands in the folders of their sources.
+    Backfill(backfill::BackfillArgs),
     /// Makes what pipelines need: topics, tables, connectors.
     Init(init::InitArgs),
     /// Runs every pipeline that brings a sample, and shows what comes out.
@@ -72,6 +75,7 @@ impl Cli {
     pub async fn run(self) -> Result<Outcome> {
         match self.command {
             Command::Run(args) => run::run(args).await,
+            Command::Backfill(args) => backfill::backfill(args).await,
             Command::Init(args) => init::init(args).await,
             Command::Demo(args) => demo::demo(args).await,
             Command::Validate(args) => validate::validate(&args),

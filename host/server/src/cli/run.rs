@@ -218,7 +218,7 @@ pub async fn process(host: &Host, inputs: &Assigned, pace: &Pace) -> Result<u64>
             bail!("pipeline `{}`: {reason}", deployment.name);
         }
     }
-    for running in host.running() {
+    for running in host.running().into_iter().filter(|running| running.batch.is_none()) {
         let name = running.name();
         let drained = running.pipeline.drain().await.with_context(|| format!("pipeline `{name}`"))?;
         report(&running, started.elapsed());
@@ -226,6 +226,18 @@ pub async fn process(host: &Host, inputs: &Assigned, pace: &Pace) -> Result<u64>
             println!("open windows were closed, because of `emit: final`: rows for them that come later are late");
         }
         dead_letters += running.dead_letters();
+    }
+    dead_letters += run_batches(host).await?;
+    Ok(dead_letters)
+}
+
+/// Runs every batch once, and says what became of it; the number of dead letters.
+pub async fn run_batches(host: &Host) -> Result<u64> {
+    let mut dead_letters = 0;
+    for batch in host.running().iter().filter_map(|running| running.batch.clone()) {
+        let report = batch.run(None).await?;
+        println!("{report}");
+        dead_letters += report.dead_letters;
     }
     Ok(dead_letters)
 }

@@ -169,8 +169,7 @@ impl Deployment {
     /// Lets what runs finish its commit, and ends it.
     pub async fn halt(&self) {
         if let Some(running) = self.running() {
-            running.pipeline.stop().await;
-            running.queries.close().await;
+            running.stop().await;
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::control::{Change, ChangeError, Control, Definition};
 use crate::ingest::{Router, SourceTopic};
 pub use deployment::{Deployment, Origin, State};
 pub use offsets::{LaneOffset, NewOffset, OffsetError, lanes, set};
-pub use runner::{Runner, Running};
+pub use runner::{Runner, Running, program};
 pub use settings::{configuration, open_log_beside, open_object_stores, open_stores, sandbox};
 
 /// How long pipelines may take to finish their commits when the host stops.

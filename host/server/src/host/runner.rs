@@ -1,6 +1,6 @@
 //! Loads pipelines and starts them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -14,11 +14,12 @@ use azenha_engine::{Engine, EngineOptions, Pipeline, Program};
 use azenha_model::Diagnostics;
 use azenha_model::config::HostConfig;
 use azenha_model::pipeline::{PipelineFile, PluginError};
-use azenha_model::plan::Generation;
+use azenha_model::plan::{Generation, Plan};
 use azenha_sandbox::{Plugin, Sandbox};
 use tokio::task::{block_in_place, spawn_blocking};
 
 use super::settings::{open_log, open_object_stores, open_stores, sandbox};
+use crate::batch::Scheduled;
 use crate::control::Control;
 use crate::ingest::SourceTopic;
 use crate::program::{Loaded, Loader, Origin, Place, Plugins, pipeline_file};
@@ -34,12 +35,23 @@ pub struct Running {
     pub sources: Vec<SourceTopic>,
     /// What is answered over HTTP.
     pub queries: Queries,
+    /// The runs, if it is a batch; then there are no lanes but while one runs.
+    pub batch: Option<Arc<Scheduled>>,
 }
 
 impl Running {
     /// The pipeline's name.
     pub fn name(&self) -> &str {
         &self.pipeline.plan().pipeline
+    }
+
+    /// Lets it finish its commits, and ends it.
+    pub async fn stop(&self) {
+        if let Some(batch) = &self.batch {
+            batch.stop().await;
+        }
+        self.pipeline.stop().await;
+        self.queries.close().await;
     }
 
     /// Dead letters written since the host started.
@@ -164,16 +176,34 @@ impl Runner {
     /// Starts a pipeline.
     pub async fn run(&self, file: Option<PathBuf>, loaded: &Loaded, generation: Generation) -> Result<Running> {
         let queries = Queries::open(&loaded.plan, &self.config, &self.routes)?;
-        let program = Program {
-            plan: loaded.plan.clone(),
-            plugins: loaded.plugins.clone(),
-            stores: open_stores(&self.config, &loaded.plan)?,
-            objects: open_object_stores(&self.config, &loaded.plan)?,
-            registries: Registries::new(self.config.registry.clone()).of_plan(&loaded.plan)?,
-            generation,
-        };
-        Ok(Running { file, pipeline: self.engine.run(program).await?, sources: loaded.sources.clone(), queries })
+        let mut plan = loaded.plan.clone();
+        if plan.batch.is_some() {
+            // Runs have lanes and logs of their own.
+            plan.tasks.clear();
+            plan.topics.retain(|topic| topic.name == loaded.plan.dead_letters);
+        }
+        let pipeline = self.engine.run(program(&self.config, plan, &loaded.plugins, generation)?).await?;
+        let batch = loaded.plan.batch.is_some();
+        let batch = batch.then(|| Scheduled::start(Arc::clone(&self.config), loaded, Arc::clone(&self.log)));
+        Ok(Running { file, pipeline, sources: loaded.sources.clone(), queries, batch })
     }
+}
+
+/// A plan with everything that it names.
+pub fn program(
+    config: &HostConfig,
+    plan: Plan,
+    plugins: &HashMap<String, Plugin>,
+    generation: Generation,
+) -> Result<Program> {
+    Ok(Program {
+        plugins: plugins.clone(),
+        stores: open_stores(config, &plan)?,
+        objects: open_object_stores(config, &plan)?,
+        registries: Registries::new(config.registry.clone()).of_plan(&plan)?,
+        plan,
+        generation,
+    })
 }
 
 /// Reads a definition of the log. Variables of the host's environment do not reach it: whoever may write definitions

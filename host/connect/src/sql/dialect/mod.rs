@@ -54,6 +54,17 @@ impl std::fmt::Display for Declaration {
     }
 }
 
+/// A table that takes the place of another.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Replacement<'a> {
+    /// What it is called.
+    pub new: &'a str,
+    /// What it will be called.
+    pub name: &'a str,
+    /// What the one before is called until it is dropped; none if there is none.
+    pub old: Option<&'a str>,
+}
+
 /// What one kind of database is like.
 pub(super) trait Dialect: Send + Sync {
     /// What stands around identifiers.
@@ -94,6 +105,24 @@ pub(super) trait Dialect: Send + Sync {
 
     /// Has constraints that wait for the commit checked at each statement of a transaction instead.
     fn check_at_once(&self) -> Option<&'static str>;
+
+    /// Makes a connection ready for statements of people, which may take long and have names in double quotes.
+    fn of_people(&self) -> &'static str;
+
+    /// The type to which any value can be cast to be shown.
+    fn shown_type(&self) -> &'static str {
+        "TEXT"
+    }
+
+    /// The statements, of one transaction, after which tables stand in the place of others that are gone; nobody sees
+    /// some of them replaced and others not.
+    fn replace_tables(&self, tables: &[Replacement<'_>]) -> Vec<String> {
+        let replace = |table: &Replacement<'_>| {
+            let (new, name) = (DOUBLE.table(table.new), DOUBLE.table(table.name));
+            [format!("DROP TABLE IF EXISTS {name}"), format!("ALTER TABLE {new} RENAME TO {name}")]
+        };
+        tables.iter().flat_map(replace).collect()
+    }
 
     /// Ends an `INSERT` into a table that has a column `epoch`: a row whose key is there stays as it is.
     fn unless_there(&self) -> &'static str {

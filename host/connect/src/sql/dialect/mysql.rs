@@ -4,7 +4,7 @@ use azenha_model::plan::WriteMode;
 use azenha_model::types::DECIMAL_PRECISION;
 use azenha_model::{DataType, Field};
 
-use super::{BACKTICKS, Declaration, Dialect, Quotes};
+use super::{BACKTICKS, Declaration, Dialect, Quotes, Replacement};
 use crate::sql::session::Operation;
 use crate::sql::table::Target;
 
@@ -92,6 +92,26 @@ impl Dialect for MySql {
         declared.split_once(" COLLATE ").is_none_or(|(_, collation)| {
             [MARIADB, MYSQL].iter().any(|server| server.collation == collation) || collation.ends_with("_nopad_bin")
         })
+    }
+
+    fn of_people(&self) -> &'static str {
+        "SET SESSION sql_mode = CONCAT(@@sql_mode, ',ANSI_QUOTES')"
+    }
+
+    fn shown_type(&self) -> &'static str {
+        "CHAR"
+    }
+
+    /// Definitions are in no transaction here, but one statement renames several tables at once.
+    fn replace_tables(&self, tables: &[Replacement<'_>]) -> Vec<String> {
+        let quoted = |name: &str| BACKTICKS.table(name);
+        let mut renames = Vec::new();
+        for Replacement { new, name, old } in tables {
+            renames.extend(old.map(|old| format!("{} TO {}", quoted(name), quoted(old))));
+            renames.push(format!("{} TO {}", quoted(new), quoted(name)));
+        }
+        let dropped = tables.iter().filter_map(|table| table.old).map(|old| format!("DROP TABLE {}", quoted(old)));
+        [format!("RENAME TABLE {}", renames.join(", "))].into_iter().chain(dropped).collect()
     }
 
     fn same_name(&self, left: &str, right: &str) -> bool {

@@ -40,6 +40,10 @@ impl Dialect for Postgres {
         }
     }
 
+    fn of_people(&self) -> &'static str {
+        "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET lock_timeout = '5s'"
+    }
+
     fn same_name(&self, left: &str, right: &str) -> bool {
         left == right
     }

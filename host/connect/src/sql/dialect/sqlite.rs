@@ -55,6 +55,11 @@ impl Dialect for Sqlite {
         }
     }
 
+    fn of_people(&self) -> &'static str {
+        // A view may name a table that is being replaced.
+        "PRAGMA legacy_alter_table = ON"
+    }
+
     fn same_name(&self, left: &str, right: &str) -> bool {
         left.eq_ignore_ascii_case(right)
     }

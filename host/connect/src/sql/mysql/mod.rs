@@ -153,6 +153,14 @@ impl Session for MySqlSession {
         Ok(Some((0..row.len()).map(|column| row.try_get(column)).collect::<Result<_, _>>()?))
     }
 
+    async fn texts(&mut self, sql: &str, arguments: &[Argument<'_>]) -> Result<Vec<Vec<Option<String>>>, Failure> {
+        let (sql, arguments) = spelled(sql, arguments);
+        let query = sqlx::query_with(AssertSqlSafe(sql), bound::<MySqlArguments>(&arguments)?);
+        let rows = query.fetch_all(&mut self.connection).await.map_err(failure)?;
+        let texts = rows.iter().map(|row| (0..row.len()).map(|column| row.try_get(column)).collect::<Result<_, _>>());
+        Ok(texts.collect::<Result<_, _>>()?)
+    }
+
     async fn find_table(&mut self, table: &str) -> Result<Option<FoundTable>, Failure> {
         tables::find(&mut self.connection, table).await
     }

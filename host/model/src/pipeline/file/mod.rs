@@ -1,6 +1,7 @@
 //! The shape of a pipeline file. The comments here are what editors show its author: `json_schema` takes
 //! the descriptions from them.
 
+mod batch;
 mod objects;
 mod queries;
 mod sinks;
@@ -11,6 +12,7 @@ mod tables;
 use schemars::JsonSchema;
 
 use crate::yaml::{Entries, Spanned, from_keys};
+pub(crate) use batch::{BatchDef, BuiltTableDef, CheckDef};
 pub(crate) use objects::{CompressionDef, LayoutDef, ObjectsSinkDef, RollDef};
 pub(crate) use queries::{ParameterDef, QueryDef, Scalar};
 pub(crate) use sinks::{CollectionSinkDef, SinkColumns, SinkDef, TableSinkDef, TopicSinkDef};
@@ -32,8 +34,10 @@ pub(crate) struct Definition {
     pub sinks: Entries<SinkDef>,
     /// What the host answers over HTTP, from the stores that sinks write.
     pub queries: Option<Entries<QueryDef>>,
+    /// Makes of it a batch over the past of its sources.
+    pub batch: Option<BatchDef>,
 }
-from_keys!(Definition, "a pipeline", required: [name, sources, sinks], optional: [steps, queries]);
+from_keys!(Definition, "a pipeline", required: [name, sources, sinks], optional: [steps, queries, batch]);
 
 #[cfg(test)]
 mod tests {
@@ -72,6 +76,9 @@ mod tests {
             ("/$defs/RollDef", RollDef::KEYS),
             ("/$defs/QueryDef", QueryDef::KEYS),
             ("/$defs/RowLimitDef", RowLimitDef::KEYS),
+            ("/$defs/BatchDef", BatchDef::KEYS),
+            ("/$defs/BuiltTableDef", BuiltTableDef::KEYS),
+            ("/$defs/CheckDef", CheckDef::KEYS),
             ("/$defs/ParameterDef/anyOf/1", ParameterDef::KEYS),
         ];
         for (pointer, keys) in shapes {

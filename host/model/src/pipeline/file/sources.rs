@@ -20,6 +20,8 @@ pub(crate) struct SourceDef {
     pub format: Option<Spanned<FormatDef>>,
     /// The connection where objects stand: the topic's records announce them, and rows are read from those.
     pub objects: Option<Spanned<String>>,
+    /// The folder below that connection where the objects stand: what a backfill reads, and a batch.
+    pub folder: Option<Spanned<String>>,
     /// The URL of the registry that has the schemas; by default that of the host's configuration.
     pub registry: Option<Spanned<String>>,
     /// The columns that identify a row: a record replaces the row with its key, one without a value deletes it. Whatever
@@ -41,7 +43,7 @@ pub(crate) struct SourceDef {
 from_keys!(
     SourceDef, "a source",
     required: [topic],
-    optional: [schema, format, objects, registry, decimals, key, on_truncate, partitions, partitioned_by, event_time]
+    optional: [schema, format, objects, folder, registry, decimals, key, on_truncate, partitions, partitioned_by, event_time]
 );
 
 /// How many partitions a topic gets.

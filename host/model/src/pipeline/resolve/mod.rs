@@ -6,6 +6,7 @@
 //! there. A task is made where a stream ends.
 
 mod aggregate;
+mod batch;
 mod columns;
 mod lookup;
 mod objects;
@@ -324,12 +325,15 @@ impl Resolver<'_> {
         self.add_internal(dead_letters.clone(), 1, TopicKind::Output, self.file.name.place);
         self.check_lanes();
         let queries = self.queries();
+        let (histories, batch) = (self.histories(), self.batch());
         let plan = Plan {
             pipeline: self.file.name().to_owned(),
             topics: self.topics.into_specs(),
             tasks: self.tasks,
             dead_letters,
             queries,
+            histories,
+            batch,
         };
         self.report.into_result(Some(plan))
     }

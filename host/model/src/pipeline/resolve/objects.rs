@@ -2,6 +2,7 @@
 
 use super::super::Source;
 use super::super::file::{CompressionDef, LayoutDef, ObjectsSinkDef, Partitions, RollDef, SinkColumns, SinkDef};
+use super::super::source::is_folder;
 use super::stream::{Rows, Stream};
 use super::{Outcome, Reported, Resolver};
 use crate::plan::{
@@ -130,10 +131,7 @@ impl Resolver<'_> {
     fn check_objects(&mut self, name: &Spanned<String>, sink: &ObjectsSinkDef) -> Outcome<()> {
         let connection = &sink.connection;
         self.check_objects_connection(&connection.value, connection.place);
-        let is_part = |part: &str| {
-            !matches!(part, "" | "." | "..") && !part.contains(|c: char| c.is_control() || "\\=".contains(c))
-        };
-        if !sink.objects.value.split('/').all(is_part) {
+        if !is_folder(&sink.objects.value) {
             self.report
                 .error(sink.objects.place, format!("objects cannot stand at `{}`", sink.objects.value))
                 .suggest("write names with `/` between them, without `=`: `shop/clicks`");

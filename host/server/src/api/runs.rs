@@ -1,0 +1,102 @@
+//! Runs of batches: their reports, and how one is begun.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, PathRejection};
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::error::{ApiError, ErrorBody};
+use super::pipelines::find;
+use crate::batch::{Dates, Report, Scheduled};
+use crate::host::Host;
+
+/// The runs of a batch.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Runs {
+    /// Whether this host runs it now.
+    running: bool,
+    /// When it runs next: microseconds since 1970; none if it has no schedule.
+    next: Option<i64>,
+    /// The reports of the last runs, the latest first.
+    runs: Vec<Report>,
+}
+
+/// What a run is to read.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewRun {
+    /// The days whose folders are read anew, `2024-01-31..2024-02-01`; everything if it is left out.
+    dates: Option<String>,
+}
+
+/// That a run has begun.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Begun {
+    /// Where its report will be.
+    report: String,
+}
+
+/// The reports of a batch's runs.
+#[utoipa::path(
+    get, path = "/pipelines/{name}/runs", tag = "batches",
+    params(("name" = String, Path, description = "The pipeline's name")),
+    responses(
+        (status = 200, body = Runs),
+        (status = 404, body = ErrorBody, description = "There is no such batch"),
+        (status = 503, body = ErrorBody, description = "Its database does not answer"),
+    )
+)]
+pub async fn list(
+    State(host): State<Arc<Host>>,
+    name: Result<Path<String>, PathRejection>,
+) -> Result<Json<Runs>, ApiError> {
+    let Path(name) = name?;
+    let batch = batch(&host, &name)?;
+    let runs = batch.reports().await.map_err(|error| ApiError::unavailable(format!("{error:#}")))?;
+    Ok(Json(Runs { running: batch.is_running(), next: batch.next(), runs }))
+}
+
+/// Begins a run, whatever the schedule. The answer does not wait for its end.
+#[utoipa::path(
+    post, path = "/pipelines/{name}/runs", tag = "batches",
+    params(("name" = String, Path, description = "The pipeline's name")),
+    request_body = NewRun,
+    responses(
+        (status = 202, body = Begun),
+        (status = 400, body = ErrorBody),
+        (status = 404, body = ErrorBody, description = "There is no such batch"),
+        (status = 409, body = ErrorBody, description = "It runs already"),
+    )
+)]
+pub async fn begin(
+    State(host): State<Arc<Host>>,
+    name: Result<Path<String>, PathRejection>,
+    wanted: Result<Json<NewRun>, JsonRejection>,
+) -> Result<(StatusCode, Json<Begun>), ApiError> {
+    let (Path(name), Json(NewRun { dates })) = (name?, wanted?);
+    let dates = dates.map(|dates| dates.parse::<Dates>()).transpose();
+    let dates = dates.map_err(|error| ApiError::bad_request(format!("`dates`: {error}")).help("write FIRST..LAST"))?;
+    let batch = batch(&host, &name)?;
+    if batch.is_running() {
+        return Err(ApiError::conflict(format!("pipeline `{name}` runs already")).help("wait for its report"));
+    }
+    let pipeline = name.clone();
+    tokio::spawn(async move {
+        if let Err(error) = batch.run(dates).await {
+            tracing::error!(pipeline, "the run that was asked for failed: {error:#}");
+        }
+    });
+    Ok((StatusCode::ACCEPTED, Json(Begun { report: format!("/pipelines/{name}/runs") })))
+}
+
+fn batch(host: &Host, name: &str) -> Result<Arc<Scheduled>, ApiError> {
+    let running = find(host, name)?.running();
+    running.and_then(|running| running.batch.clone()).ok_or_else(|| {
+        ApiError::not_found(format!("pipeline `{name}` is no batch that runs here"))
+            .help("a batch has the key `batch`; a paused one is resumed first")
+    })
+}

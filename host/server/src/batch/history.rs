@@ -1,0 +1,249 @@
+//! The past of a source: the objects that stand in its folder, as announcements of them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use arrow_array::BinaryArray;
+use azenha_engine::log::{Append, Log, ReadLimit};
+use azenha_engine::objects::{Announcement, Objects, sha256};
+use azenha_formats::objects::records_in;
+use azenha_model::civil::{format_date, parse_date};
+use azenha_model::plan::{History, Layout, Plan, TopicSpec};
+use azenha_model::{Offset, Records};
+use futures::{StreamExt, TryStreamExt, stream};
+use percent_encoding::percent_decode_str;
+use serde::{Deserialize, Serialize};
+
+/// Objects that are fetched at once, to be counted.
+const FETCHES: usize = 8;
+
+/// Announcements that are read at once.
+const LIMIT: ReadLimit = ReadLimit { records: 10_000, bytes: 16 << 20, wait: Duration::ZERO };
+
+/// What stands for null in a path.
+const NULL: &str = "__HIVE_DEFAULT_PARTITION__";
+
+/// Days, both included: those whose folders are read. Objects that stand in no folder of a date are read always.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dates {
+    /// Days since 1970.
+    pub first: i32,
+    /// Days since 1970.
+    pub last: i32,
+}
+
+impl fmt::Display for Dates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}..{}", format_date(self.first), format_date(self.last))
+    }
+}
+
+impl FromStr for Dates {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (first, last) = text.split_once("..").unwrap_or((text, text));
+        let date = |text: &str| parse_date(text).ok_or_else(|| format!("`{text}` is no date: write 2024-01-31"));
+        let (first, last) = (date(first)?, date(last)?);
+        if first <= last { Ok(Self { first, last }) } else { Err("the first date is behind the last".to_owned()) }
+    }
+}
+
+/// An object of a source's past, as a log announces it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Past {
+    /// The source.
+    pub source: String,
+    /// The topic that announces it.
+    pub topic: String,
+    /// The partition of that topic.
+    pub partition: u32,
+    /// The announcement's offset.
+    pub offset: Offset,
+    /// What is announced; `rows` are the records in it, counted apart from reading them.
+    pub announcement: Announcement,
+}
+
+/// Announcements by topic and partition, in order.
+type Announcements = BTreeMap<(String, u32), Vec<Announcement>>;
+
+/// Announces the past of sources in a log that knows nothing yet: all of it or nothing. Objects that were made of one
+/// partition of a topic are announced after each other.
+pub async fn announce(
+    log: &dyn Log,
+    plan: &Plan,
+    stores: &HashMap<String, Arc<dyn Objects>>,
+    dates: Option<Dates>,
+    now: i64,
+) -> Result<()> {
+    let mut announcements = Announcements::new();
+    for history in &plan.histories {
+        let store =
+            stores.get(&history.connection).with_context(|| format!("no connection `{}`", history.connection))?;
+        let topic = plan.topics.iter().find(|topic| topic.name == history.topic);
+        let topic = topic.with_context(|| format!("nothing reads source `{}`", history.source))?;
+        check_empty(log, topic).await?;
+        for announcement in objects(history, store, dates).await? {
+            let partition = announcement.topic_partition % topic.partitions;
+            announcements.entry((topic.name.clone(), partition)).or_default().push(announcement);
+        }
+    }
+    let mut appends = Vec::new();
+    for ((topic, partition), announced) in announcements {
+        let values = announced.iter().map(serde_json::to_vec).collect::<Result<Vec<_>, _>>()?;
+        let records = Records::unkeyed(BinaryArray::from_iter_values(values), now);
+        appends.push(Append { topic, partition, records });
+    }
+    Ok(log.append(appends).await?)
+}
+
+async fn check_empty(log: &dyn Log, topic: &TopicSpec) -> Result<()> {
+    log.ensure_topic(topic).await?;
+    for partition in 0..topic.partitions {
+        let end = log.bounds(&topic.name, partition).await?.end;
+        if end > 0 {
+            bail!("topic `{}` announces {end} objects already, and a past comes before all else", topic.name);
+        }
+    }
+    Ok(())
+}
+
+/// The past that a log announces.
+pub async fn announced(log: &dyn Log, plan: &Plan) -> Result<Vec<Past>> {
+    let mut past = Vec::new();
+    for history in &plan.histories {
+        let topic = &history.topic;
+        let partitions = plan.topics.iter().find(|spec| spec.name == *topic).map_or(0, |spec| spec.partitions);
+        for partition in 0..partitions {
+            let mut from = 0;
+            loop {
+                let fetched = log.read(topic, partition, from, LIMIT).await?;
+                if fetched.next == from {
+                    break;
+                }
+                from = fetched.next;
+                for (offset, value) in fetched.offsets.iter().zip(&fetched.records.values) {
+                    past.push(Past {
+                        source: history.source.clone(),
+                        topic: topic.clone(),
+                        partition,
+                        offset: *offset,
+                        announcement: serde_json::from_slice(value.unwrap_or_default())?,
+                    });
+                }
+            }
+        }
+    }
+    Ok(past)
+}
+
+/// The objects of a source's past, in the order in which they are read.
+async fn objects(history: &History, store: &Arc<dyn Objects>, dates: Option<Dates>) -> Result<Vec<Announcement>> {
+    let listed = store.list(&history.folder).await?;
+    let paths = listed.into_iter().map(|object| object.path);
+    let mut found: Vec<Named> = paths.map(Named::of).filter(|object| object.is_within(dates)).collect();
+    found.sort();
+    stream::iter(found).map(|object| counted(object, history, store)).buffered(FETCHES).try_collect().await
+}
+
+/// What the path of an object says, in the order in which objects are read.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Named {
+    /// The topic and partition that it was made of, and its first offset; none if its name does not say so.
+    origin: Option<(String, u32, Offset)>,
+    path: String,
+}
+
+impl Named {
+    fn of(path: String) -> Self {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let end = EXTENSIONS.iter().find_map(|extension| name.rfind(extension));
+        let stem = &name[..end.unwrap_or(name.len())];
+        Self { origin: origin(stem), path }
+    }
+
+    /// The folders `column=value` above it.
+    fn folders(&self) -> impl Iterator<Item = (String, String)> {
+        let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let folders = self.path.split('/').filter_map(|part| part.split_once('='));
+        folders.map(move |(column, value)| (decoded(column), decoded(value)))
+    }
+
+    fn is_within(&self, dates: Option<Dates>) -> bool {
+        let Some(Dates { first, last }) = dates else { return true };
+        let mut days = self.folders().filter_map(|(_, value)| parse_date(&value));
+        days.all(|day| (first..=last).contains(&day))
+    }
+}
+
+/// With what the names of objects go on behind their offset, perhaps with one of compression behind that.
+const EXTENSIONS: [&str; 3] = [".ndjson", ".json", ".parquet"];
+
+/// `TOPIC-PARTITION-OFFSET`
+fn origin(stem: &str) -> Option<(String, u32, Offset)> {
+    let (rest, offset) = stem.rsplit_once('-')?;
+    let (topic, partition) = rest.rsplit_once('-')?;
+    Some((topic.to_owned(), partition.parse().ok()?, offset.parse().ok()?))
+}
+
+async fn counted(object: Named, history: &History, store: &Arc<dyn Objects>) -> Result<Announcement> {
+    let path = &object.path;
+    let found = store.get(path).await?.with_context(|| format!("object `{path}` is gone"))?;
+    let layout = if path.contains(".json") { Layout::Record } else { history.layout };
+    // What cannot be read is refused, and told, when its rows are wanted; until then nothing is known of it.
+    let rows = records_in(path, layout, found.content.clone()).unwrap_or(0);
+    let value = |value: String| (value != NULL).then_some(value);
+    let partition = object.folders().map(|(column, text)| (column, value(text))).collect();
+    let (topic, topic_partition, from) = object.origin.unwrap_or_default();
+    Ok(Announcement {
+        table: history.folder.clone(),
+        format: layout.to_string(),
+        partition,
+        topic,
+        topic_partition,
+        from,
+        to: from,
+        rows,
+        bytes: found.content.len() as u64,
+        sha256: sha256(&found.content),
+        path: object.path,
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use super::*;
+
+    fn named(path: &str) -> Named {
+        Named::of(path.to_owned())
+    }
+
+    #[test]
+    fn objects_are_read_in_the_order_of_the_offsets_that_they_were_made_of() {
+        let mut found = [
+            named("raw/date=2024-01-01/shop.orders-0000-0000000000000100.ndjson.zst"),
+            named("raw/date=2024-01-02/shop.orders-0000-0000000000000020.ndjson.zst"),
+            named("raw/date=2024-01-01/shop.orders-0001-0000000000000000.ndjson.zst"),
+            named("raw/elsewhere.ndjson"),
+        ];
+        found.sort();
+        let origins: Vec<_> = found.iter().map(|object| object.origin.clone()).collect();
+        let of = |partition, offset| Some(("shop.orders".to_owned(), partition, offset));
+        assert_eq!(origins, [None, of(0, 20), of(0, 100), of(1, 0)]);
+    }
+
+    #[test]
+    fn dates_choose_folders() {
+        let dates: Dates = "2024-01-31..2024-02-01".parse().unwrap();
+        assert!(named("raw/date=2024-02-01/a").is_within(Some(dates)));
+        assert!(!named("raw/date=2024-02-02/a").is_within(Some(dates)));
+        assert!(named("raw/kind=x/a").is_within(Some(dates)), "without a date it cannot be left out");
+        assert_eq!("2024-01-31".parse::<Dates>().unwrap(), "2024-01-31..2024-01-31".parse().unwrap());
+        assert!("2024-02-01..2024-01-31".parse::<Dates>().is_err() && "yesterday".parse::<Dates>().is_err());
+    }
+}

@@ -1,0 +1,354 @@
+//! Batches: a pipeline runs over the whole past of its sources, on a log of its own, into tables that are made beside
+//! those that people read. When every check has passed, they take their place, all at once.
+//!
+//! A run may be interrupted anywhere. Its folder says how far it had come: what a stage does can be done again, and while
+//! rows are read, log and tables hold positions as those of any pipeline.
+
+mod history;
+mod progress;
+mod report;
+mod schedule;
+mod state;
+mod told;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use azenha_connect::embedded::{EmbeddedLog, EmbeddedOptions};
+use azenha_connect::sql::warehouse::{Compared, Warehouse, building};
+use azenha_engine::clock::SystemClock;
+use azenha_engine::log::Log;
+use azenha_engine::objects::sha256;
+use azenha_engine::{Engine, EngineOptions, Pipeline};
+use azenha_model::config::HostConfig;
+use azenha_model::plan::{Batch, BuiltTable, Check, DEAD_LETTERS_TABLE, End, Generation, OBJECTS_TABLE, Plan, Test};
+use azenha_model::query::Sql;
+use tokio::time::interval;
+use tokio_util::sync::CancellationToken;
+
+use self::history::Past;
+pub use self::history::{Dates, announce};
+pub use self::progress::Progress;
+use self::progress::Watch;
+pub use self::report::{CheckReport, Report, RunOutcome, SourceReport};
+pub use self::schedule::Scheduled;
+use self::state::{RunFolder, RunState, Stage};
+use crate::host::{open_object_stores, program};
+use crate::ingest::now;
+use crate::program::Loaded;
+use crate::usage::Usage;
+
+/// Rows of a batch need not be seen soon: larger commits cost less.
+const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often progress is told.
+const TELL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A pipeline that is a batch, and where it runs.
+pub struct Run<'a> {
+    config: &'a HostConfig,
+    loaded: &'a Loaded,
+    batch: &'a Batch,
+    warehouse: Warehouse,
+    folder: RunFolder,
+}
+
+impl<'a> Run<'a> {
+    /// A run of a batch in a host's data directory.
+    ///
+    /// # Errors
+    /// If the pipeline is no batch, or its connection cannot be read.
+    pub fn new(config: &'a HostConfig, loaded: &'a Loaded) -> Result<Self> {
+        let pipeline = &loaded.plan.pipeline;
+        let batch = loaded.plan.batch.as_ref();
+        let batch = batch.ok_or_else(|| Usage(format!("pipeline `{pipeline}` is no batch: it has no key `batch`")))?;
+        let folder = RunFolder::of(&config.data, pipeline);
+        Ok(Self { config, loaded, batch, warehouse: warehouse(config, batch)?, folder })
+    }
+
+    fn plan(&self) -> &'a Plan {
+        &self.loaded.plan
+    }
+
+    /// The names of its tables.
+    fn tables(&self) -> Vec<String> {
+        self.batch.tables.iter().map(|table| table.name.clone()).collect()
+    }
+
+    /// What the host's table of this kind is called.
+    fn table_of(&self, alias: &str) -> String {
+        let found = self.batch.tables.iter().find(|table| table.alias == alias);
+        found.map_or_else(|| alias.to_owned(), |table| table.name.clone())
+    }
+
+    /// Runs it, or goes on with a run of the same that was interrupted.
+    ///
+    /// # Errors
+    /// If something fails. What can be done again will be, by the next call.
+    pub async fn run(&self, dates: Option<Dates>, tell: impl Fn(Progress), stop: &CancellationToken) -> Result<Report> {
+        let mut state = self.resume_or_begin(dates)?;
+        if !matches!(state.stage, Stage::Replacing(_)) {
+            let log = self.open_log(&state).await?;
+            let made = self.make(&mut state, &log, tell, stop).await;
+            log.close().await?;
+            let report = made?;
+            if report.outcome == RunOutcome::Refused {
+                self.keep(&report).await?;
+                return Ok(report);
+            }
+            state.stage = Stage::Replacing(Box::new(report));
+            self.folder.keep(&state)?;
+        }
+        let Stage::Replacing(report) = state.stage else { unreachable!("it was set above") };
+        // After a crash it may be that they are in place, and only the report is missing.
+        if !self.warehouse.is_replaced(&self.tables()).await? {
+            self.warehouse.replace(&self.tables()).await?;
+        }
+        self.keep(&report).await?;
+        Ok(*report)
+    }
+
+    async fn keep(&self, report: &Report) -> Result<()> {
+        self.warehouse.keep_report(&report.pipeline, &report.run, &serde_json::to_string(report)?).await?;
+        self.folder.end()
+    }
+
+    fn resume_or_begin(&self, dates: Option<Dates>) -> Result<RunState> {
+        let digest = self.digest();
+        match self.folder.interrupted()? {
+            Some(state) if state.digest == digest && state.dates == dates => {
+                tracing::info!(pipeline = self.plan().pipeline, run = state.run, "an interrupted run goes on");
+                Ok(state)
+            }
+            _ => self.folder.begin(now(), dates, digest),
+        }
+    }
+
+    /// Identifies what is run.
+    fn digest(&self) -> String {
+        let plugins: BTreeMap<&str, &str> =
+            self.loaded.plugins.iter().map(|(name, plugin)| (name.as_str(), plugin.digest())).collect();
+        sha256(format!("{:?} {plugins:?}", self.plan()).as_bytes())
+    }
+
+    async fn open_log(&self, state: &RunState) -> Result<Arc<dyn Log>> {
+        let directory = self.folder.log();
+        if state.stage == Stage::Beginning
+            && let Err(error) = fs::remove_dir_all(&directory)
+            && error.kind() != ErrorKind::NotFound
+        {
+            return Err(error).with_context(|| directory.display().to_string());
+        }
+        Ok(Arc::new(EmbeddedLog::open(&directory, EmbeddedOptions::default()).await?))
+    }
+
+    /// Makes the new tables, and checks them.
+    async fn make(
+        &self,
+        state: &mut RunState,
+        log: &Arc<dyn Log>,
+        tell: impl Fn(Progress),
+        stop: &CancellationToken,
+    ) -> Result<Report> {
+        if state.stage == Stage::Beginning {
+            self.begin(state, &**log).await?;
+            state.stage = Stage::Reading;
+            self.folder.keep(state)?;
+        }
+        let past = history::announced(&**log, self.plan()).await?;
+        let pipeline = self.start(state, log).await?;
+        let read = read(&pipeline, &past, tell, stop).await;
+        pipeline.stop().await;
+        read?;
+        self.build(state, &**log, &past).await
+    }
+
+    /// Clears what an earlier run left, and lays down what is to be read. A run over some days begins with the rows that
+    /// are there.
+    async fn begin(&self, state: &RunState, log: &dyn Log) -> Result<()> {
+        self.warehouse.begin(&self.tables()).await?;
+        if state.dates.is_some() {
+            for task in &self.plan().tasks {
+                if let End::Store(output) = &task.end {
+                    self.warehouse.copy(output).await?;
+                }
+            }
+        }
+        let stores = open_object_stores(self.config, self.plan())?;
+        announce(log, self.plan(), &stores, state.dates, state.started).await
+    }
+
+    /// Starts the pipeline, into the new tables of its sinks.
+    async fn start(&self, state: &RunState, log: &Arc<dyn Log>) -> Result<Pipeline> {
+        let mut plan = self.plan().clone();
+        for task in &mut plan.tasks {
+            if let End::Store(output) = &mut task.end {
+                output.name = building(&output.name);
+            }
+        }
+        let limits = &self.config.limits;
+        let options = EngineOptions {
+            workers: available_parallelism().map_or(1, usize::from),
+            commit_interval: COMMIT_INTERVAL,
+            batch_rows: limits.batch_rows as usize,
+            state_limit: limits.state as usize,
+        };
+        let engine = Engine::start(Arc::clone(log), Arc::new(SystemClock::start()), options)?;
+        // Each run is a generation of its own: positions of those before mean nothing.
+        let generation = (state.started / 1_000_000) as Generation;
+        Ok(engine.run(program(self.config, plan, &self.loaded.plugins, generation)?).await?)
+    }
+
+    /// Makes the tables that statements make, and checks everything.
+    async fn build(&self, state: &RunState, log: &dyn Log, past: &[Past]) -> Result<Report> {
+        let objects = told::objects(self.table_of(OBJECTS_TABLE), past)?;
+        let letters =
+            told::dead_letters(self.table_of(DEAD_LETTERS_TABLE), log, &self.plan().dead_letters, past).await?;
+        let paths: Vec<String> = past.iter().map(|past| past.announcement.path.clone()).collect();
+        let anew = state.dates.map(|_| ("object", paths.as_slice()));
+        let dead_letters = letters.rows.num_rows() as u64;
+        self.warehouse.put(&objects, anew).await?;
+        self.warehouse.put(&letters, anew).await?;
+        let statements =
+            Statements { batch: self.batch, warehouse: &self.warehouse, quoted: self.warehouse.quotes().await? };
+        for table in &self.batch.built {
+            self.warehouse.build(&table.name, &statements.sql(&table.sql)).await?;
+        }
+        let mut tables = BTreeMap::new();
+        for table in self.tables() {
+            let select = format!("SELECT 1 AS one FROM {}", statements.quoted_new(&table));
+            tables.insert(table.clone(), self.warehouse.count(&format!("counting `{table}`"), &select).await?);
+        }
+        let checks = statements.checks().await?;
+        let passed = checks.iter().all(|check| check.passed);
+        if passed {
+            for BuiltTable { name, key, .. } in &self.batch.built {
+                self.warehouse.index(name, key, &state.run).await?;
+            }
+        }
+        Ok(Report {
+            pipeline: self.plan().pipeline.clone(),
+            run: state.run.clone(),
+            outcome: if passed { RunOutcome::Published } else { RunOutcome::Refused },
+            started: state.started,
+            seconds: (now() - state.started) as f64 / 1e6,
+            dates: state.dates.map(|dates| dates.to_string()),
+            sources: by_source(past),
+            dead_letters,
+            tables,
+            checks,
+        })
+    }
+}
+
+/// Waits until everything is read.
+async fn read(pipeline: &Pipeline, past: &[Past], tell: impl Fn(Progress), stop: &CancellationToken) -> Result<()> {
+    let (mut watch, mut ticks) = (Watch::new(past), interval(TELL_INTERVAL));
+    let drain = pipeline.drain();
+    tokio::pin!(drain);
+    loop {
+        tokio::select! {
+            drained = &mut drain => return drained.map(drop).context("reading the past"),
+            _ = ticks.tick() => tell(watch.look(pipeline.tasks())),
+            () = stop.cancelled() => bail!("the run was interrupted; the next goes on from here"),
+        }
+    }
+}
+
+fn by_source(past: &[Past]) -> BTreeMap<String, SourceReport> {
+    let mut sources: BTreeMap<String, SourceReport> = BTreeMap::new();
+    for past in past {
+        let source = sources.entry(past.source.clone()).or_default();
+        source.objects += 1;
+        source.records += past.announcement.rows;
+    }
+    sources
+}
+
+/// The database of a batch.
+pub fn warehouse(config: &HostConfig, batch: &Batch) -> Result<Warehouse> {
+    let name = &batch.connection;
+    let url = config.connection(name).with_context(|| config.connection_help(name))?;
+    Ok(Warehouse::new(name, url.reveal())?)
+}
+
+/// Statements over new tables.
+struct Statements<'a, Q> {
+    batch: &'a Batch,
+    warehouse: &'a Warehouse,
+    quoted: Q,
+}
+
+impl<Q: Fn(&str) -> String> Statements<'_, Q> {
+    /// A new table, as statements have it.
+    fn quoted_new(&self, table: &str) -> String {
+        (self.quoted)(&building(table))
+    }
+
+    fn sql(&self, sql: &Sql) -> String {
+        sql.with(|position| self.quoted_new(&self.batch.tables[position].name))
+    }
+
+    /// Checks what the file says, and that keys are keys.
+    async fn checks(&self) -> Result<Vec<CheckReport>> {
+        let mut checks = Vec::new();
+        for table in &self.batch.built {
+            checks.push(self.check_key(table).await?);
+            checks.extend(self.check_references(table).await?);
+        }
+        for Check { name, test } in &self.batch.checks {
+            let (passed, found) = match test {
+                Test::Equal(left, right) => {
+                    let Compared { equal, values } =
+                        self.warehouse.compare(name, &self.sql(left), &self.sql(right)).await?;
+                    let [left, right] = values.map(|value| value.unwrap_or_else(|| "nothing".to_owned()));
+                    (equal, format!("{left} and {right}"))
+                }
+                Test::None(sql) => none(self.warehouse.count(name, &self.sql(sql)).await?),
+            };
+            checks.push(CheckReport { name: name.clone(), passed, found });
+        }
+        Ok(checks)
+    }
+
+    async fn check_key(&self, BuiltTable { name: table, key, .. }: &BuiltTable) -> Result<CheckReport> {
+        let columns: Vec<String> = key.iter().map(|column| (self.quoted)(column)).collect();
+        let (columns, new) = (columns.join(", "), self.quoted_new(table));
+        let absent = columns.replace(", ", " IS NULL OR ");
+        let wrong = format!(
+            "SELECT {columns} FROM {new} GROUP BY {columns} HAVING COUNT(*) > 1 \
+             UNION ALL SELECT {columns} FROM {new} WHERE {absent} IS NULL"
+        );
+        let name = format!("`{table}` has each ({}) once", key.join(", "));
+        let (passed, found) = none(self.warehouse.count(&name, &wrong).await?);
+        Ok(CheckReport { name, passed, found })
+    }
+
+    async fn check_references(&self, table: &BuiltTable) -> Result<Vec<CheckReport>> {
+        let mut checks = Vec::new();
+        for reference in &table.references {
+            let other = &self.batch.tables[reference.table].name;
+            let (column, key) = ((self.quoted)(&reference.column), (self.quoted)(&reference.key));
+            let orphans = format!(
+                "SELECT 1 AS one FROM {} AS naming WHERE {column} IS NOT NULL AND NOT EXISTS \
+                 (SELECT 1 FROM {} AS named WHERE named.{key} = naming.{column})",
+                self.quoted_new(&table.name),
+                self.quoted_new(other),
+            );
+            let name = format!("each {} of `{}` is in `{other}`", reference.column, table.name);
+            let (passed, found) = none(self.warehouse.count(&name, &orphans).await?);
+            checks.push(CheckReport { name, passed, found });
+        }
+        Ok(checks)
+    }
+}
+
+/// What a check found that wants no rows.
+fn none(rows: i64) -> (bool, String) {
+    (rows == 0, if rows == 0 { "no exception".to_owned() } else { format!("{rows} exceptions") })
+}

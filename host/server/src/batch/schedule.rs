@@ -1,0 +1,174 @@
+//! Batches that a host runs: when their schedule says so, or when somebody does.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use azenha_engine::log::{Change, Log, LogError, Membership};
+use azenha_model::config::HostConfig;
+use azenha_model::plan::Batch;
+use tokio::sync::Mutex as Turn;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::history::Dates;
+use super::progress::Progress;
+use super::report::Report;
+use super::{Run, warehouse};
+use crate::ingest::now;
+use crate::program::Loaded;
+
+/// Clocks may be set: the time of the next run is looked at again after so long.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+/// How long the host waits before it tries again what failed.
+const PAUSE: Duration = Duration::from_secs(30);
+
+/// A batch of a host that runs. Of the hosts of a group, the one that the log chooses keeps the schedule.
+pub struct Scheduled {
+    config: Arc<HostConfig>,
+    loaded: Loaded,
+    /// One run at a time.
+    turn: Turn<()>,
+    is_running: AtomicBool,
+    stop: CancellationToken,
+    keeping: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Scheduled {
+    /// Keeps the schedule of a batch from now on, if it has one.
+    pub fn start(config: Arc<HostConfig>, loaded: &Loaded, log: Arc<dyn Log>) -> Arc<Self> {
+        let scheduled = Arc::new(Self {
+            config,
+            loaded: loaded.clone(),
+            turn: Turn::default(),
+            is_running: AtomicBool::new(false),
+            stop: CancellationToken::new(),
+            keeping: Mutex::default(),
+        });
+        if scheduled.batch().is_some_and(|batch| batch.schedule.is_some()) {
+            let keeper = Arc::clone(&scheduled);
+            let keeping = tokio::spawn(async move {
+                keeper.stop.run_until_cancelled(keeper.keep(&*log)).await;
+            });
+            *scheduled.keeping.lock().unwrap_or_else(PoisonError::into_inner) = Some(keeping);
+        }
+        scheduled
+    }
+
+    fn batch(&self) -> Option<&Batch> {
+        self.loaded.plan.batch.as_ref()
+    }
+
+    fn name(&self) -> &str {
+        &self.loaded.plan.pipeline
+    }
+
+    /// When it runs next, in microseconds since 1970, if it has a schedule.
+    pub fn next(&self) -> Option<i64> {
+        self.batch()?.schedule.as_ref()?.next_after(now())
+    }
+
+    /// Whether this host runs it now.
+    pub fn is_running(&self) -> bool {
+        self.is_running.load(Relaxed)
+    }
+
+    /// Runs it now, after a run that is under way.
+    ///
+    /// # Errors
+    /// If something fails. The next call goes on from there.
+    pub async fn run(&self, dates: Option<Dates>) -> Result<Report> {
+        let _turn = self.turn.lock().await;
+        self.is_running.store(true, Relaxed);
+        let told = |progress: Progress| {
+            tracing::debug!(pipeline = self.name(), done = progress.done, total = progress.total, "a batch reads");
+        };
+        let done = match Run::new(&self.config, &self.loaded) {
+            Ok(run) => run.run(dates, told, &self.stop).await,
+            Err(error) => Err(error),
+        };
+        self.is_running.store(false, Relaxed);
+        if let Ok(report) = &done {
+            let failed: Vec<&str> = report.failed().map(|check| check.name.as_str()).collect();
+            tracing::info!(pipeline = self.name(), run = report.run, ?failed, outcome = ?report.outcome, "a batch ended");
+        }
+        done
+    }
+
+    /// The reports of its runs, whichever host made them, the latest first.
+    ///
+    /// # Errors
+    /// If its database does not tell them.
+    pub async fn reports(&self) -> Result<Vec<Report>> {
+        let batch = self.batch().context("it is no batch")?;
+        let texts = warehouse(&self.config, batch)?.reports(self.name()).await?;
+        texts.iter().map(|text| Ok(serde_json::from_str(text)?)).collect()
+    }
+
+    /// Begins no more runs, and interrupts the one that reads; what it did is kept for the next.
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        let keeping = self.keeping.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(keeping) = keeping
+            && let Err(error) = keeping.await
+        {
+            tracing::error!(%error, "a schedule did not end as it should");
+        }
+        let _turn = self.turn.lock().await;
+    }
+
+    async fn keep(&self, log: &dyn Log) {
+        loop {
+            let error = match self.keep_while_chosen(log).await {
+                Ok(never) => match never {},
+                Err(error) => error,
+            };
+            tracing::error!(pipeline = self.name(), "its schedule waits: {error:#}");
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Runs the batch whenever it is due, while the log says that this host is the one.
+    async fn keep_while_chosen(&self, log: &dyn Log) -> Result<std::convert::Infallible> {
+        let membership = log.join(&format!("{}.schedule", self.name()), &self.loaded.plan.dead_letters).await?;
+        loop {
+            if membership.owns(0) {
+                tokio::select! {
+                    changed = changed(&*membership) => changed?,
+                    due = self.due() => {
+                        due?;
+                        self.run(None).await?;
+                    }
+                }
+            } else {
+                changed(&*membership).await?;
+            }
+        }
+    }
+
+    /// Waits until the batch is due. It is at once if a time has passed since its last run; a batch that never ran waits
+    /// for its first time.
+    async fn due(&self) -> Result<()> {
+        let schedule = self.batch().and_then(|batch| batch.schedule.as_ref()).context("it has no schedule")?;
+        let last = self.reports().await?.first().map_or_else(now, |report| report.started);
+        loop {
+            let time = now();
+            if schedule.last_until(time).is_some_and(|due| due > last) {
+                return Ok(());
+            }
+            let next = schedule.next_after(time).context("its schedule has no time in the future")?;
+            sleep(Duration::from_micros((next - time).max(0) as u64).min(LOOK_AGAIN)).await;
+        }
+    }
+}
+
+/// Follows what the log says of who keeps the schedule.
+async fn changed(membership: &dyn Membership) -> Result<(), LogError> {
+    if let Change::Revoked(partitions) = membership.changed().await? {
+        membership.release(&partitions).await;
+    }
+    Ok(())
+}

@@ -1,0 +1,97 @@
+//! The two tables of the host: which objects were read, and what was refused of them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use azenha_connect::sql::warehouse::HostTable;
+use azenha_engine::log::{Log, ReadLimit};
+use azenha_model::{DataType, Field, Offset};
+use serde::Deserialize;
+
+use super::history::Past;
+
+/// Dead letters that are read at once.
+const LIMIT: ReadLimit = ReadLimit { records: 10_000, bytes: 16 << 20, wait: Duration::ZERO };
+
+/// What is taken of a dead letter.
+#[derive(Deserialize)]
+struct Letter {
+    step: String,
+    topic: String,
+    partition: u32,
+    offset: Offset,
+    cause: String,
+    reason: String,
+    part: Option<String>,
+}
+
+/// A column and its values.
+fn column(name: &str, values: impl IntoIterator<Item = Option<String>>, nullable: bool) -> (Field, ArrayRef) {
+    let array = StringArray::from_iter(values);
+    (Field::new(name, DataType::Text, nullable), Arc::new(array))
+}
+
+fn numbers(name: &str, values: impl IntoIterator<Item = i64>) -> (Field, ArrayRef) {
+    (Field::new(name, DataType::Int64, false), Arc::new(Int64Array::from_iter_values(values)))
+}
+
+fn table(name: String, key: Vec<usize>, columns: Vec<(Field, ArrayRef)>) -> Result<HostTable> {
+    let named = columns.iter().map(|(field, array)| (field.name.clone(), Arc::clone(array)));
+    let rows = RecordBatch::try_from_iter(named)?;
+    Ok(HostTable { name, fields: columns.into_iter().map(|(field, _)| field).collect(), key, rows })
+}
+
+/// The table of the objects that a run reads: `source`, `object` (its path), `records` and `bytes`.
+pub fn objects(name: String, past: &[Past]) -> Result<HostTable> {
+    let announced = || past.iter().map(|past| &past.announcement);
+    let columns = vec![
+        column("source", past.iter().map(|past| Some(past.source.clone())), false),
+        column("object", announced().map(|object| Some(object.path.clone())), false),
+        numbers("records", announced().map(|object| object.rows as i64)),
+        numbers("bytes", announced().map(|object| object.bytes as i64)),
+    ];
+    table(name, vec![0, 1], columns)
+}
+
+/// The table of what a run refused: `object`, `step`, `number` (among those of step and object), `cause`, `reason` and
+/// `part`.
+pub async fn dead_letters(name: String, log: &dyn Log, topic: &str, past: &[Past]) -> Result<HostTable> {
+    let objects = by_place(past);
+    let mut numbered: HashMap<(String, String), i64> = HashMap::new();
+    let (mut letters, mut places, mut from) = (Vec::new(), Vec::new(), 0);
+    loop {
+        let fetched = log.read(topic, 0, from, LIMIT).await?;
+        if fetched.next == from {
+            break;
+        }
+        from = fetched.next;
+        for value in &fetched.records.values {
+            let letter: Letter = serde_json::from_slice(value.unwrap_or_default())?;
+            // Letters of internal topics stand at no object.
+            let place = (letter.topic.clone(), letter.partition, letter.offset);
+            let object = objects.get(&place).map_or_else(|| letter.topic.clone(), |path| (*path).to_owned());
+            let number = numbered.entry((object.clone(), letter.step.clone())).or_default();
+            *number += 1;
+            places.push((object, *number));
+            letters.push(letter);
+        }
+    }
+    let columns = vec![
+        column("object", places.iter().map(|(object, _)| Some(object.clone())), false),
+        column("step", letters.iter().map(|letter| Some(letter.step.clone())), false),
+        numbers("number", places.iter().map(|(_, number)| *number)),
+        column("cause", letters.iter().map(|letter| Some(letter.cause.clone())), false),
+        column("reason", letters.iter().map(|letter| Some(letter.reason.clone())), false),
+        column("part", letters.iter().map(|letter| letter.part.clone()), true),
+    ];
+    table(name, vec![0, 1, 2], columns)
+}
+
+/// The paths of objects by where they are announced.
+fn by_place(past: &[Past]) -> HashMap<(String, u32, Offset), &str> {
+    let place = |past: &Past| (past.topic.clone(), past.partition, past.offset);
+    past.iter().map(|past| (place(past), past.announcement.path.as_str())).collect()
+}
