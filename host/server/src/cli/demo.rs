@@ -93,6 +93,10 @@ fn samples(host: &Host) -> Result<Assigned> {
         for source in &running.sources {
             let candidates = SAMPLE_ENDINGS.map(|end| folder.join(format!("{}.{end}", source.source)));
             let file = candidates.into_iter().find(|file| file.is_file());
+            let is_fed_by_another = || samples.iter().any(|(other, _)| other.topic == source.topic);
+            if file.is_none() && is_fed_by_another() {
+                continue;
+            }
             let file = file.with_context(|| {
                 format!("source `{}` has no sample {}/{0}.ndjson.gz", source.source, folder.display())
             })?;

@@ -171,7 +171,11 @@ impl Resolver<'_> {
             (Some(both), None) => match both.value.as_slice() {
                 [left, right] => Test::Equal(self.select(left, &batch.tables)?, self.select(right, &batch.tables)?),
                 _ => {
-                    return self.wrong(both.place, "two values are compared".to_owned(), "write `[SELECT …, SELECT …]`");
+                    return self.wrong(
+                        both.place,
+                        "two values are compared".to_owned(),
+                        "write `[SELECT …, SELECT …]`",
+                    );
                 }
             },
             (None, Some(sql)) => Test::None(self.select(sql, &batch.tables)?),

@@ -219,7 +219,9 @@ impl Resolver<'_> {
     }
 
     fn source(&mut self, index: usize, source: &Source, kind: TopicKind) {
-        let same_topic = |other: &&Source| other.topic.value == source.topic.value;
+        // Of bytes nothing is read: they may be kept beside what is read.
+        let is_read = |source: &Source| source.format.value != Format::Bytes;
+        let same_topic = |other: &&Source| other.topic.value == source.topic.value && is_read(other) && is_read(source);
         if let Some(other) = self.file.sources[..index].iter().find(same_topic)
             && (&other.columns, &other.format.value) != (&source.columns, &source.format.value)
         {

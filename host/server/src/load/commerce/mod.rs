@@ -99,8 +99,9 @@ fn customer(seed: u64, number: u64) -> Value {
     })
 }
 
-fn address(seed: u64, customer: u64) -> Value {
-    let mut traits = Rng::with_seed(scattered(seed ^ scattered(customer) ^ 1));
+/// Where a customer lives, in the home with this number.
+fn address(seed: u64, customer: u64, home: i64) -> Value {
+    let mut traits = Rng::with_seed(scattered(seed ^ scattered(customer) ^ 1 ^ (home as u64) << 32));
     let (city, state, code) = PLACES[traits.usize(0..PLACES.len())];
     json!({
         "addressType": "residential",

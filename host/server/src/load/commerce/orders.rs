@@ -20,6 +20,9 @@ const FIRST: i64 = 1_000_000;
 /// One order in so many is cancelled instead of paid.
 const ONE_CANCELLED_IN: u32 = 12;
 
+/// Customers move: each once in so many orders of the shop, not all at the same time.
+const MOVES_ONCE_IN: i64 = 200;
+
 /// What is wrong with a broken order.
 #[derive(Debug, Clone, Copy)]
 enum Fault {
@@ -97,11 +100,17 @@ impl Orders {
             "sellers": SELLERS.iter().map(|(id, name)| json!({ "id": id, "name": name })).collect::<Vec<_>>(),
             "paymentData": { "transactions": [{ "payments": [payment] }] },
             "shippingData": {
-                "address": address(self.0.seed, who),
+                "address": address(self.0.seed, who, home(order, who)),
                 "logisticsInfo": [{ "selectedSla": "Normal", "price": freight }],
             },
         })
     }
+}
+
+/// How often a customer has moved when an order is placed.
+fn home(order: i64, customer: u64) -> i64 {
+    let phase = (scattered(customer) % MOVES_ONCE_IN as u64) as i64;
+    (order + phase).div_euclid(MOVES_ONCE_IN)
 }
 
 fn item(random: &mut Rng) -> Value {
