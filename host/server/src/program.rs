@@ -57,6 +57,15 @@ pub fn read_pipelines(file: &Path) -> Result<Vec<PipelineText>> {
     models.iter().map(filled).collect()
 }
 
+/// Whether a file defines batches.
+pub fn is_batch(file: &Path) -> Result<bool> {
+    let mut is_batch = false;
+    for PipelineText { shown, text } in read_pipelines(file)? {
+        is_batch |= PipelineFile::parse(&shown, &text, &environment)?.is_batch();
+    }
+    Ok(is_batch)
+}
+
 /// The partitions of the topics of sources whose past stands in folders, where somebody wishes for a number of them.
 pub fn partitions_of_histories(file: &Path, wanted: Option<u32>) -> Result<BTreeMap<String, u32>> {
     let Some(wanted) = wanted else { return Ok(BTreeMap::new()) };

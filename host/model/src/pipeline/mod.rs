@@ -87,6 +87,11 @@ impl PipelineFile {
         &self.name.value
     }
 
+    /// Whether it runs over the past of its sources only.
+    pub fn is_batch(&self) -> bool {
+        self.batch.is_some()
+    }
+
     /// Checks the pipeline's name, where it is known from elsewhere.
     ///
     /// # Errors

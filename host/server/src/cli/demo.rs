@@ -14,12 +14,12 @@ use indicatif::{MultiProgress, ProgressBar, ProgressFinish, ProgressStyle};
 use tokio::time::interval;
 
 use super::Outcome;
-use super::run::{Assigned, feed_all, process, with_host};
+use super::run::{Assigned, feed_all, process, run_batches, with_host};
 use crate::dead_letters;
 use crate::feed::{Fed, Pace, count_records};
 use crate::host::{Host, Wanted, configuration};
 use crate::ingest::SourceTopic;
-use crate::program::PIPELINE_FILE;
+use crate::program::{PIPELINE_FILE, is_batch};
 use crate::results::{SinkObjects, SinkTable};
 use crate::usage::Usage;
 
@@ -63,7 +63,8 @@ pub async fn demo(args: DemoArgs) -> Result<Outcome> {
     outcome.transpose().map(|_| Outcome::Done)
 }
 
-/// The pipelines in the `pipelines/` of `folder`, or of the nearest folder above it, that have a folder `sample`.
+/// The pipelines in the `pipelines/` of `folder`, or of the nearest folder above it, that have a folder `sample`, or are
+/// batches over what those keep.
 fn pipelines_with_samples(folder: &Path) -> Result<Vec<PathBuf>> {
     let folder = folder.canonicalize()?;
     let pipelines = folder.ancestors().map(|folder| folder.join("pipelines")).find(|pipelines| pipelines.is_dir());
@@ -73,7 +74,8 @@ fn pipelines_with_samples(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(&pipelines)? {
         let path = entry?.path();
-        if path.join(PIPELINE_FILE).is_file() && path.join("sample").is_dir() {
+        let file = path.join(PIPELINE_FILE);
+        if file.is_file() && (path.join("sample").is_dir() || is_batch(&file)?) {
             found.push(path);
         }
     }
@@ -173,6 +175,12 @@ async fn show_live(host: &Host, data: &Path) -> Result<()> {
     let feeding = async {
         if feed_all(host, &samples, &pace, &fed).await?.iter().all(|file| file.records == 0) {
             screen.say(&format!("already fed; delete {} to watch again", data.display()));
+        }
+        for running in host.running().iter().filter(|running| running.batch.is_none()) {
+            running.pipeline.drain().await?;
+        }
+        for report in run_batches(host).await? {
+            screen.say(&report.to_string());
         }
         pending().await
     };

@@ -16,6 +16,7 @@ use tracing::field::display;
 
 use super::Outcome;
 use crate::api::Listener;
+use crate::batch::Report;
 use crate::dead_letters;
 use crate::feed::{Fed, FedFile, Pace, feed};
 use crate::host::{Host, Running, State, Wanted, configuration};
@@ -227,19 +228,20 @@ pub async fn process(host: &Host, inputs: &Assigned, pace: &Pace) -> Result<u64>
         }
         dead_letters += running.dead_letters();
     }
-    dead_letters += run_batches(host).await?;
-    Ok(dead_letters)
-}
-
-/// Runs every batch once, and says what became of it; the number of dead letters.
-pub async fn run_batches(host: &Host) -> Result<u64> {
-    let mut dead_letters = 0;
-    for batch in host.running().iter().filter_map(|running| running.batch.clone()) {
-        let report = batch.run(None).await?;
+    for report in run_batches(host).await? {
         println!("{report}");
         dead_letters += report.dead_letters;
     }
     Ok(dead_letters)
+}
+
+/// Runs every batch once, after each other; what became of them.
+pub async fn run_batches(host: &Host) -> Result<Vec<Report>> {
+    let mut reports = Vec::new();
+    for batch in host.running().iter().filter_map(|running| running.batch.clone()) {
+        reports.push(batch.run(None).await?);
+    }
+    Ok(reports)
 }
 
 fn report(running: &Running, elapsed: Duration) {
