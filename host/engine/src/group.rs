@@ -28,25 +28,18 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 pub struct Commands {
     stop: watch::Sender<bool>,
     windows: mpsc::UnboundedSender<CloseWindows>,
-    hurry: watch::Sender<bool>,
 }
 
 impl Commands {
-    fn new() -> (Self, Orders) {
+    fn new(hurry: watch::Receiver<bool>) -> (Self, Orders) {
         let (stop, told) = watch::channel(false);
         let (windows, asked) = mpsc::unbounded_channel();
-        let (hurry, hurried) = watch::channel(false);
-        (Self { stop, windows, hurry }, Orders { stop: told, windows: asked, hurry: hurried })
+        (Self { stop, windows }, Orders { stop: told, windows: asked, hurry })
     }
 
     /// Asks for windows to be closed. A lane that has ended drops the answer.
     pub fn close_windows(&self, windows: CloseWindows) {
         let _ = self.windows.send(windows);
-    }
-
-    /// Asks for objects to be ended as soon as everything is read, from now on.
-    pub fn hurry(&self) {
-        self.hurry.send_replace(true);
     }
 
     /// Asks for a last commit; the lane ends with it, whether it succeeds or not.
@@ -61,9 +54,17 @@ impl Commands {
 
 /// The lanes of one task that run on this host, by partition.
 #[derive(Debug, Default)]
-pub struct Lanes(Mutex<BTreeMap<u32, Commands>>);
+pub struct Lanes {
+    running: Mutex<BTreeMap<u32, Commands>>,
+    hurry: watch::Sender<bool>,
+}
 
 impl Lanes {
+    /// Asks for objects to be ended as soon as everything is read, from now on, also of lanes that begin later.
+    pub fn hurry(&self) {
+        self.hurry.send_replace(true);
+    }
+
     /// Where the lanes take orders.
     pub fn commands(&self) -> Vec<(u32, Commands)> {
         self.map().iter().map(|(partition, commands)| (*partition, commands.clone())).collect()
@@ -87,7 +88,7 @@ impl Lanes {
 
     /// A panic elsewhere leaves the map whole: each change is one call.
     fn map(&self) -> MutexGuard<'_, BTreeMap<u32, Commands>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -162,7 +163,7 @@ impl Member {
             let task = &self.context.task().name;
             return tracing::error!(%task, partition, "a partition that its topic did not have when the task started");
         };
-        let (commands, orders) = Commands::new();
+        let (commands, orders) = Commands::new(self.lanes.hurry.subscribe());
         if self.lanes.map().insert(partition, commands).is_some() {
             tracing::warn!(partition, "a partition was assigned twice; its first lane ends");
         }

@@ -188,7 +188,7 @@ impl Pipeline {
     pub async fn drain(&self) -> Result<Drained, EngineError> {
         let mut drained = Drained { closed_windows: false };
         for (index, status) in self.0.tasks.iter().enumerate() {
-            self.0.lanes[index].commands().iter().for_each(|(_, commands)| commands.hurry());
+            self.0.lanes[index].hurry();
             self.catch_up(status).await?;
             let task = &self.plan().tasks[index];
             let reads_rows = matches!(task.input, Input::Stream(_));

@@ -7,10 +7,10 @@ mod common;
 use std::fmt::Write;
 
 use azenha_model::plan::{
-    Aggregation, End, Format, Input, ObjectsOutput, OutputColumn, Plan, Stage, StoreOutput, StreamInput, Target, Task,
-    TopicOutput,
+    Aggregation, Batch, BuiltTable, Check, End, Format, Input, ObjectsOutput, OutputColumn, Plan, Stage, StoreOutput,
+    StreamInput, Target, Task, Test, TopicOutput,
 };
-use azenha_model::query::Query;
+use azenha_model::query::{Query, Sql};
 use azenha_model::relation::{Feed, Lookup, Operator, Relation};
 use azenha_model::{Field, Schema};
 
@@ -45,6 +45,25 @@ fn describe(plan: &Plan) -> String {
         text.push_str(&describe_task(task));
     }
     plan.queries.iter().for_each(|query| text.push_str(&describe_query(query)));
+    plan.histories.iter().for_each(|history| writeln!(text, "\npast {history:?}").unwrap());
+    plan.batch.iter().for_each(|batch| text.push_str(&describe_batch(batch)));
+    text
+}
+
+fn describe_batch(batch: &Batch) -> String {
+    let Batch { connection, schedule, tables, built, checks } = batch;
+    let mut text = format!("\nbatch in {connection}, {schedule:?}\n");
+    let sql = |sql: &Sql| sql.with(|table| format!("<{}>", tables[table].name));
+    for BuiltTable { name, key, references, sql: select } in built {
+        writeln!(text, "  {name} by {key:?}: {}", sql(select)).unwrap();
+        references.iter().for_each(|reference| writeln!(text, "    {reference:?}").unwrap());
+    }
+    for Check { name, test } in checks {
+        match test {
+            Test::Equal(left, right) => writeln!(text, "  {name}: {} = {}", sql(left), sql(right)).unwrap(),
+            Test::None(none) => writeln!(text, "  {name}: none of {}", sql(none)).unwrap(),
+        }
+    }
     text
 }
 

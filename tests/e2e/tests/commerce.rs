@@ -186,7 +186,9 @@ async fn the_same_comes_out_in_postgres() -> Result<()> {
         return Ok(());
     };
     let database = Postgres::create(&server, &format!("azenha_e2e_commerce_{}", std::process::id())).await?;
-    let config = format!("connections: {{ commerce: {{ url: \"{}\" }} }}\n", database.url());
+    let raw = tempfile::tempdir()?;
+    let (raw, url) = (raw.path().display(), database.url());
+    let config = format!("connections: {{ commerce: {{ url: \"{url}\" }}, raw: {{ url: \"file://{raw}\" }} }}\n");
     let scene = Scene::new(Some(&config))?;
     scene.play()?;
     let (expected, dead) = Recount::of(&scene.azenha)?;

@@ -25,14 +25,14 @@ const FACTS: &str =
     JOIN dim_date AS d ON d.date_key = f.date_key";
 const VERSIONS: &str = "SELECT customer || '|' || COUNT(*) FROM dim_customer GROUP BY customer";
 const CONTACTS: &str = "SELECT customer || '|' || product_id FROM mart_contacts";
-const COUNTED: &str = "SELECT 'interactions|' || COUNT(*) FROM interactions
+const COUNTED: &str = "SELECT 'interactions|' || COUNT(*) FROM stg_interactions
     UNION ALL SELECT 'dead letters|' || COUNT(*) FROM warehouse_dead_letters";
 
 /// Every table that people read.
 const TABLES: [&str; 13] = [
-    "order_states",
-    "order_lines",
-    "interactions",
+    "stg_order_states",
+    "stg_order_lines",
+    "stg_interactions",
     "orders_now",
     "dim_date",
     "dim_store",
@@ -286,7 +286,7 @@ async fn read_on(file: PathBuf, known: [i64; 2], stop: Arc<AtomicBool>) -> Resul
     let (mut reads, mut database) = (0, Database::open(&file).await?);
     database.execute("PRAGMA busy_timeout = 30000").await?;
     while !stop.load(Relaxed) {
-        let both = "SELECT (SELECT COUNT(*) FROM fact_order_line), (SELECT COUNT(*) FROM order_lines)";
+        let both = "SELECT (SELECT COUNT(*) FROM fact_order_line), (SELECT COUNT(*) FROM stg_order_lines)";
         let rows: Vec<(i64, i64)> = database.rows(both).await?;
         let [(facts, lines)] = rows[..] else { anyhow::bail!("no row") };
         ensure!(facts == lines && known.contains(&facts), "{facts} facts and {lines} lines, not one of {known:?}");
@@ -331,12 +331,12 @@ async fn a_host_runs_batches_when_they_are_due_or_asked_for_and_tells_their_repo
 }
 
 #[test]
-fn what_is_no_batch_is_not_run_as_one() -> Result<()> {
+fn a_pipeline_without_a_past_in_a_folder_is_refused() -> Result<()> {
     let azenha = Azenha::new()?;
     let data = azenha.data().display().to_string();
     let commerce = repository().join("pipelines/commerce").display().to_string();
     let refused = azenha.run(["backfill", &commerce, "--data", &data])?;
     assert_eq!(refused.status.code(), Some(2), "{}", refused.text());
-    assert!(refused.stderr.contains("is no batch"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("no past that stands in a folder"), "{}", refused.stderr);
     Ok(())
 }

@@ -48,6 +48,14 @@ pub(super) async fn prepare(session: &mut dyn Session) -> Result<(), Failure> {
     }
 }
 
+/// Forgets where the lanes of a pipeline stand.
+pub(super) async fn forget(session: &mut dyn Session, pipeline: &str) -> Result<(), Failure> {
+    if session.find_table(TABLE).await?.is_some() {
+        session.change(&format!("DELETE FROM {TABLE} WHERE pipeline = $1"), &[Argument::Text(pipeline)]).await?;
+    }
+    Ok(())
+}
+
 fn target() -> Target {
     let text = |name| Field::new(name, DataType::Text, false);
     let integer = |name| Field::new(name, DataType::Int64, false);

@@ -11,6 +11,7 @@ use azenha_model::{DataType, Field};
 use tokio::time::sleep;
 
 use super::dialect::Replacement;
+use super::positions;
 use super::session::{Argument, Failure, Operation, Session};
 use super::table::{self, Target};
 use super::{Connector, connector};
@@ -80,18 +81,18 @@ impl Warehouse {
         Ok(Self { name: name.to_owned(), connector: connector(name, url)? })
     }
 
-    /// Drops what an earlier run left of these tables.
+    /// Drops what an earlier run of a pipeline left: of these tables, and how far its lanes had come.
     ///
     /// # Errors
     /// If the database does not do it.
-    pub async fn begin(&self, tables: &[String]) -> Result<(), StoreError> {
+    pub async fn begin(&self, pipeline: &str, tables: &[String]) -> Result<(), StoreError> {
         self.told("clearing what a run left", async {
             let session = &mut *self.session().await?;
             for table in tables {
                 drop_table(session, &building(table)).await?;
                 drop_table(session, &replaced(table)).await?;
             }
-            Ok(())
+            positions::forget(session, pipeline).await
         })
         .await
     }

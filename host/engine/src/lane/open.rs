@@ -46,7 +46,7 @@ pub async fn open(
         let reached = recovered.header.as_ref().map(|header| header.position);
         // Brokers forget the offsets of a group that was away for a week; the state has its own.
         committed = committed.or(reached);
-        if reached != committed {
+        if reached != committed && !was_set(context, partition, reached).await? {
             let said = |offset: Option<Offset>| offset.map_or("nowhere".to_owned(), |offset| offset.to_string());
             return Err(EngineError::State(format!(
                 "the state of {} reaches to offset {}, but its position is {}: \
@@ -70,6 +70,18 @@ pub async fn open(
     let membership = Arc::clone(membership);
     let reader = context.io(async move { membership.reader(partition, position).await }).await??;
     Ok(Opened { delivery, position, timestamp, intake, reader })
+}
+
+/// Whether a backfill set the lane to its position: a lane of objects that never committed, and so was making none, needs
+/// no state to go on from anywhere.
+async fn was_set(context: &Arc<TaskContext>, partition: u32, reached: Option<Offset>) -> Result<bool, EngineError> {
+    if reached.is_some() || context.task().end.objects().is_none() {
+        return Ok(false);
+    }
+    let (log, task) = (Arc::clone(&context.log), &context.task().name);
+    let topic = changelog_topic(&context.program.plan.pipeline, task);
+    let bounds = context.io(async move { log.bounds(&topic, partition).await }).await??;
+    Ok(bounds.end == 0)
 }
 
 /// The next offset to read. A position that the topic does not hold is found before anybody relies on it.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use arrow_array::BinaryArray;
 use azenha_engine::log::{Append, Log, ReadLimit};
 use azenha_engine::objects::{Announcement, Objects, sha256};
@@ -68,48 +68,62 @@ pub struct Past {
     pub announcement: Announcement,
 }
 
-/// Announcements by topic and partition, in order.
-type Announcements = BTreeMap<(String, u32), Vec<Announcement>>;
+/// The objects of a source's past, as they will be announced.
+pub struct Found<'a> {
+    /// The source.
+    pub history: &'a History,
+    /// The topic that will announce them.
+    pub topic: &'a TopicSpec,
+    /// The objects, in the order in which they are read: those that were made of one partition of a topic after each other.
+    pub announcements: Vec<Announcement>,
+}
 
-/// Announces the past of sources in a log that knows nothing yet: all of it or nothing. Objects that were made of one
-/// partition of a topic are announced after each other.
-pub async fn announce(
+/// Finds the past of those sources of which a log knows nothing yet.
+pub async fn find<'a>(
     log: &dyn Log,
-    plan: &Plan,
+    plan: &'a Plan,
     stores: &HashMap<String, Arc<dyn Objects>>,
     dates: Option<Dates>,
-    now: i64,
-) -> Result<()> {
-    let mut announcements = Announcements::new();
+) -> Result<Vec<Found<'a>>> {
+    let mut found = Vec::new();
     for history in &plan.histories {
         let store =
             stores.get(&history.connection).with_context(|| format!("no connection `{}`", history.connection))?;
         let topic = plan.topics.iter().find(|topic| topic.name == history.topic);
         let topic = topic.with_context(|| format!("nothing reads source `{}`", history.source))?;
-        check_empty(log, topic).await?;
-        for announcement in objects(history, store, dates).await? {
-            let partition = announcement.topic_partition % topic.partitions;
-            announcements.entry((topic.name.clone(), partition)).or_default().push(announcement);
+        if is_empty(log, topic).await? {
+            found.push(Found { history, topic, announcements: objects(history, store, dates).await? });
         }
     }
-    let mut appends = Vec::new();
-    for ((topic, partition), announced) in announcements {
-        let values = announced.iter().map(serde_json::to_vec).collect::<Result<Vec<_>, _>>()?;
-        let records = Records::unkeyed(BinaryArray::from_iter_values(values), now);
-        appends.push(Append { topic, partition, records });
-    }
-    Ok(log.append(appends).await?)
+    Ok(found)
 }
 
-async fn check_empty(log: &dyn Log, topic: &TopicSpec) -> Result<()> {
-    log.ensure_topic(topic).await?;
-    for partition in 0..topic.partitions {
-        let end = log.bounds(&topic.name, partition).await?.end;
-        if end > 0 {
-            bail!("topic `{}` announces {end} objects already, and a past comes before all else", topic.name);
+/// Announces what was found: all of it or nothing.
+pub async fn announce(log: &dyn Log, found: &[Found<'_>], now: i64) -> Result<()> {
+    let mut values: BTreeMap<(&str, u32), Vec<Vec<u8>>> = BTreeMap::new();
+    for Found { topic, announcements, .. } in found {
+        for announcement in announcements {
+            let partition = announcement.topic_partition % topic.partitions;
+            values.entry((&topic.name, partition)).or_default().push(serde_json::to_vec(announcement)?);
         }
     }
-    Ok(())
+    let append = |((topic, partition), values): ((&str, u32), Vec<Vec<u8>>)| Append {
+        topic: topic.to_owned(),
+        partition,
+        records: Records::unkeyed(BinaryArray::from_iter_values(values), now),
+    };
+    Ok(log.append(values.into_iter().map(append).collect()).await?)
+}
+
+/// Makes a topic if it is missing, and says whether it never had a record.
+async fn is_empty(log: &dyn Log, topic: &TopicSpec) -> Result<bool> {
+    log.ensure_topic(topic).await?;
+    for partition in 0..topic.partitions {
+        if log.bounds(&topic.name, partition).await?.end > 0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The past that a log announces.

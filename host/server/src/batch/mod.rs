@@ -1,4 +1,4 @@
-//! Batches: a pipeline runs over the whole past of its sources, on a log of its own, into tables that are made beside
+//! Batches and backfills. A batch is a pipeline that runs over the whole past of its sources, on a log of its own, into tables that are made beside
 //! those that people read. When every check has passed, they take their place, all at once.
 //!
 //! A run may be interrupted anywhere. Its folder says how far it had come: what a stage does can be done again, and while
@@ -8,6 +8,7 @@ mod history;
 mod progress;
 mod report;
 mod schedule;
+mod seed;
 mod state;
 mod told;
 
@@ -32,11 +33,12 @@ use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
 use self::history::Past;
-pub use self::history::{Dates, announce};
+pub use self::history::{Dates, announced};
 pub use self::progress::Progress;
 use self::progress::Watch;
 pub use self::report::{CheckReport, Report, RunOutcome, SourceReport};
 pub use self::schedule::Scheduled;
+pub use self::seed::seed;
 use self::state::{RunFolder, RunState, Stage};
 use crate::host::{open_object_stores, program};
 use crate::ingest::now;
@@ -171,7 +173,7 @@ impl<'a> Run<'a> {
     /// Clears what an earlier run left, and lays down what is to be read. A run over some days begins with the rows that
     /// are there.
     async fn begin(&self, state: &RunState, log: &dyn Log) -> Result<()> {
-        self.warehouse.begin(&self.tables()).await?;
+        self.warehouse.begin(&self.plan().pipeline, &self.tables()).await?;
         if state.dates.is_some() {
             for task in &self.plan().tasks {
                 if let End::Store(output) = &task.end {
@@ -180,7 +182,8 @@ impl<'a> Run<'a> {
             }
         }
         let stores = open_object_stores(self.config, self.plan())?;
-        announce(log, self.plan(), &stores, state.dates, state.started).await
+        let found = history::find(log, self.plan(), &stores, state.dates).await?;
+        history::announce(log, &found, state.started).await
     }
 
     /// Starts the pipeline, into the new tables of its sinks.
@@ -199,7 +202,7 @@ impl<'a> Run<'a> {
             state_limit: limits.state as usize,
         };
         let engine = Engine::start(Arc::clone(log), Arc::new(SystemClock::start()), options)?;
-        // Each run is a generation of its own: positions of those before mean nothing.
+        // A host that still works on a run of before finds itself fenced.
         let generation = (state.started / 1_000_000) as Generation;
         Ok(engine.run(program(self.config, plan, &self.loaded.plugins, generation)?).await?)
     }
@@ -246,8 +249,8 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Waits until everything is read.
-async fn read(pipeline: &Pipeline, past: &[Past], tell: impl Fn(Progress), stop: &CancellationToken) -> Result<()> {
+/// Waits until a pipeline has read everything, and tells how far it is.
+pub async fn read(pipeline: &Pipeline, past: &[Past], tell: impl Fn(Progress), stop: &CancellationToken) -> Result<()> {
     let (mut watch, mut ticks) = (Watch::new(past), interval(TELL_INTERVAL));
     let drain = pipeline.drain();
     tokio::pin!(drain);

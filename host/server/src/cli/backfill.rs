@@ -1,9 +1,12 @@
 //! `azenha backfill`
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use azenha_model::config::HostConfig;
+use azenha_model::plan::{End, Plan};
 use clap::Args;
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use tokio::task::block_in_place;
@@ -11,9 +14,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::Outcome;
 use super::run::until_signal;
-use crate::batch::{Dates, Progress, Run, RunOutcome};
-use crate::host::{configuration, sandbox};
-use crate::program::{Loaded, Loader, partitions_of_histories, pipeline_file};
+use crate::batch::{Dates, Progress, Run, RunOutcome, announced, read, seed};
+use crate::host::{Runner, configuration, open_object_stores, sandbox};
+use crate::ingest::now;
+use crate::program::{Loader, is_batch, partitions_of_histories, pipeline_file};
+use crate::results;
 use crate::usage::Usage;
 
 /// How often a line tells of the progress, without a terminal.
@@ -26,10 +31,10 @@ pub struct BackfillArgs {
     /// The host's configuration.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where runs are kept while they last; by default `data`.
+    /// Where the log is, and what a batch keeps while it runs; by default `data`.
     #[arg(long, value_name = "DIR", env = "AZENHA_DATA")]
     data: Option<PathBuf>,
-    /// Reads the folders of these days anew, 2024-01-31..2024-02-01, into what is there; by default everything is read.
+    /// Reads only the folders of these days, 2024-01-31..2024-02-01; a batch reads them anew, into what is there.
     #[arg(long, value_name = "A..B")]
     dates: Option<Dates>,
     /// Reads so many partitions at the same time, where the file does not say how many.
@@ -37,47 +42,96 @@ pub struct BackfillArgs {
     parallel: Option<u32>,
 }
 
-/// Runs batches over the past of their sources; what was interrupted goes on.
+/// Runs pipelines over the past of their sources; what was interrupted goes on.
 pub async fn backfill(args: BackfillArgs) -> Result<Outcome> {
     let config = configuration(args.config.as_deref(), args.data.as_deref())?;
     let file = pipeline_file(&args.pipeline);
-    let sandbox = sandbox(&config, Some(&config.data.join("compiled")))?;
-    let loaded: Vec<Loaded> = block_in_place(|| {
-        let partitions = partitions_of_histories(&file, args.parallel)?;
-        Loader::new(&config, &sandbox, partitions).load(&file)
-    })?;
-    let mut outcome = Outcome::Done;
+    let outcome = if is_batch(&file)? {
+        until_signal(run_batches(&args, &config, &file)).await
+    } else {
+        until_signal(catch_up(&args, config, file)).await
+    };
+    outcome.unwrap_or_else(|| {
+        eprintln!("stopped; the same command goes on from here");
+        Ok(Outcome::Failed)
+    })
+}
+
+async fn run_batches(args: &BackfillArgs, config: &HostConfig, file: &Path) -> Result<Outcome> {
+    let sandbox = sandbox(config, Some(&config.data.join("compiled")))?;
+    let topics = partitions_of_histories(file, args.parallel)?;
+    let loaded = block_in_place(|| Loader::new(config, &sandbox, topics).load(file))?;
+    let (mut outcome, stop) = (Outcome::Done, CancellationToken::new());
     for pipeline in &loaded {
-        let run = Run::new(&config, pipeline)?;
         let shown = Shown::new()?;
-        let (stop, told) = (CancellationToken::new(), |progress| shown.tell(progress));
-        let Some(report) = until_signal(run.run(args.dates, told, &stop)).await.transpose()? else {
-            eprintln!("stopped; the same command goes on from here");
-            return Ok(Outcome::Failed);
-        };
+        let report = Run::new(config, pipeline)?.run(args.dates, |progress| shown.tell(progress), &stop).await?;
         shown.bar.finish_and_clear();
         println!("{report}");
         if report.outcome == RunOutcome::Refused {
             outcome = Outcome::Failed;
         }
     }
-    if loaded.is_empty() {
-        return Err(Usage(format!("{} defines no pipeline", file.display())).into());
-    }
     Ok(outcome)
+}
+
+/// Announces what was kept before the log began, and runs the pipelines until they have read everything that stands there
+/// now. Whoever runs them next goes on at exactly the next record.
+async fn catch_up(args: &BackfillArgs, config: HostConfig, file: PathBuf) -> Result<Outcome> {
+    if args.parallel.is_some() {
+        return Err(Usage("--parallel is for batches: here `partitions` of the source says how many".to_owned()).into());
+    }
+    let runner = Runner::start(config).await?;
+    let done = catch_up_all(args, &runner, file).await;
+    runner.log.close().await?;
+    done.map(|()| Outcome::Done)
+}
+
+async fn catch_up_all(args: &BackfillArgs, runner: &Runner, file: PathBuf) -> Result<()> {
+    let mut loaded = runner.load_files(&[file]).await?;
+    if let Some((_, none)) = loaded.iter().find(|(_, pipeline)| pipeline.plan.histories.is_empty()) {
+        let name = &none.plan.pipeline;
+        let help = "name the `folder` of a source of objects, or read a topic from its beginning with `azenha run`";
+        return Err(Usage(format!("pipeline `{name}` has no past that stands in a folder: {help}")).into());
+    }
+    for (_, pipeline) in &mut loaded {
+        roll_by_size(&mut pipeline.plan);
+        let (plan, log) = (&pipeline.plan, &*runner.log);
+        let objects = seed(log, plan, &open_object_stores(&runner.config, plan)?, args.dates, now()).await?;
+        println!("pipeline `{}`: {objects} objects of its past announced", plan.pipeline);
+        let (past, shown) = (announced(log, plan).await?, Shown::new()?);
+        let running = runner.run(None, pipeline, 0).await?;
+        let read = read(&running.pipeline, &past, |progress| shown.tell(progress), &CancellationToken::new()).await;
+        running.stop().await;
+        read?;
+        shown.bar.finish_and_clear();
+        println!("its past is read; `azenha run` goes on from there\n{}", results::tasks(running.pipeline.tasks()));
+    }
+    Ok(())
+}
+
+/// Longer than any backfill: microseconds.
+const LONGEST: i64 = 36_500 * 86_400_000_000;
+
+/// The same past makes the same objects, however long that takes.
+fn roll_by_size(plan: &mut Plan) {
+    for task in &mut plan.tasks {
+        if let End::Objects(output) = &mut task.end {
+            output.roll.every = LONGEST;
+        }
+    }
 }
 
 /// Shows how far a run has come.
 struct Shown {
     bar: ProgressBar,
-    lines: std::sync::Mutex<std::time::Instant>,
+    lines: Mutex<Instant>,
 }
 
 impl Shown {
     fn new() -> Result<Self> {
         let bar = ProgressBar::new(0);
         bar.set_style(ProgressStyle::with_template("[{wide_bar:.cyan}] {human_pos}/{human_len} records, {msg}")?);
-        Ok(Self { bar, lines: std::sync::Mutex::new(std::time::Instant::now()) })
+        Ok(Self { bar, lines: Mutex::new(Instant::now()) })
     }
 
     fn tell(&self, Progress { done, total, left }: Progress) {
@@ -85,9 +139,9 @@ impl Shown {
         self.bar.set_length(total);
         self.bar.set_position(done);
         self.bar.set_message(left.clone());
-        let mut last = self.lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut last = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if self.bar.is_hidden() && last.elapsed() >= TELL_EVERY {
-            *last = std::time::Instant::now();
+            *last = Instant::now();
             eprintln!("{done} of {total} records, {left}");
         }
     }

@@ -36,7 +36,7 @@ pub struct Cli {
 enum Command {
     /// Runs pipelines.
     Run(run::RunArgs),
-    /// Runs batches over everything that stands in the folders of their sources.
+    /// Runs a pipeline over the past of its sources: a batch as a whole, another until it can go on live.
     Backfill(backfill::BackfillArgs),
     /// Makes what pipelines need: topics, tables, connectors.
     Init(init::InitArgs),
