@@ -13,12 +13,17 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::rows::Source;
+use crate::rows::{ObjectLine, Source};
 
 /// What a dead letter is about.
-enum Subject {
-    /// A row of a record, with the record if it may be shown.
-    Record(Option<Original>),
+enum Subject<'a> {
+    /// A row of a record.
+    Record {
+        /// The record, if it may be shown.
+        original: Option<Original>,
+        /// Where it stands in an object.
+        within: Option<&'a ObjectLine>,
+    },
     /// A group of rows.
     Group,
 }
@@ -99,7 +104,8 @@ impl Complaint {
     }
 }
 
-/// A letter that would be larger goes without the record and what a plugin saw of it.
+/// A letter that would be larger goes without the record and what a plugin saw of it. So do those of further lines once
+/// the letters of an object's lines have so many bytes.
 const LETTER_BYTES: usize = 4 << 20;
 
 /// Bytes as JSON: text if they are UTF-8, else base64.
@@ -140,6 +146,12 @@ struct DeadLetter<'a> {
     partition: u32,
     offset: Offset,
     ordinal: u32,
+    /// The announced object that holds the record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    object: Option<&'a str>,
+    /// Its line there, or row of a file, counted from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u64>,
     cause: Cause,
     reason: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -147,7 +159,7 @@ struct DeadLetter<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     call: Option<&'a PluginCall>,
     /// Left out where the source has personal data (the offset tells where the record stands), and where an earlier
-    /// letter of the same step and offset has it.
+    /// letter of the same step, offset and line has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     record: Option<Original>,
 }
@@ -165,6 +177,28 @@ pub struct Place<'a> {
     pub timestamp: i64,
 }
 
+/// The letters of a step and an offset.
+#[derive(Debug, Default)]
+struct Told {
+    /// How many there are: what tells several of one record apart.
+    letters: u32,
+    /// The line of the object at that offset that the last one is about; 0 before the first one.
+    line: u64,
+    /// Bytes of those that may carry what they are about.
+    bytes: usize,
+}
+
+impl Told {
+    /// Notes one more letter; says whether it may carry what it is about. One large record that is refused in many parts
+    /// must not become many large letters, and neither must the lines of an object.
+    fn note(&mut self, line: Option<u64>) -> bool {
+        let is_first = self.letters == 0 || line.is_some_and(|line| line != self.line);
+        self.letters += 1;
+        self.line = line.unwrap_or(0);
+        is_first && self.bytes < LETTER_BYTES
+    }
+}
+
 /// Collects a lane's dead letters until its next commit.
 #[derive(Debug)]
 pub struct DeadLetters {
@@ -175,8 +209,8 @@ pub struct DeadLetters {
     keys: Vec<Vec<u8>>,
     values: Vec<Vec<u8>>,
     timestamps: Vec<i64>,
-    /// How many there were for a step and an offset: what tells several of one record apart.
-    ordinals: HashMap<(Arc<str>, Offset), u32>,
+    /// By step and offset.
+    told: HashMap<(Arc<str>, Offset), Told>,
     late: u64,
     bytes: usize,
 }
@@ -191,7 +225,7 @@ impl DeadLetters {
             keys: Vec::new(),
             values: Vec::new(),
             timestamps: Vec::new(),
-            ordinals: HashMap::new(),
+            told: HashMap::new(),
             late: 0,
             bytes: 0,
         }
@@ -215,7 +249,10 @@ impl DeadLetters {
     /// Adds one for the record with this index in the source.
     pub fn push(&mut self, step: &Arc<str>, source: &Source, record: u32, complaint: &Complaint) {
         let (index, records) = (record as usize, &source.fetched.records);
-        let original = self.keeps_records.then(|| Original {
+        let within = source.places.get(index);
+        // A row of a file is no record.
+        let is_record = within.is_none() || records.values.is_valid(index);
+        let original = (self.keeps_records && is_record).then(|| Original {
             timestamp: records.timestamps[index] / 1_000,
             key: Bytes::at(&records.keys, index),
             value: Bytes::at(&records.values, index),
@@ -226,7 +263,7 @@ impl DeadLetters {
             offset: source.fetched.offsets[index],
             timestamp: records.timestamps[index],
         };
-        self.push_at(step, place, Subject::Record(original), complaint);
+        self.push_at(step, place, Subject::Record { original, within }, complaint);
     }
 
     /// Adds one that no single record caused: a group's, at the place that its lane had reached.
@@ -234,14 +271,20 @@ impl DeadLetters {
         self.push_at(step, place, Subject::Group, complaint);
     }
 
-    fn push_at(&mut self, step: &Arc<str>, place: Place<'_>, subject: Subject, complaint: &Complaint) {
+    fn push_at(&mut self, step: &Arc<str>, place: Place<'_>, subject: Subject<'_>, complaint: &Complaint) {
         let Place { topic, partition, offset, timestamp } = place;
-        let ordinal = self.ordinals.entry((Arc::clone(step), offset)).or_default();
-        // One large record that is refused in many parts must not become many large letters. Of a group only the key is
-        // shown, without which nobody knew which one it is.
-        let (record, shows_columns) = match subject {
-            Subject::Record(record) => (record.filter(|_| *ordinal == 0), *ordinal == 0),
-            Subject::Group => (None, true),
+        let told = self.told.entry((Arc::clone(step), offset)).or_default();
+        let ordinal = told.letters;
+        let (record, within, shows_columns) = match subject {
+            Subject::Record { original, within } => {
+                let shows = told.note(within.map(|line| line.number));
+                (original.filter(|_| shows), within, shows)
+            }
+            // Only the key is shown, without which nobody knew which one it is.
+            Subject::Group => {
+                told.note(None);
+                (None, None, true)
+            }
         };
         let columns = |call: &PluginCall| call.columns.clone().filter(|_| shows_columns);
         let call = complaint.call.as_ref().map(|call| PluginCall { columns: columns(call), ..call.clone() });
@@ -254,14 +297,15 @@ impl DeadLetters {
             topic,
             partition,
             offset,
-            ordinal: *ordinal,
+            ordinal,
+            object: within.map(|line| &*line.path),
+            line: within.map(|line| line.number),
             cause: complaint.cause,
             reason: &complaint.reason,
             part: complaint.part.as_deref(),
             call: call.as_ref(),
             record,
         };
-        *ordinal += 1;
         self.late += u64::from(complaint.cause == Cause::Late);
         // Text and numbers always become JSON.
         let mut value = serde_json::to_vec(&letter).unwrap_or_default();
@@ -269,6 +313,9 @@ impl DeadLetters {
             // The log would not hold it either. The offset tells where the record stands.
             (letter.record, letter.call) = (None, None);
             value = serde_json::to_vec(&letter).unwrap_or_default();
+        }
+        if shows_columns {
+            told.bytes += value.len();
         }
         self.bytes += id.len() + value.len();
         self.values.push(value);
@@ -285,7 +332,7 @@ impl DeadLetters {
     /// last offset of this one, so numbering goes on there.
     pub fn split(&mut self, last: Offset) -> Self {
         let mut fresh = Self::new(Arc::clone(&self.pipeline), self.generation, self.keeps_records);
-        fresh.ordinals.extend(self.ordinals.extract_if(|(_, offset), _| *offset >= last));
+        fresh.told.extend(self.told.extract_if(|(_, offset), _| *offset >= last));
         std::mem::replace(self, fresh)
     }
 

@@ -25,12 +25,23 @@ pub struct Source {
     pub event_times: Vec<i64>,
     /// For each record, the watermark that stood before it.
     pub watermarks: Vec<i64>,
+    /// Where each record stands in an object that the topic announces; empty if records stand in the topic itself.
+    pub places: Vec<ObjectLine>,
+}
+
+/// A line of an object, or a row of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectLine {
+    /// The object's path.
+    pub path: Arc<str>,
+    /// Counted from 1.
+    pub number: u64,
 }
 
 impl Source {
     /// Records of which no event time is known yet.
     pub fn new(topic: Arc<str>, partition: u32, fetched: Fetched) -> Self {
-        Self { topic, partition, fetched, event_times: Vec::new(), watermarks: Vec::new() }
+        Self { topic, partition, fetched, event_times: Vec::new(), watermarks: Vec::new(), places: Vec::new() }
     }
 
     /// The event time of a record and the watermark before it, in microseconds.

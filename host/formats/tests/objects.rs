@@ -9,9 +9,12 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Date32Type, Int64Type};
 use arrow_array::{Array, ArrayRef, BinaryArray, Date32Array, Decimal128Array, Int64Array, StringArray};
 use azenha_formats::objects::{Batch, ObjectError, ObjectWriter, ParquetRows, Parts, compressed, extension, lines_of};
-use azenha_model::plan::{Compression, Layout, OutputColumn, StreamColumn, TimeFormat};
+use azenha_model::plan::{Compression, Layout, OutputColumn, ReaderHints, StreamColumn, TimeFormat};
 use azenha_model::{DataType, Field};
 use bytes::Bytes;
+use parquet::file::properties::ReaderProperties;
+use parquet::file::reader::FileReader;
+use parquet::file::serialized_reader::{ReadOptionsBuilder, SerializedFileReader};
 
 fn columns() -> Vec<OutputColumn> {
     let fields = [
@@ -32,7 +35,7 @@ fn rows(from: i64, to: i64) -> Vec<ArrayRef> {
 
 /// An object of the rows `0..count`, in batches of a size.
 fn object(layout: Layout, compression: Compression, count: i64, batch: i64) -> Bytes {
-    let mut writer = ObjectWriter::new(layout, compression, &columns()).unwrap();
+    let mut writer = ObjectWriter::new(layout, compression, &columns(), &ReaderHints::default()).unwrap();
     for from in (0..count).step_by(batch as usize) {
         let to = count.min(from + batch);
         assert_eq!(writer.write(&rows(from, to), (to - from) as usize).unwrap(), []);
@@ -130,7 +133,7 @@ fn a_record_is_one_line_as_it_came_and_what_cannot_be_one_is_refused() {
         None,
     ]);
     for compression in [Compression::None, Compression::Gzip, Compression::Zstd] {
-        let mut writer = ObjectWriter::new(Layout::Lines, compression, &[]).unwrap();
+        let mut writer = ObjectWriter::new(Layout::Lines, compression, &[], &ReaderHints::default()).unwrap();
         let refused = writer.write(&[Arc::new(values.clone())], values.len()).unwrap();
         assert_eq!(refused.iter().map(|(row, _)| *row).collect::<Vec<_>>(), [2]);
         let name = format!("lines{}", extension(Layout::Lines, compression));
@@ -145,4 +148,60 @@ fn a_packed_object_that_is_not_what_its_name_says_is_refused() {
     assert!(lines_of("a.ndjson.zst", packed.clone()).is_err());
     assert!(lines_of("a.ndjson.gz", packed.slice(..packed.len() / 2)).is_err());
     assert_eq!(lines_of("a.json", packed.clone()).unwrap(), packed, "a name without an ending says nothing");
+}
+
+/// Rows in no order: the ids of three row groups, and each name several times.
+fn scattered(hints: &ReaderHints, batch: i64) -> Bytes {
+    let mut writer = ObjectWriter::new(Layout::Parquet, Compression::Zstd, &columns(), hints).unwrap();
+    for from in (0..300_000_i64).step_by(batch as usize) {
+        let ids = (from..300_000.min(from + batch)).map(|number| number * 7_919 % 300_007);
+        let rows: Vec<Vec<ArrayRef>> = ids.map(|id| rows(id, id + 1)).collect();
+        let column = |index: usize| {
+            let parts: Vec<&dyn Array> = rows.iter().map(|row| row[index].as_ref()).collect();
+            arrow_select::concat::concat(&parts).unwrap()
+        };
+        writer.write(&[column(0), column(1), column(2)], rows.len()).unwrap();
+    }
+    writer.finish().unwrap()
+}
+
+#[test]
+fn each_row_group_is_sorted_whatever_the_batches_and_rows_keep_together() {
+    let hints = ReaderHints { sort_by: vec![1, 0], bloom: vec![] };
+    let file = scattered(&hints, 4_096);
+    assert!(file == scattered(&hints, 50_000), "the file depends on batches");
+    let (mut sorted, mut seen) = (Vec::new(), 0);
+    for (arrays, rows) in read(file, &stream(), &[0, 1, 2]).unwrap() {
+        let array = |index: usize| arrays[index].clone().unwrap();
+        let (ids, names) = (array(0), array(1));
+        for row in 0..rows {
+            let id = ids.as_primitive::<Int64Type>().value(row);
+            let name = names.is_valid(row).then(|| names.as_string::<i32>().value(row).to_owned());
+            assert_eq!(name, (id % 3 > 0).then(|| format!("name {}", id % 1_000)), "the row of {id} was taken apart");
+            if seen % 122_880 == 0 {
+                assert!(sorted.is_sorted());
+                sorted.clear();
+            }
+            sorted.push((name, id));
+            seen += 1;
+        }
+    }
+    assert!(sorted.is_sorted() && seen == 300_000);
+}
+
+#[test]
+fn a_bloom_filter_says_which_row_groups_cannot_hold_a_value() {
+    let file = scattered(&ReaderHints { sort_by: vec![], bloom: vec![0] }, 50_000);
+    let groups = ReadOptionsBuilder::new()
+        .with_reader_properties(ReaderProperties::builder().set_read_bloom_filter(true).build());
+    let reader = SerializedFileReader::new_with_options(file, groups.build()).unwrap();
+    let may_hold = |id: i64| {
+        let groups = (0..reader.num_row_groups()).map(|group| reader.get_row_group(group).unwrap());
+        let filters: Vec<bool> = groups.map(|group| group.get_column_bloom_filter(0).unwrap().check(&id)).collect();
+        filters.iter().filter(|may| **may).count()
+    };
+    let found: Vec<usize> = (0..1_000).map(may_hold).collect();
+    assert!(found.iter().all(|groups| *groups >= 1), "a filter denies what is there");
+    let wrong: usize = (1_000_000..1_001_000).map(may_hold).sum();
+    assert!(wrong < 150, "the filters of three row groups say yes {wrong} times of 3,000");
 }

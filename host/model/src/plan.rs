@@ -11,7 +11,7 @@ use crate::types::{Field, Schema};
 
 pub use aggregation::{Aggregation, Emit, WINDOW_END, WINDOW_START, Window, window_bounds};
 pub use batch::{Batch, BatchTable, BuiltTable, Check, DEAD_LETTERS_TABLE, History, OBJECTS_TABLE, Reference, Test};
-pub use objects::{Compression, Layout, ObjectsInput, ObjectsOutput, PartitionColumn, Roll};
+pub use objects::{Compression, Layout, ObjectsInput, ObjectsOutput, PartitionColumn, ReaderHints, Roll};
 pub use store::{StoreOutput, Target, WriteMode};
 
 mod aggregation;

@@ -7,8 +7,8 @@ mod common;
 use std::fmt::Write;
 
 use azenha_model::plan::{
-    Aggregation, Batch, BuiltTable, Check, End, Format, Input, ObjectsOutput, OutputColumn, Plan, Stage, StoreOutput,
-    StreamInput, Target, Task, Test, TopicOutput,
+    Aggregation, Batch, BuiltTable, Check, End, Format, Input, ObjectsOutput, OutputColumn, Plan, ReaderHints, Stage,
+    StoreOutput, StreamInput, Target, Task, Test, TopicOutput,
 };
 use azenha_model::query::{Query, Sql};
 use azenha_model::relation::{Feed, Lookup, Operator, Relation};
@@ -125,6 +125,9 @@ fn describe_objects(output: &ObjectsOutput) -> String {
         writeln!(text, "    in folders {}, from column {}", part.name, part.input).unwrap();
     }
     writeln!(text, "    {}", describe_columns(&output.columns)).unwrap();
+    if output.hints != ReaderHints::default() {
+        writeln!(text, "    sorted by {:?}, bloom filters of {:?}", output.hints.sort_by, output.hints.bloom).unwrap();
+    }
     if let Some(topic) = &output.announce {
         writeln!(text, "    announced in {topic}").unwrap();
     }

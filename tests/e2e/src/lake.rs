@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -81,26 +82,23 @@ pub fn day_of(micros: i64) -> String {
     civil::format_date(micros.div_euclid(86_400_000_000) as i32)
 }
 
-/// Prints the rows of a query over a bucket as JSON, one a line. Arguments: server, key, secret, query.
-const BUCKET_QUERY: &str = "
-import duckdb, duckdb_extension_httpfs, glob, json, os, sys
+/// Has DuckDB find a server.
+const BUCKET_OPENING: &str = "
+import duckdb, duckdb_extension_httpfs, glob, os
 folder = os.path.dirname(duckdb_extension_httpfs.__file__)
 duckdb.load_extension(glob.glob(folder + '/extensions/*/httpfs.duckdb_extension')[0])
-server, key, secret, query = sys.argv[1:]
-duckdb.execute(f\"CREATE SECRET (TYPE s3, KEY_ID '{key}', SECRET '{secret}', ENDPOINT '{server}', USE_SSL false, \"
+duckdb.execute(\"CREATE SECRET (TYPE s3, KEY_ID 'KEY', SECRET 'SECRET', ENDPOINT 'SERVER', USE_SSL false, \"
                \"URL_STYLE 'path', REGION 'us-east-1')\")
-for row in duckdb.sql(query).fetchall():
-    print(json.dumps(row))
 ";
 
-/// Prints the paths in a bucket, one a line. Arguments: server, key, secret, bucket.
-const BUCKET_PATHS: &str = "
+/// Prints size and path of the objects in a bucket, one a line. Arguments: server, key, secret, bucket.
+const BUCKET_OBJECTS: &str = "
 import pyarrow.fs, sys
 server, key, secret, bucket = sys.argv[1:]
 store = pyarrow.fs.S3FileSystem(access_key=key, secret_key=secret, endpoint_override=server, scheme='http')
 for found in store.get_file_info(pyarrow.fs.FileSelector(bucket, recursive=True)):
     if found.is_file:
-        print(found.path[len(bucket) + 1:])
+        print(found.size, found.path[len(bucket) + 1:])
 ";
 
 /// The rows of a Parquet dataset in folders, as pyarrow counts them. Arguments: server, key, secret, path.
@@ -122,6 +120,8 @@ pub struct BucketLake {
     secret: String,
     /// What the names of the buckets begin with.
     name: &'static str,
+    /// Where hosts find the server instead, if they do, and what they wait for an answer.
+    detour: Option<(SocketAddr, &'static str)>,
 }
 
 impl BucketLake {
@@ -130,25 +130,49 @@ impl BucketLake {
         if !crate::is_there("AZENHA_TEST_S3") || !crate::is_there("AZENHA_TEST_DUCKDB") {
             return Ok(None);
         }
-        let url = std::env::var("AZENHA_TEST_S3")?;
+        Self::on(&std::env::var("AZENHA_TEST_S3")?, name).map(Some)
+    }
+
+    /// Buckets on the server of a URL.
+    pub fn on(url: &str, name: &'static str) -> Result<Self> {
         let not_understood = || format!("not http://KEY:SECRET@HOST:PORT: {url}");
         let (keys, server) =
             url.strip_prefix("http://").and_then(|rest| rest.split_once('@')).with_context(not_understood)?;
         let (key, secret) = keys.split_once(':').with_context(not_understood)?;
         let (server, key, secret) = (server.to_owned(), key.to_owned(), secret.to_owned());
-        Ok(Some(Self { python: std::env::var("AZENHA_TEST_DUCKDB")?, server, key, secret, name }))
+        Ok(Self { python: std::env::var("AZENHA_TEST_DUCKDB")?, server, key, secret, name, detour: None })
+    }
+
+    /// `HOST:PORT` of the server.
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// The same buckets, but hosts find the server at another address, and wait so long for an answer.
+    pub fn behind(self, address: SocketAddr, timeout: &'static str) -> Self {
+        Self { detour: Some((address, timeout)), ..self }
     }
 
     /// The host's connections, as its configuration has them.
     pub fn connections(&self) -> String {
         let Self { server, key, secret, name, .. } = self;
+        let (server, timeout) = self.detour.map_or((server.clone(), "30s"), |(at, timeout)| (at.to_string(), timeout));
         let connection = |layer: &str| {
             format!(
                 "{layer}: {{ url: 's3://{name}-{layer}', endpoint: 'http://{server}', allow_http: true, \
-                 access_key_id: {key}, secret_access_key: {secret} }}"
+                 timeout: {timeout}, access_key_id: {key}, secret_access_key: {secret} }}"
             )
         };
         LAYERS.map(connection).join(", ")
+    }
+
+    /// What a program in Python begins with for DuckDB to find the server.
+    pub fn opening(&self) -> String {
+        let Self { server, key, secret, .. } = self;
+        BUCKET_OPENING
+            .replace("'KEY'", &format!("'{key}'"))
+            .replace("'SECRET'", &format!("'{secret}'"))
+            .replace("SERVER", server)
     }
 
     /// Asks DuckDB; `{layer}` in the query stands for the URL of a layer's bucket.
@@ -156,25 +180,32 @@ impl BucketLake {
         let query = LAYERS.iter().fold(query.to_owned(), |query, layer| {
             query.replace(&format!("{{{layer}}}"), &format!("s3://{}-{layer}", self.name))
         });
-        let rows = self.python(BUCKET_QUERY, &query)?;
+        let rows = self.python(&format!("{}{QUERY}", self.opening()), &[&query])?;
         rows.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
     }
 
-    /// The paths of all objects of a layer.
-    pub fn paths(&self, layer: &str) -> Result<Vec<String>> {
-        let paths = self.python(BUCKET_PATHS, &format!("{}-{layer}", self.name))?;
-        Ok(paths.lines().map(str::to_owned).collect())
+    /// The size of each object of a layer in bytes, by path.
+    pub fn objects(&self, layer: &str) -> Result<BTreeMap<String, u64>> {
+        let objects = self.store(BUCKET_OBJECTS, &format!("{}-{layer}", self.name))?;
+        let object = |line: &str| {
+            let (size, path) = line.split_once(' ').context("a line without a path")?;
+            Ok((path.to_owned(), size.parse()?))
+        };
+        objects.lines().map(object).collect()
     }
 
     /// The rows below a path of a layer, as pyarrow counts them.
     pub fn count(&self, layer: &str, path: &str) -> Result<usize> {
-        Ok(self.python(BUCKET_COUNT, &format!("{}-{layer}/{path}", self.name))?.trim().parse()?)
+        Ok(self.store(BUCKET_COUNT, &format!("{}-{layer}/{path}", self.name))?.trim().parse()?)
     }
 
-    fn python(&self, program: &str, argument: &str) -> Result<String> {
-        let Self { python, server, key, secret, .. } = self;
-        let output = Command::new(python).args(["-c", program, server, key, secret, argument]).output()?;
-        ensure!(output.status.success(), "{argument}: {}", String::from_utf8_lossy(&output.stderr));
+    fn store(&self, program: &str, argument: &str) -> Result<String> {
+        self.python(program, &[&self.server, &self.key, &self.secret, argument])
+    }
+
+    fn python(&self, program: &str, arguments: &[&str]) -> Result<String> {
+        let output = Command::new(&self.python).args(["-c", program]).args(arguments).output()?;
+        ensure!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
         Ok(String::from_utf8(output.stdout)?)
     }
 }

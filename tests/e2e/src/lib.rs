@@ -25,7 +25,7 @@ pub use lake::{BucketLake, LAYERS, Lake, day_of};
 pub use mongodb::Mongo;
 pub use postgres::Postgres;
 pub use raw::{DAYS, ShopPast, Star};
-pub use services::{OwnConnect, OwnDatabase, OwnKafka, is_there};
+pub use services::{OwnConnect, OwnDatabase, OwnKafka, OwnObjects, is_there};
 pub use settings::{is_long, seed};
 pub use sql::{Counts, Database};
 pub use trial::Trial;

@@ -134,6 +134,29 @@ impl OwnDatabase {
     }
 }
 
+/// An S3.
+pub struct OwnObjects(Service);
+
+impl OwnObjects {
+    /// Starts it; none if it cannot be had.
+    pub fn start() -> Result<Option<Self>> {
+        if !is_there("AZENHA_TEST_S3") {
+            return Ok(None);
+        }
+        Service::start("s3", &[]).map(|service| Some(Self(service)))
+    }
+
+    /// Its URL, with the keys.
+    pub fn url(&self) -> Result<String> {
+        self.0.file("url")
+    }
+
+    /// Kills it, as a crash does, and starts it again.
+    pub fn crash(&self) -> Result<()> {
+        self.0.run("restart", &[])
+    }
+}
+
 /// A Kafka Connect with one connector.
 pub struct OwnConnect(Service);
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use azenha_e2e::repository;
+use azenha_e2e::{Azenha, LAYERS, repository};
 use serde_json::Value;
 
 fn folder() -> PathBuf {
@@ -48,7 +48,8 @@ fn docker_compose_accepts_the_file() -> Result<()> {
     ensure!(output.stderr.is_empty(), "it warns: {}", String::from_utf8_lossy(&output.stderr));
     let accepted: Value = serde_json::from_slice(&output.stdout)?;
     let services: BTreeSet<&String> = accepted["services"].as_object().context("no services")?.keys().collect();
-    let wanted = "azenha commerce commerce-interactions commerce-orders connect connect-sqlserver connectors connectors-sqlserver grafana kafka load mongodb orders \
+    let wanted = "azenha commerce commerce-interactions commerce-orders connect connect-sqlserver connectors \
+                  connectors-lake connectors-sqlserver grafana kafka lake lake-init load mongodb objects orders \
                   postgres prometheus registry shop shop-sqlserver shop-sqlserver-tables";
     for service in wanted.split_whitespace() {
         assert!(services.contains(&service.to_owned()), "{service} is not among {services:?}");
@@ -92,13 +93,15 @@ fn every_variable_is_in_the_example_and_no_secret_is_anywhere() -> Result<()> {
     let compose = text("compose.yaml")?;
     for expression in compose.split("${").skip(1) {
         let name: String =
-            expression.chars().take_while(|letter| letter.is_ascii_uppercase() || *letter == '_').collect();
+            expression.chars().take_while(|letter| letter.is_ascii_alphanumeric() || *letter == '_').collect();
         assert!(known.contains(&name), "{name} is not in .env.example");
     }
     for (name, value) in example()? {
         assert!(value.is_empty() || name == "LOAD_RATE", "{name} has a value");
     }
-    let is_secret = |line: &&str| ["password", "PASSWORD", "TOKEN", "token"].iter().any(|word| line.contains(word));
+    let is_secret = |line: &&str| {
+        ["password", "PASSWORD", "TOKEN", "token", "SECRET", "secret"].iter().any(|word| line.contains(word))
+    };
     for file in ["compose.yaml", "host.yaml", "grafana/datasources/datasources.yaml"] {
         for line in text(file)?.lines().filter(is_secret) {
             let value = line.split_once(':').map_or("", |(_, value)| value.trim());
@@ -150,5 +153,35 @@ fn the_registry_refuses_an_incompatible_schema_once_its_rules_are_set() -> Resul
     assert_eq!(register(r#"{"name":"id","type":"long"}"#)?, "200");
     assert_eq!(register(r#"{"name":"id","type":"long"},{"name":"note","type":"string"}"#)?, "409");
     assert_eq!(register(r#"{"name":"id","type":"long"},{"name":"note","type":"string","default":""}"#)?, "200");
+    Ok(())
+}
+
+#[test]
+fn the_buckets_of_the_lake_are_made_with_the_hosts_configuration() -> Result<()> {
+    let Ok(s3) = env::var("AZENHA_TEST_S3") else {
+        println!("skipped: AZENHA_TEST_S3 is not set");
+        return Ok(());
+    };
+    let (keys, server) =
+        s3.strip_prefix("http://").and_then(|rest| rest.split_once('@')).context("a URL without keys")?;
+    let (key, secret) = keys.split_once(':').context("a key without a secret")?;
+    let azenha = Azenha::new()?;
+    let kafka = "log: { kafka: { brokers: \"${KAFKA:-kafka:9092}\" } }";
+    let config = text("host.yaml")?;
+    assert!(config.contains(kafka), "the log is configured in another way");
+    let config = config.replace(kafka, &format!("log: {{ embedded: {} }}", azenha.data().display()));
+    let config = azenha.write("host.yaml", &config)?.display().to_string();
+    let pipeline = repository().join("pipelines/lake").display().to_string();
+    let mut init = azenha.command(["init", &pipeline, "--config", &config])?;
+    let unused = [("WAREHOUSE", "postgres://nobody@nowhere/nothing")];
+    let tokens = [("AZENHA_TOKEN", "1234567890123456"), ("AZENHA_METRICS_TOKEN", "6543210987654321")];
+    let server = format!("http://{server}");
+    init.envs([("S3", server.as_str()), ("S3_KEY", key), ("S3_SECRET", secret)]).envs(unused).envs(tokens);
+    let done = init.output()?;
+    ensure!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let said = String::from_utf8(done.stdout)?;
+    for layer in LAYERS {
+        assert!(said.contains(&format!("objects in `{layer}`: ready")), "{said}");
+    }
     Ok(())
 }

@@ -136,8 +136,11 @@ impl StreamIntake {
         let source = Arc::new(source);
         while let Some(piece) = self.announced.as_mut().and_then(|announced| announced.next_piece(&source)) {
             match piece {
-                Piece::Records(lines) => self.decode(lines, dead)?,
-                Piece::Rows(rows) => self.process(rows, &source, dead)?,
+                Piece::Records(lines) => self.decode(*lines, dead)?,
+                Piece::Rows(mut source, rows) => {
+                    self.tell_time(&rows, &mut source);
+                    self.process(rows, &Arc::from(source), dead)?;
+                }
                 Piece::Refused(record, reason) => {
                     dead.push(&self.step, &source, record, &Complaint::new(Cause::Decode, reason));
                 }

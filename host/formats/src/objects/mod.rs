@@ -8,7 +8,7 @@ mod parquet;
 mod read;
 
 use arrow_array::ArrayRef;
-use azenha_model::plan::{Compression, Layout, OutputColumn};
+use azenha_model::plan::{Compression, Layout, OutputColumn, ReaderHints};
 use bytes::Bytes;
 
 use lines::LineWriter;
@@ -43,9 +43,14 @@ impl ObjectWriter {
     ///
     /// # Errors
     /// If the columns cannot be written so.
-    pub fn new(layout: Layout, compression: Compression, columns: &[OutputColumn]) -> Result<Self, ObjectError> {
+    pub fn new(
+        layout: Layout,
+        compression: Compression,
+        columns: &[OutputColumn],
+        hints: &ReaderHints,
+    ) -> Result<Self, ObjectError> {
         Ok(match layout {
-            Layout::Parquet => Self::Parquet(Box::new(ParquetWriter::new(columns, compression)?)),
+            Layout::Parquet => Self::Parquet(Box::new(ParquetWriter::new(columns, compression, hints)?)),
             Layout::Json => Self::Lines(Box::new(LineWriter::of_rows(columns, compression)?)),
             Layout::Lines | Layout::Record => Self::Lines(Box::new(LineWriter::of_records(compression)?)),
         })

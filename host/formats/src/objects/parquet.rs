@@ -2,14 +2,18 @@
 
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, RecordBatch};
+use arrow_array::{ArrayRef, RecordBatch, UInt32Array};
+use arrow_row::{RowConverter, SortField};
 use arrow_schema::{Schema as ArrowSchema, SchemaRef};
 use arrow_select::concat::concat_batches;
-use azenha_model::plan::{Compression, OutputColumn};
+use arrow_select::take::take_record_batch;
+use azenha_model::plan::{Compression, OutputColumn, ReaderHints};
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression as Codec, ZstdLevel};
+use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
 
 use super::ObjectError;
 
@@ -20,10 +24,14 @@ const PAGE_BYTES: usize = 1 << 20;
 
 const ZSTD_LEVEL: i32 = 3;
 
+/// How often a bloom filter may say that a value could be there which is not.
+const BLOOM_ERRORS: f64 = 0.01;
+
 /// Writes one file.
 pub struct ParquetWriter {
     schema: SchemaRef,
     writer: ArrowWriter<Vec<u8>>,
+    sorter: Option<Sorter>,
     /// Rows of the next row group.
     waiting: Vec<RecordBatch>,
     waiting_rows: usize,
@@ -31,25 +39,14 @@ pub struct ParquetWriter {
 }
 
 impl ParquetWriter {
-    pub fn new(columns: &[OutputColumn], compression: Compression) -> Result<Self, ObjectError> {
+    pub fn new(columns: &[OutputColumn], compression: Compression, hints: &ReaderHints) -> Result<Self, ObjectError> {
         let fields: Vec<_> = columns.iter().map(|column| column.field.arrow()).collect();
         let schema = Arc::new(ArrowSchema::new(fields));
-        let codec = match compression {
-            Compression::None => Codec::UNCOMPRESSED,
-            Compression::Gzip | Compression::Zstd => {
-                Codec::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL).map_err(ObjectError::of)?)
-            }
-        };
-        let properties = WriterProperties::builder()
-            .set_compression(codec)
-            .set_data_page_size_limit(PAGE_BYTES)
-            .set_max_row_group_row_count(Some(GROUP_ROWS))
-            .set_statistics_enabled(EnabledStatistics::Page)
-            .set_created_by("azenha".to_owned())
-            .build();
+        let properties = properties(columns, compression, hints)?;
         let writer = ArrowWriter::try_new(Vec::new(), Arc::clone(&schema), Some(properties));
         let writer = writer.map_err(ObjectError::of)?;
-        Ok(Self { schema, writer, waiting: Vec::new(), waiting_rows: 0, waiting_bytes: 0 })
+        let sorter = if hints.sort_by.is_empty() { None } else { Some(Sorter::new(&schema, &hints.sort_by)?) };
+        Ok(Self { schema, writer, sorter, waiting: Vec::new(), waiting_rows: 0, waiting_bytes: 0 })
     }
 
     pub fn write(&mut self, arrays: &[ArrayRef], rows: usize) -> Result<(), ObjectError> {
@@ -83,6 +80,10 @@ impl ParquetWriter {
         if group.num_rows() == 0 {
             return Ok(());
         }
+        let group = match &self.sorter {
+            Some(sorter) => sorter.sorted(&group)?,
+            None => group,
+        };
         self.writer.write(&group).and_then(|()| self.writer.flush()).map_err(ObjectError::of)
     }
 
@@ -93,5 +94,56 @@ impl ParquetWriter {
     pub fn finish(mut self) -> Result<Bytes, ObjectError> {
         self.write_group()?;
         self.writer.into_inner().map(Bytes::from).map_err(ObjectError::of)
+    }
+}
+
+fn properties(
+    columns: &[OutputColumn],
+    compression: Compression,
+    hints: &ReaderHints,
+) -> Result<WriterProperties, ObjectError> {
+    let codec = match compression {
+        Compression::None => Codec::UNCOMPRESSED,
+        Compression::Gzip | Compression::Zstd => Codec::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL).map_err(ObjectError::of)?),
+    };
+    let sorted = |column: &usize| SortingColumn { column_idx: *column as i32, descending: false, nulls_first: true };
+    let mut properties = WriterProperties::builder()
+        .set_compression(codec)
+        .set_data_page_size_limit(PAGE_BYTES)
+        .set_max_row_group_row_count(Some(GROUP_ROWS))
+        .set_statistics_enabled(EnabledStatistics::Page)
+        .set_created_by("azenha".to_owned());
+    if !hints.sort_by.is_empty() {
+        properties = properties.set_sorting_columns(Some(hints.sort_by.iter().map(sorted).collect()));
+    }
+    for column in &hints.bloom {
+        let path = ColumnPath::from(columns[*column].field.name.as_str());
+        properties = properties
+            .set_column_bloom_filter_enabled(path.clone(), true)
+            .set_column_bloom_filter_fpp(path.clone(), BLOOM_ERRORS)
+            .set_column_bloom_filter_max_ndv(path, GROUP_ROWS as u64);
+    }
+    Ok(properties.build())
+}
+
+/// Sorts rows by some of their columns; rows that are equal there stay in their order.
+struct Sorter {
+    columns: Vec<usize>,
+    rows: RowConverter,
+}
+
+impl Sorter {
+    fn new(schema: &ArrowSchema, columns: &[usize]) -> Result<Self, ObjectError> {
+        let field = |column: &usize| SortField::new(schema.field(*column).data_type().clone());
+        let rows = RowConverter::new(columns.iter().map(field).collect()).map_err(ObjectError::of)?;
+        Ok(Self { columns: columns.to_vec(), rows })
+    }
+
+    fn sorted(&self, batch: &RecordBatch) -> Result<RecordBatch, ObjectError> {
+        let columns: Vec<ArrayRef> = self.columns.iter().map(|column| Arc::clone(batch.column(*column))).collect();
+        let rows = self.rows.convert_columns(&columns).map_err(ObjectError::of)?;
+        let mut order: Vec<u32> = (0..batch.num_rows() as u32).collect();
+        order.sort_by_key(|row| rows.row(*row as usize));
+        take_record_batch(batch, &UInt32Array::from(order)).map_err(ObjectError::of)
     }
 }

@@ -5,7 +5,7 @@ use super::column::ColumnDef;
 use super::file::{EventTimeDef, Partitions, SourceDef};
 use super::format::{source_format, source_objects};
 use crate::names::unknown;
-use crate::plan::{EventTime, Format, Layout, ObjectsInput, StreamColumn};
+use crate::plan::{EventTime, Format, ObjectsInput, StreamColumn};
 use crate::relation::OnTruncate;
 use crate::types::DataType;
 use crate::units::Micros;
@@ -56,13 +56,6 @@ impl Source {
             .partitioned_by
             .filter(|names| !names.is_empty())
             .map(|names| partitioning(&names, &columns, report));
-        if let (Some(time), Some(Layout::Parquet)) =
-            (&definition.event_time, objects.as_ref().map(|objects| objects.value.layout))
-        {
-            report
-                .error(time.field.place, "rows of Parquet files have no event time yet: windows cannot go by them")
-                .suggest("leave `event_time` out, or keep the objects as lines: `format: json`");
-        }
         let event_time = definition.event_time.and_then(|definition| event_time(&definition, &columns, report));
         let key = match &definition.key {
             Some(names) => Some(key(names, &columns, report)?),

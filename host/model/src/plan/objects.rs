@@ -19,12 +19,24 @@ pub struct ObjectsOutput {
     pub compression: Compression,
     /// What is written, the columns of the partition not among them. Empty where records stand as they came.
     pub columns: Vec<OutputColumn>,
+    /// What helps readers of Parquet files to pass over what they do not look for.
+    pub hints: ReaderHints,
     /// The columns by which rows are parted into folders, the outermost first.
     pub partition_by: Vec<PartitionColumn>,
     /// When an object ends; of objects that are replaced, how often at most that is done.
     pub roll: Roll,
     /// The topic that gets a record for each object, unless nobody wants to know.
     pub announce: Option<String>,
+}
+
+/// What helps readers of a Parquet file to pass over rows that they do not look for. Columns are indices among those that
+/// are written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReaderHints {
+    /// The columns by which the rows of each row group are sorted, ascending, nulls first.
+    pub sort_by: Vec<usize>,
+    /// The columns that have bloom filters.
+    pub bloom: Vec<usize>,
 }
 
 /// What is in an object.

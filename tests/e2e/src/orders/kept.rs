@@ -1,9 +1,11 @@
 //! What becomes of the shop's tables, and what it must be.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
+use azenha_engine::objects::{Announcement, sha256};
 
 use super::documents::Views;
 use super::shop::Shop;
@@ -85,32 +87,41 @@ impl Kept {
         }
     }
 
-    /// What the layers below gold must be when everything has come through: announced, and nothing but what was announced.
+    /// What the layers must be when everything has come through: the objects that were announced and no others, and in
+    /// raw each message once, as it came.
     pub fn check_layers(&self, read: impl Fn(&str) -> Result<Vec<Record>>) -> Result<()> {
         let Self::Lake(lake) = self else { return Ok(()) };
         for layer in crate::LAYERS {
-            let mut told = Vec::new();
+            let mut told = BTreeMap::new();
             for (table, ..) in GOLD {
                 for record in read(&format!("lake_{layer}_{table}"))? {
-                    told.extend(record.json()?["path"].as_str().map(str::to_owned));
+                    let announcement: Announcement = serde_json::from_value(record.json()?)?;
+                    let before = told.insert(announcement.path.clone(), announcement.bytes);
+                    let may_be_replaced = layer == "gold";
+                    ensure!(before.is_none() || may_be_replaced, "{} was announced twice", announcement.path);
                 }
             }
-            let mut found = lake.paths(layer)?;
-            found.sort_unstable();
-            told.sort_unstable();
-            if layer == "gold" {
-                told.dedup();
-            }
-            ensure!(found == told, "{layer}: {} objects, {} announced", found.len(), told.len());
+            let found = lake.objects(layer)?;
+            let wrong = found.iter().zip(&told).find(|(found, told)| found != told);
+            ensure!(found == told, "{layer}: {} objects, {} announced: {wrong:?}", found.len(), told.len());
         }
         for (table, ..) in GOLD {
-            let raw = read(&format!("lake_raw_{table}"))?.len();
-            let captured = read(&format!("loja.public.{table}"))?.len();
-            ensure!(raw == captured, "raw of {table} has {raw} messages of {captured}");
+            let kept = read(&format!("lake_raw_{table}"))?;
+            let kept = kept.iter().map(|record| Ok(serde_json::from_value::<Announcement>(record.json()?)?.sha256));
+            let captured = read(&format!("loja.public.{table}"))?;
+            let captured = captured.iter().map(|record| Ok(sha256(record.value.as_deref().unwrap_or(b"null"))));
+            let (kept, captured) = (sorted(kept)?, sorted(captured)?);
+            ensure!(kept == captured, "raw of {table} has {} messages of {}", kept.len(), captured.len());
             let gold = lake.count("gold", table)?;
             let read = lake.query(&format!("SELECT count(*) FROM read_parquet('{{gold}}/{table}/*/*.parquet')"))?;
             ensure!(read[0][0] == gold, "of gold of {table} pyarrow reads {gold} rows and DuckDB {read:?}");
         }
         Ok(())
     }
+}
+
+fn sorted(texts: impl Iterator<Item = Result<String>>) -> Result<Vec<String>> {
+    let mut texts = texts.collect::<Result<Vec<_>>>()?;
+    texts.sort_unstable();
+    Ok(texts)
 }

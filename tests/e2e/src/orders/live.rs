@@ -123,7 +123,8 @@ impl Live {
         Ok(())
     }
 
-    async fn pause(&mut self, milliseconds: u64) -> Result<()> {
+    /// Waits, and looks after the hosts.
+    pub async fn pause(&mut self, milliseconds: u64) -> Result<()> {
         tokio::time::sleep(Duration::from_millis(milliseconds)).await;
         self.group.tend()
     }

@@ -73,6 +73,8 @@ pub struct ObjectsEnd {
     /// Objects that are finished, of single records.
     finished: Vec<(NewObject, Announcement)>,
     finished_bytes: usize,
+    /// The offset of the last row whose record was written, and how many rows of that offset came before it.
+    last_record: Option<(Offset, u32)>,
     rows: u64,
     table: GroupTable,
     keeper: Keeper,
@@ -101,6 +103,7 @@ impl ObjectsEnd {
             open: BTreeMap::new(),
             finished: Vec::new(),
             finished_bytes: 0,
+            last_record: None,
             rows: 0,
             table,
             promised,
@@ -119,8 +122,8 @@ impl ObjectsEnd {
         let object = match self.open.entry(path) {
             Entry::Occupied(open) => open.into_mut(),
             Entry::Vacant(place) => {
-                let ObjectsOutput { layout, compression, columns, .. } = &self.output;
-                let writer = ObjectWriter::new(*layout, *compression, columns)?;
+                let ObjectsOutput { layout, compression, columns, hints, .. } = &self.output;
+                let writer = ObjectWriter::new(*layout, *compression, columns, hints)?;
                 place.insert(OpenObject { writer, values, rows: 0 })
             }
         };
@@ -146,13 +149,21 @@ impl ObjectsEnd {
             let (path, values_of_folder) = folder(&self.output.partition_by, parts, row);
             let value = if values.is_null(row) { b"null".as_slice() } else { values.value(row) };
             let content = compressed(value, self.output.compression)?;
-            let object = NewObject { path: self.path(&path, offset), content };
+            let object = NewObject { path: self.record_path(&path, offset), content };
             let announcement = self.announcement(&object, values_of_folder, (offset, offset + 1), 1);
             self.finished_bytes += object.content.len() + OPEN_BYTES / 16;
             self.finished.push((object, announcement));
             self.rows += 1;
         }
         Ok(())
+    }
+
+    /// The path of the object of a row's record: what stands at one offset may give several rows.
+    fn record_path(&mut self, folder: &str, offset: Offset) -> String {
+        let number = self.last_record.filter(|(last, _)| *last == offset).map_or(0, |(_, number)| number + 1);
+        self.last_record = Some((offset, number));
+        let folder = if number == 0 { folder.to_owned() } else { format!("{folder}{number}-") };
+        self.path(&folder, offset)
     }
 
     /// The path of an object: it follows from where it begins, so that whoever makes it again writes it to the same place.

@@ -129,9 +129,9 @@ impl ReplacedEnd {
         rows.sort_unstable();
         let parser = self.rows.parser();
         let columns = self.rows.convert_rows(rows.iter().map(|(_, row)| parser.parse(row)))?;
-        let ObjectsOutput { layout, compression, columns: written, .. } = &self.output;
+        let ObjectsOutput { layout, compression, columns: written, hints, .. } = &self.output;
         let picked: Vec<ArrayRef> = written.iter().map(|column| Arc::clone(&columns[column.input])).collect();
-        let mut writer = ObjectWriter::new(*layout, *compression, written)?;
+        let mut writer = ObjectWriter::new(*layout, *compression, written, hints)?;
         writer.write(&picked, rows.len())?;
         Ok((writer.finish()?, rows.len() as u64))
     }

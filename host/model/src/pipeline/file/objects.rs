@@ -25,6 +25,11 @@ pub(crate) struct ObjectsSinkDef {
     /// The columns by which rows are parted into folders `column=value`, the outermost first. A timestamp parts by its
     /// date in UTC.
     pub partition_by: Option<Spanned<Vec<Spanned<String>>>>,
+    /// The columns by which the rows of each row group of a Parquet file are sorted.
+    pub sort_by: Option<Spanned<Vec<Spanned<String>>>>,
+    /// The columns of a Parquet file that get bloom filters: those of which readers look for single values, if there are
+    /// many different ones.
+    pub bloom: Option<Spanned<Vec<Spanned<String>>>>,
     /// When an object ends.
     pub roll: Option<RollDef>,
     /// The topic that gets a record for each object. Steps and sinks that read this sink, and sources with `objects`,
@@ -36,7 +41,7 @@ pub(crate) struct ObjectsSinkDef {
 from_keys!(
     ObjectsSinkDef, "an objects sink",
     required: [from, connection, objects],
-    optional: [format, compression, columns, partition_by, roll, announce, partitions]
+    optional: [format, compression, columns, partition_by, sort_by, bloom, roll, announce, partitions]
 );
 
 impl ObjectsSinkDef {

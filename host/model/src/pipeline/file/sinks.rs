@@ -13,7 +13,7 @@ pub(crate) enum SinkDef {
     Topic(TopicSinkDef),
     Table(TableSinkDef),
     Collection(CollectionSinkDef),
-    Objects(ObjectsSinkDef),
+    Objects(Box<ObjectsSinkDef>),
 }
 
 impl SinkDef {
@@ -31,7 +31,9 @@ impl FromNode for SinkDef {
     fn from_node(node: &Node, report: &mut Report) -> Option<Self> {
         match choose("a sink", node, &["topic", "connection"], report)? {
             "topic" => TopicSinkDef::from_node(node, report).map(Self::Topic),
-            _ if node.get("objects").is_some() => ObjectsSinkDef::from_node(node, report).map(Self::Objects),
+            _ if node.get("objects").is_some() => {
+                ObjectsSinkDef::from_node(node, report).map(|sink| Self::Objects(Box::new(sink)))
+            }
             _ if node.get("collection").is_some() && node.get("table").is_none() => {
                 CollectionSinkDef::from_node(node, report).map(Self::Collection)
             }

@@ -15,6 +15,7 @@ mod parameters;
 mod plugins;
 mod prune;
 mod queries;
+mod reader_hints;
 mod schemas;
 mod sinks;
 mod stores;

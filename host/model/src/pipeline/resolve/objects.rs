@@ -180,6 +180,7 @@ impl Resolver<'_> {
         let written = columns.iter().filter(|column| !partition_by.iter().any(|part| is_same(part, column)));
         let written = written.map(|column| &column.field.name);
         self.check_distinct(written.chain(partition_by.iter().map(|part| &part.name)), place)?;
+        let hints = self.reader_hints(sink, layout, &columns)?;
         let roll = sink.roll.as_ref().map_or(DEFAULT_ROLL, |roll| roll.checked(&mut self.report));
         Ok(ObjectsOutput {
             sink: name.value.clone(),
@@ -188,6 +189,7 @@ impl Resolver<'_> {
             layout,
             compression,
             columns,
+            hints,
             partition_by,
             roll,
             announce: sink.announce.as_ref().map(|topic| topic.value.clone()),

@@ -1,19 +1,22 @@
 //! Objects that records announce: fetched before they are processed, because processing cannot wait.
 
+mod lines;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use arrow_array::{BinaryArray, UInt32Array};
+use arrow_array::UInt32Array;
 use azenha_formats::objects::{ParquetRows, lines_of};
+use azenha_model::Records;
 use azenha_model::plan::{Layout, ObjectsInput, StreamInput};
-use azenha_model::{Fetched, Offset, Records};
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use futures::{StreamExt, stream};
 
 use crate::error::EngineError;
 use crate::objects::{Announcement, Objects, is_path, sha256};
 use crate::rows::{Rows, Source};
 use crate::task::TaskContext;
+use lines::{Lines, Unread, source_of_rows};
 
 /// Objects that are fetched at once.
 const FETCHES: usize = 16;
@@ -27,9 +30,6 @@ const HELD_BYTES: u64 = 64 << 20;
 /// What an object counts for whose size was not announced.
 const UNKNOWN_BYTES: u64 = 16 << 20;
 
-/// Lines that are decoded at once, at most about so many bytes.
-const BATCH_BYTES: usize = 8 << 20;
-
 /// An object's content, or why its rows cannot be had.
 type Content = Result<(Announcement, Bytes), String>;
 
@@ -42,17 +42,27 @@ pub struct AnnouncedReader {
     /// Those of the records that are processed next, with the index of each record.
     fetched: VecDeque<(u32, Content)>,
     /// The file whose rows come next.
-    open: Option<(u32, ParquetRows)>,
+    open: Option<OpenFile>,
     /// The object whose lines come next.
     unread: Option<Unread>,
+}
+
+/// A file of which some rows are not read yet.
+struct OpenFile {
+    /// The index of the record that announces it.
+    record: u32,
+    path: Arc<str>,
+    rows: ParquetRows,
+    /// Rows that were read.
+    read: u64,
 }
 
 /// What an object gives: records to decode, or rows.
 pub enum Piece {
     /// Lines, as records at the offset of their announcement.
-    Records(Source),
-    /// Rows of the announcement with this index.
-    Rows(Rows),
+    Records(Box<Source>),
+    /// Rows, and what stands for the records that they came from.
+    Rows(Box<Source>, Rows),
     /// The announcement with this index gives nothing, for a reason.
     Refused(u32, String),
 }
@@ -86,57 +96,57 @@ impl AnnouncedReader {
     }
 
     /// What the next of the fetched objects gives: some of its rows, or the lines of several; none if all are read.
-    pub fn next_piece(&mut self, source: &Source) -> Option<Piece> {
+    pub fn next_piece(&mut self, announcements: &Source) -> Option<Piece> {
         match self.layout {
-            Layout::Parquet => self.next_rows(),
-            Layout::Record | Layout::Lines | Layout::Json => self.next_lines(source),
+            Layout::Parquet => self.next_rows(announcements),
+            Layout::Record | Layout::Lines | Layout::Json => self.next_lines(announcements),
         }
     }
 
-    fn next_rows(&mut self) -> Option<Piece> {
+    fn next_rows(&mut self, announcements: &Source) -> Option<Piece> {
         loop {
-            if let Some((record, rows)) = &mut self.open {
-                let record = *record;
+            if let Some(OpenFile { record, path, rows, read }) = &mut self.open {
                 match rows.next() {
-                    Some(Ok((columns, rows))) => {
-                        let origin = UInt32Array::from(vec![record; rows]);
-                        return Some(Piece::Rows(Rows { columns, origin, deletes: None, changes: None }));
+                    Some(Ok((columns, count))) => {
+                        let source = Box::new(source_of_rows(announcements, *record, path, *read, count));
+                        *read += count as u64;
+                        let origin = UInt32Array::from_iter_values(0..count as u32);
+                        return Some(Piece::Rows(source, Rows { columns, origin, deletes: None, changes: None }));
                     }
                     Some(Err(error)) => {
+                        let refused = Piece::Refused(*record, format!("object `{path}`: {error}"));
                         self.open = None;
-                        return Some(Piece::Refused(record, error.to_string()));
+                        return Some(refused);
                     }
                     None => self.open = None,
                 }
             }
             let (record, content) = self.fetched.pop_front()?;
-            let StreamInput { columns, needed, .. } = &self.input;
-            let opened = content.and_then(|(announcement, content)| {
-                ParquetRows::open(content, columns, needed, announcement.partition, self.batch_rows)
-                    .map_err(|error| format!("object `{}`: {error}", announcement.path))
-            });
-            match opened {
-                Ok(rows) => self.open = Some((record, rows)),
+            match content.and_then(|(announcement, content)| self.file(record, announcement, content)) {
+                Ok(file) => self.open = Some(file),
                 Err(reason) => return Some(Piece::Refused(record, reason)),
             }
         }
     }
 
+    fn file(&self, record: u32, announcement: Announcement, content: Bytes) -> Result<OpenFile, String> {
+        let Announcement { path, partition, .. } = announcement;
+        let StreamInput { columns, needed, .. } = &self.input;
+        let opened = ParquetRows::open(content, columns, needed, partition, self.batch_rows);
+        let rows = opened.map_err(|error| format!("object `{path}`: {error}"))?;
+        Ok(OpenFile { record, path: path.into(), rows, read: 0 })
+    }
+
     /// Lines of several small objects together, so that they are decoded at once, or some of a large one's.
-    fn next_lines(&mut self, source: &Source) -> Option<Piece> {
+    fn next_lines(&mut self, announcements: &Source) -> Option<Piece> {
         let mut lines = Lines::default();
-        while lines.offsets.len() < self.batch_rows && lines.bytes < BATCH_BYTES {
+        while lines.has_room(self.batch_rows) {
             if self.unread.is_none() {
                 let Some((record, content)) = self.fetched.pop_front() else { break };
-                let unpacked = content.and_then(|(announcement, content)| {
-                    let unpacked = lines_of(&announcement.path, content);
-                    let unpacked = unpacked.map_err(|error| format!("object `{}`: {error}", announcement.path));
-                    unpacked.map(|content| (announcement.has_lines(), content))
-                });
-                match unpacked {
-                    Ok((has_lines, content)) => self.unread = Some(Unread { record, content, has_lines }),
+                match content.and_then(|content| unpacked(record, content)) {
+                    Ok(unread) => self.unread = Some(unread),
                     // What was collected comes first, and this object again.
-                    Err(reason) if lines.offsets.is_empty() => return Some(Piece::Refused(record, reason)),
+                    Err(reason) if lines.is_empty() => return Some(Piece::Refused(record, reason)),
                     Err(reason) => {
                         self.fetched.push_front((record, Err(reason)));
                         break;
@@ -144,37 +154,22 @@ impl AnnouncedReader {
                 }
             }
             let Some(unread) = &mut self.unread else { break };
-            let at = unread.record as usize;
+            let (at, fetched) = (unread.record as usize, &announcements.fetched);
             match unread.next_line() {
                 None => self.unread = None,
                 // A record without a value was kept as `null`; where rows are only added, it says nothing.
-                Some(line) if line.is_empty() || &line[..] == b"null" => {}
-                Some(line) => lines.push(line, source.fetched.offsets[at], source.fetched.records.timestamps[at]),
+                Some((line, _)) if line.is_empty() || &line[..] == b"null" => {}
+                Some(line) => lines.push(line, fetched.offsets[at], fetched.records.timestamps[at]),
             }
         }
-        (!lines.offsets.is_empty()).then(|| Piece::Records(lines.into_source(source)))
+        (!lines.is_empty()).then(|| Piece::Records(Box::new(lines.into_source(announcements))))
     }
 }
 
-/// An object of which some lines are not read yet.
-struct Unread {
-    record: u32,
-    content: Bytes,
-    has_lines: bool,
-}
-
-impl Unread {
-    fn next_line(&mut self) -> Option<Bytes> {
-        if self.content.is_empty() {
-            return None;
-        }
-        let end = self.content.iter().position(|byte| self.has_lines && *byte == b'\n');
-        let line = self.content.split_to(end.unwrap_or(self.content.len()));
-        if end.is_some() {
-            self.content.advance(1);
-        }
-        Some(line)
-    }
+fn unpacked(record: u32, (announcement, content): (Announcement, Bytes)) -> Result<Unread, String> {
+    let path = &announcement.path;
+    let lines = lines_of(path, content).map_err(|error| format!("object `{path}`: {error}"))?;
+    Ok(Unread::new(record, path, lines, announcement.has_lines()))
 }
 
 /// The announcements among the first of some records whose objects can be held at once; at least one.
@@ -213,33 +208,4 @@ async fn get(announced: Result<Announcement, String>, objects: Arc<dyn Objects>)
         }
         Some(found) => Ok((announcement, found.content)),
     })
-}
-
-/// Lines that become records.
-#[derive(Default)]
-struct Lines {
-    values: Vec<Bytes>,
-    offsets: Vec<Offset>,
-    timestamps: Vec<i64>,
-    bytes: usize,
-}
-
-impl Lines {
-    fn push(&mut self, line: Bytes, offset: Offset, timestamp: i64) {
-        self.bytes += line.len();
-        self.values.push(line);
-        self.offsets.push(offset);
-        self.timestamps.push(timestamp);
-    }
-
-    fn into_source(self, source: &Source) -> Source {
-        let Self { values, offsets, timestamps, .. } = self;
-        let records = Records {
-            keys: BinaryArray::new_null(values.len()),
-            values: BinaryArray::from_iter_values(values),
-            timestamps,
-        };
-        let fetched = Fetched { offsets, records, next: source.fetched.next };
-        Source::new(Arc::clone(&source.topic), source.partition, fetched)
-    }
 }
