@@ -1,4 +1,5 @@
-//! What stands behind the engine's traits: the embedded log and Kafka, SQL tables, documents, objects, schema registries.
+//! What stands behind the engine's traits: the embedded log and Kafka, SQL tables, documents, search engines, objects, schema
+//! registries.
 //! What a broker or a database is like is known here and nowhere else.
 
 #![warn(missing_docs)]
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use azenha_engine::store::{Store, StoreError};
 
 mod documents;
+mod elasticsearch;
 pub mod embedded;
 pub mod kafka;
 mod mongodb;
@@ -31,9 +33,11 @@ pub fn open_store(name: &str, url: &str) -> Result<Arc<dyn Store>, StoreError> {
         Some("postgres" | "postgresql") => sql::postgres(name, url),
         Some("mysql" | "mariadb") => sql::mysql(name, url),
         Some("mongodb" | "mongodb+srv") => mongodb::mongodb(name, url),
+        Some("http" | "https") => elasticsearch::elasticsearch(name, url),
         scheme => Err(StoreError::Definition(format!(
             "connection `{name}` has a URL of scheme `{}`; supported are sqlite://FILE, \
-             postgres://USER@HOST/DATABASE, mysql://USER@HOST/DATABASE and mongodb://USER@HOST/DATABASE",
+             postgres://USER@HOST/DATABASE, mysql://USER@HOST/DATABASE, mongodb://USER@HOST/DATABASE and \
+             https://USER@HOST:PORT",
             scheme.unwrap_or("")
         ))),
     }

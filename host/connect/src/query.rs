@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use azenha_engine::store::StoreError;
 use azenha_model::query::{Query, Value};
 
-use crate::sql;
+use crate::{elasticsearch, sql};
 
 /// A database that answers queries, over connections of its own: however many ask, no sink has to wait for one.
 #[async_trait]
@@ -88,6 +88,9 @@ pub fn open_answers(name: &str, url: &str) -> Result<Arc<dyn Answers>, StoreErro
         Some("sqlite") => sql::query::sqlite(name, url),
         Some("postgres" | "postgresql") => sql::query::postgres(name, url),
         Some("mysql" | "mariadb") => sql::query::mysql(name, url),
-        _ => Err(StoreError::Definition(format!("connection `{name}` answers no queries: only SQL databases do"))),
+        Some("http" | "https") => elasticsearch::query::answers(name, url),
+        _ => Err(StoreError::Definition(format!(
+            "connection `{name}` answers no queries: only SQL databases and search engines do"
+        ))),
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, BooleanArray, Decimal128Array, Int64Array, StringArray};
 use azenha_conformance::store_helpers::*;
-use azenha_conformance::{store_conformance, table_conformance};
+use azenha_conformance::{refusal_conformance, store_conformance, table_conformance};
 use azenha_engine::store::{StoreError, StoreRows};
 use azenha_model::plan::WriteMode;
 use azenha_model::{DataType, Field};
@@ -17,6 +17,7 @@ mod mysql_fixture;
 mod sql_fixture;
 
 store_conformance!(database());
+refusal_conformance!(database());
 table_conformance!(database());
 
 #[tokio::test]

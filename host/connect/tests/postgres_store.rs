@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, StringArray, TimestampMicrosecondArray};
 use azenha_conformance::store_helpers::*;
-use azenha_conformance::{store_conformance, table_conformance};
+use azenha_conformance::{refusal_conformance, store_conformance, table_conformance};
 use azenha_engine::store::StoreError;
 use azenha_model::plan::WriteMode;
 use azenha_model::{DataType, Field};
@@ -18,6 +18,7 @@ mod postgres_fixture;
 mod sql_fixture;
 
 store_conformance!(database());
+refusal_conformance!(database());
 table_conformance!(database());
 
 /// A text, a JSON value and a timestamp beside the key.

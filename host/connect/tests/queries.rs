@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use azenha_connect::open_store;
 use azenha_connect::query::{Answers, QueryError, Question, open_answers};
 use azenha_engine::store::{Store, StoreError, StoreLaneId};
-use azenha_model::query::{IfAbsent, OrderBy, Parameter, Path, Query, RowLimit, Sql, Value};
+use azenha_model::query::{Ask, IfAbsent, OrderBy, Parameter, Path, Piece, Query, RowLimit, Sql, Value};
 use azenha_model::{DataType, Field};
 use futures::future::join_all;
 use sqlx::{Connection, SqliteConnection};
@@ -132,7 +132,7 @@ fn query(sql: &str, columns: &[(&str, DataType)], parameters: &[(&str, DataType)
         connection: "warehouse".to_owned(),
         parameters: parameters.iter().map(parameter).collect(),
         // What the check of a file would refuse is asked, too: the database alone must keep it from writing.
-        sql: Sql::parse(sql, &names).unwrap_or_else(|_| Sql(vec![azenha_model::query::Piece::Text(sql.to_owned())])),
+        ask: Ask::Sql(Sql::parse(sql, &names).unwrap_or_else(|_| Sql(vec![Piece::Text(sql.to_owned())]))),
         columns: columns.iter().map(|(name, data_type)| Field::new(*name, *data_type, true)).collect(),
         order: Vec::new(),
         limit: RowLimit { default: 50, most: 500 },

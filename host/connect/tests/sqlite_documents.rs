@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Decimal128Array, Float64Array, Int64Array, StringArray};
 use async_trait::async_trait;
-use azenha_conformance::store_conformance;
 use azenha_conformance::store_helpers::*;
+use azenha_conformance::{refusal_conformance, store_conformance};
 use azenha_connect::open_store;
 use azenha_engine::store::Store;
 use azenha_model::plan::{StoreOutput, Target, WriteMode};
@@ -49,7 +49,7 @@ impl StoreFixture for DocumentFixture {
     }
 
     fn keeps(&self) -> Keeps {
-        Keeps { digits: 34, microseconds: true }
+        Keeps { digits: 34, microseconds: true, whole_commits: true }
     }
 
     async fn rows(&self, table: &str, columns: &[Field]) -> Vec<Vec<Option<String>>> {
@@ -107,6 +107,7 @@ fn hexadecimal(base64: &str) -> String {
 }
 
 store_conformance!(database());
+refusal_conformance!(database());
 
 #[tokio::test]
 async fn documents_are_read_with_functions_of_json() {

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use azenha_conformance::store_helpers::*;
-use azenha_conformance::{store_conformance, table_conformance};
+use azenha_conformance::{refusal_conformance, store_conformance, table_conformance};
 use azenha_connect::open_store;
 use azenha_engine::store::StoreError;
 use azenha_model::{DataType, Field};
@@ -33,6 +33,7 @@ fn expression(field: &Field) -> String {
 }
 
 store_conformance!(database());
+refusal_conformance!(database());
 table_conformance!(database());
 
 #[tokio::test]

@@ -44,6 +44,8 @@ pub enum Cause {
     WindowClosed,
     /// The row has no event time, but belongs in a window.
     NoEventTime,
+    /// Nothing says whom the row is of.
+    NoIdentifier,
     /// The store refused the row, or the log cannot hold its record.
     Refused,
 }

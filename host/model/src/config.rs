@@ -158,24 +158,25 @@ impl HostConfig {
         }
     }
 
-    /// Whether a connection, if there is one, has such targets: documents are in MongoDB, and in SQLite instead of it.
+    /// Whether a connection, if there is one, has such targets: documents are in MongoDB, indexes in Elasticsearch, and both
+    /// in SQLite instead of them.
     ///
     /// # Errors
     /// What the connection is, for people.
     pub fn check_target(&self, connection: &str, target: &Target) -> Result<(), String> {
-        let Some(url) = self.connection(connection) else { return Ok(()) };
-        match (target, StoreKind::of(url.reveal())) {
-            (_, Some(kind)) if kind.has_objects() => {
-                Err(format!("connection `{connection}` is an object store, which has neither tables nor collections"))
-            }
-            (Target::Table, Some(StoreKind::MongoDb)) => {
-                Err(format!("connection `{connection}` is a MongoDB, which has no tables"))
-            }
-            (Target::Collection { .. }, Some(StoreKind::Sql)) => {
-                Err(format!("connection `{connection}` is a database of tables, which has no collections"))
-            }
-            _ => Ok(()),
-        }
+        let kind = self.connection(connection).and_then(|url| StoreKind::of(url.reveal()));
+        let lack = kind.and_then(|kind| kind.lack_of(target));
+        lack.map_or(Ok(()), |lack| Err(format!("connection `{connection}` is {lack}")))
+    }
+
+    /// Whether a connection, if there is one, finds rows by words of their texts.
+    ///
+    /// # Errors
+    /// What the connection is, for people.
+    pub fn check_search(&self, connection: &str) -> Result<(), String> {
+        let kind = self.connection(connection).and_then(|url| StoreKind::of(url.reveal()));
+        let lack = kind.and_then(StoreKind::lack_of_search);
+        lack.map_or(Ok(()), |lack| Err(format!("connection `{connection}` is {lack}")))
     }
 
     /// Whether a connection, if there is one, has objects.
@@ -424,8 +425,9 @@ mod tests {
     #[test]
     fn objects_are_in_object_stores_and_nothing_else_is() {
         let config = parse("connections: { lake: { url: 's3://lake' }, warehouse: { url: 'sqlite:./w.db' } }");
-        assert!(config.check_objects("lake").is_ok() && config.check_target("warehouse", &Target::Table).is_ok());
-        let refused = config.check_target("lake", &Target::Table).unwrap_err();
+        let table = Target::Table { fulltext: Vec::new() };
+        assert!(config.check_objects("lake").is_ok() && config.check_target("warehouse", &table).is_ok());
+        let refused = config.check_target("lake", &table).unwrap_err();
         assert!(refused.contains("neither tables nor collections"), "{refused}");
         assert!(config.check_objects("warehouse").unwrap_err().contains("has no objects"));
     }

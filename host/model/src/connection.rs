@@ -46,10 +46,14 @@ pub enum ObjectCredentials {
 /// What is behind a URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreKind {
-    /// Tables of a database other than SQLite.
-    Sql,
-    /// Tables, or documents instead of MongoDB's.
+    /// Tables of PostgreSQL.
+    Postgres,
+    /// Tables of MariaDB or MySQL, which may have full-text indexes.
+    MySql,
+    /// Tables, or documents instead of MongoDB's, or indexes instead of Elasticsearch's.
     Sqlite,
+    /// Indexes of Elasticsearch or OpenSearch.
+    Elasticsearch,
     /// Documents.
     MongoDb,
     /// Objects in a folder of this machine.
@@ -62,17 +66,19 @@ pub enum StoreKind {
     Azure,
 }
 
-use StoreKind::{Azure, Folder, Google, MongoDb, S3, Sql, Sqlite};
+use StoreKind::{Azure, Elasticsearch, Folder, Google, MongoDb, MySql, Postgres, S3, Sqlite};
 
 /// The schemes of the stores that a connection can name.
 const SCHEMES: &[(&str, StoreKind)] = &[
     ("sqlite", Sqlite),
-    ("postgres", Sql),
-    ("postgresql", Sql),
-    ("mysql", Sql),
-    ("mariadb", Sql),
+    ("postgres", Postgres),
+    ("postgresql", Postgres),
+    ("mysql", MySql),
+    ("mariadb", MySql),
     ("mongodb", MongoDb),
     ("mongodb+srv", MongoDb),
+    ("http", Elasticsearch),
+    ("https", Elasticsearch),
     ("file", Folder),
     ("s3", S3),
     ("gs", Google),

@@ -2,6 +2,7 @@
 //! of what runs. Everything here is pure: no I/O, no clock, no randomness.
 
 pub mod access;
+mod capability;
 pub mod civil;
 pub mod config;
 pub mod connection;

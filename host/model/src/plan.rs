@@ -9,10 +9,10 @@ use crate::query::Query;
 use crate::relation::{Feed, Lookup, Operator, Relation, Table};
 use crate::types::{Field, Schema};
 
-pub use aggregation::{Aggregation, Emit, WINDOW_END, WINDOW_START, Window, window_bounds};
+pub use aggregation::{Aggregation, Emit, WINDOW_END, WINDOW_START, Window, named_by, window_bounds};
 pub use batch::{Batch, BatchTable, BuiltTable, Check, DEAD_LETTERS_TABLE, History, OBJECTS_TABLE, Reference, Test};
 pub use objects::{Compression, Layout, ObjectsInput, ObjectsOutput, PartitionColumn, ReaderHints, Roll};
-pub use store::{StoreOutput, Target, WriteMode};
+pub use store::{Language, StoreOutput, Target, WriteMode};
 
 mod aggregation;
 mod batch;
@@ -265,7 +265,7 @@ pub enum End {
         /// Where results go.
         outputs: Vec<TopicOutput>,
     },
-    /// Rows go to a table or a collection of a store.
+    /// Rows go to a table, a collection or an index of a store.
     Store(StoreOutput),
     /// Rows are added to objects.
     Objects(ObjectsOutput),

@@ -10,7 +10,7 @@ use azenha_model::plan::{
     Aggregation, Batch, BuiltTable, Check, End, Format, Input, ObjectsOutput, OutputColumn, Plan, ReaderHints, Stage,
     StoreOutput, StreamInput, Target, Task, Test, TopicOutput,
 };
-use azenha_model::query::{Query, Sql};
+use azenha_model::query::{Ask, Query, Sql};
 use azenha_model::relation::{Feed, Lookup, Operator, Relation};
 use azenha_model::{Field, Schema};
 
@@ -71,7 +71,10 @@ fn describe_query(query: &Query) -> String {
     let Query { name, path, connection, limit, time_limit, .. } = query;
     let mut text = format!("\nquery {name} at {path}, answered by {connection} within {time_limit:?}, {limit:?}\n");
     query.parameters.iter().for_each(|parameter| writeln!(text, "  takes {parameter:?}").unwrap());
-    query.sql.0.iter().for_each(|piece| writeln!(text, "  {piece:?}").unwrap());
+    match &query.ask {
+        Ask::Sql(sql) => sql.0.iter().for_each(|piece| writeln!(text, "  {piece:?}").unwrap()),
+        Ask::Search(search) => writeln!(text, "  {search:?}").unwrap(),
+    }
     let order = query.order.iter().map(|order| (&query.columns[order.column].name, order.descending));
     writeln!(text, "  gives {}, by {:?}", describe_fields(&query.columns), order.collect::<Vec<_>>()).unwrap();
     writeln!(text, "  as fresh as {:?}", query.freshness).unwrap();
@@ -217,8 +220,9 @@ fn describe_stage(stage: &Stage) -> String {
 }
 
 fn describe_aggregation(aggregation: &Aggregation) -> String {
+    let identity = aggregation.identity.as_ref().map_or(String::new(), |name| format!(", identified as {name}"));
     format!(
-        "  aggregates in {} by {}, {:?}, emits {:?}, lateness {} µs\n    makes {}\n",
+        "  aggregates in {} by {}{identity}, {:?}, emits {:?}, lateness {} µs\n    makes {}\n",
         aggregation.plugin.plugin,
         describe_fields(&aggregation.group_fields()),
         aggregation.window,
@@ -251,7 +255,9 @@ fn describe_store(output: &StoreOutput) -> String {
 
 fn describe_target(output: &StoreOutput) -> String {
     match &output.target {
-        Target::Table => format!("table {}", output.name),
+        Target::Table { fulltext } if fulltext.is_empty() => format!("table {}", output.name),
+        Target::Table { fulltext } => format!("table {} (words of {fulltext:?})", output.name),
+        Target::Index { search, language } => format!("index {} (words of {search:?} in {language:?})", output.name),
         Target::Collection { indexes } => format!("collection {} (indexes {indexes:?})", output.name),
     }
 }

@@ -284,6 +284,10 @@ impl Surroundings for Site<'_> {
         self.place.config.check_target(connection, target)
     }
 
+    fn check_search(&self, connection: &str) -> Result<(), String> {
+        self.place.config.check_search(connection)
+    }
+
     fn has_objects(&self, name: &str) -> Result<(), String> {
         self.place.config.objects_connection(name).ok_or_else(|| self.place.config.connection_help(name))?;
         self.place.config.check_objects(name)

@@ -61,7 +61,9 @@ impl SinkTable {
             url.parse().with_context(|| format!("connection `{}`", output.connection))?;
         let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options.read_only(true)).await?;
         let (columns, key) = match output.target {
-            Target::Table => (output.columns.iter().map(|column| column.field.clone()).collect(), output.key.clone()),
+            Target::Table { .. } | Target::Index { .. } => {
+                (output.columns.iter().map(|column| column.field.clone()).collect(), output.key.clone())
+            }
             Target::Collection { .. } => {
                 let document = Field::new("document", DataType::Json, false);
                 (vec![Field::new("_id", DataType::Text, false), document], vec![0])

@@ -100,12 +100,7 @@ macro_rules! store_conformance {
             text_keys_differ_in_every_byte
             any_suffix_may_be_replayed
             dates_beyond_the_calendar_are_refused_alone
-            poison_rows_are_refused_alone_and_nothing_else_is_written
-            one_poison_row_of_twenty_thousand_is_found
             an_appending_sink_adds_every_row
-            an_appending_sink_refuses_poison_rows_alone
-            a_row_may_take_what_was_unique_to_another
-            a_refusal_names_the_constraint
             many_rows_are_written_in_one_commit
             a_store_can_be_used_from_another_runtime
         }
@@ -120,6 +115,21 @@ macro_rules! store_conformance {
                 }
             }
         )+
+    };
+}
+
+/// Makes a test of each check of [`store_refusals`], as [`store_conformance!`] does, of a store that has rules of its own
+/// and keeps nothing of a commit in which a row breaks one.
+#[macro_export]
+macro_rules! refusal_conformance {
+    ($fixture:expr) => {
+        $crate::store_conformance! { @each $fixture;
+            poison_rows_are_refused_alone_and_nothing_else_is_written
+            one_poison_row_of_twenty_thousand_is_found
+            an_appending_sink_refuses_poison_rows_alone
+            a_row_may_take_what_was_unique_to_another
+            a_refusal_names_the_constraint
+        }
     };
 }
 

@@ -10,9 +10,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// How the messages of PostgreSQL and of MySQL end that commit. A client waits for an answer before it sends one, so
-/// that it is the last of what has been received.
-const COMMITS: [&[u8]; 2] = [b"Q\0\0\0\x0bCOMMIT\0", b"; COMMIT"];
+/// How the messages of PostgreSQL and of MySQL end that commit, and, of a search engine, the position of a lane, which is
+/// written last. A client waits for an answer before it sends one, so that it is the last of what has been received.
+const COMMITS: [&[u8]; 3] = [b"Q\0\0\0\x0bCOMMIT\0", b"; COMMIT", b":\"first\"}"];
 const LONGEST_COMMIT: usize = 12;
 
 /// When a connection that commits is cut. Both look the same to the client.

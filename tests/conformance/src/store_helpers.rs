@@ -17,7 +17,7 @@ pub trait StoreFixture: Send + Sync {
 
     /// What it keeps of the extremes of types.
     fn keeps(&self) -> Keeps {
-        Keeps { digits: 38, microseconds: true }
+        Keeps { digits: 38, microseconds: true, whole_commits: true }
     }
 
     /// Every row of a table or collection, ordered by its first column, each value as text: booleans as `1` and `0`,
@@ -46,6 +46,9 @@ pub struct Keeps {
     pub digits: u32,
     /// Whether timestamps have microseconds, or milliseconds only.
     pub microseconds: bool,
+    /// Whether rows are seen only once their commit has happened; if not, those of a commit that is cut may be seen before
+    /// it is repeated.
+    pub whole_commits: bool,
 }
 
 /// What a table or collection wants of its rows.
@@ -99,7 +102,7 @@ pub fn output(table: &str, fields: &[Field], key: &[usize], mode: WriteMode) -> 
         sink: "sink".to_owned(),
         connection: "store".to_owned(),
         name: table.to_owned(),
-        target: Target::Table,
+        target: Target::Table { fulltext: Vec::new() },
         columns: fields.iter().enumerate().map(column).collect(),
         key: key.to_vec(),
         mode,

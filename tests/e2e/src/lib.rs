@@ -1,6 +1,7 @@
 //! What the end-to-end tests share: a directory for each test, the `azenha` binary run as a user runs it, real
 //! services that may be broken, and clients of their own for looking at what came out.
 
+pub mod cdp;
 mod clicks;
 mod host;
 mod hosts;

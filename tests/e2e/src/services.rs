@@ -116,6 +116,11 @@ impl OwnDatabase {
         Self::start("mongodb", "AZENHA_TEST_MONGODB")
     }
 
+    /// Starts an OpenSearch; none if it cannot be had.
+    pub fn opensearch() -> Result<Option<Self>> {
+        Self::start("opensearch", "AZENHA_TEST_OPENSEARCH")
+    }
+
     fn start(script: &'static str, variable: &str) -> Result<Option<Self>> {
         if !is_there(variable) {
             return Ok(None);

@@ -268,7 +268,7 @@ async fn die_on_kafka(place: &str, name: &str, brokers: &str, postgres: Postgres
 
 /// Whether the clickstream does not come by: MongoDB's tests, and those of the lake, die there.
 fn is_of_other_stores(point: &str) -> bool {
-    ["mongodb.", "objects."].iter().any(|prefix| point.starts_with(prefix))
+    ["mongodb.", "elasticsearch.", "objects."].iter().any(|prefix| point.starts_with(prefix))
 }
 
 #[test]

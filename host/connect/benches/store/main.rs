@@ -121,7 +121,7 @@ fn output(mode: WriteMode) -> StoreOutput {
         sink: format!("{mode:?}"),
         connection: "bench".to_owned(),
         name: TABLE.to_owned(),
-        target: Target::Table,
+        target: Target::Table { fulltext: Vec::new() },
         columns: fields().into_iter().enumerate().map(column).collect(),
         key: if mode == WriteMode::Upsert { vec![0] } else { Vec::new() },
         mode,

@@ -24,7 +24,7 @@ pub(crate) const ID: &str = "_id";
 /// How many documents and arrays may stand in each other, the outermost among them.
 const MAX_DEPTH: usize = 100;
 /// The bytes that a document may have.
-const MAX_BYTES: usize = 16 << 20;
+pub(crate) const MAX_BYTES: usize = 16 << 20;
 
 /// The documents that a sink writes.
 #[derive(Debug)]

@@ -38,7 +38,7 @@ impl JsonDocuments {
     /// The table of a collection.
     pub fn table(name: &str) -> Target {
         let fields = vec![Field::new(ID, DataType::Text, false), Field::new(DOCUMENT, DataType::Json, false)];
-        Target { table: name.to_owned(), fields, key: vec![0], mode: WriteMode::Upsert }
+        Target { table: name.to_owned(), fields, key: vec![0], mode: WriteMode::Upsert, fulltext: Vec::new() }
     }
 
     /// The statements that make the indexes which are missing.

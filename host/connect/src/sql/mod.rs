@@ -77,8 +77,8 @@ fn unreadable(name: &str, error: &sqlx::Error) -> StoreError {
 trait Connector: Send + Sync + std::fmt::Debug + 'static {
     async fn connect(&self) -> Result<Box<dyn Session>, Failure>;
 
-    /// Whether its tables stand in for collections, too.
-    fn keeps_documents(&self) -> bool;
+    /// Whether its tables stand in for collections and for indexes of search engines, too.
+    fn stands_in(&self) -> bool;
 }
 
 /// Gives up a connection that is not made in time.
@@ -105,13 +105,19 @@ impl<C: Connector> Backend for SqlBackend<C> {
 
     fn target(&self, output: &StoreOutput) -> Result<Sink, Failure> {
         match &output.target {
-            plan::Target::Table => Ok(Sink { table: Target::new(output), documents: None }),
-            plan::Target::Collection { indexes } if self.0.keeps_documents() => {
+            plan::Target::Table { .. } => Ok(Sink { table: Target::new(output), documents: None }),
+            plan::Target::Index { .. } if self.0.stands_in() => {
+                Ok(Sink { table: Target::new(output), documents: None })
+            }
+            plan::Target::Collection { indexes } if self.0.stands_in() => {
                 let documents = JsonDocuments::new(output, indexes)?;
                 Ok(Sink { table: JsonDocuments::table(&output.name), documents: Some(documents) })
             }
             plan::Target::Collection { .. } => {
                 Err(Failure::Definition("a database of tables has no collections: write `table: …`".to_owned()))
+            }
+            plan::Target::Index { .. } => {
+                Err(Failure::Definition("a database of tables is no search engine: write `table: …`".to_owned()))
             }
         }
     }
@@ -202,7 +208,7 @@ mod tests {
             sink: "sink".to_owned(),
             connection: "warehouse".to_owned(),
             name: "table".to_owned(),
-            target: plan::Target::Table,
+            target: plan::Target::Table { fulltext: Vec::new() },
             columns: Vec::new(),
             key: Vec::new(),
             mode: WriteMode::Append,

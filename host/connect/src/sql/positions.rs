@@ -69,7 +69,7 @@ fn target() -> Target {
         integer("epoch"),
         Field::new("next_offset", DataType::Int64, true),
     ];
-    Target { table: TABLE.to_owned(), fields, key: vec![0, 1, 2, 4], mode: WriteMode::Upsert }
+    Target { table: TABLE.to_owned(), fields, key: vec![0, 1, 2, 4], mode: WriteMode::Upsert, fulltext: Vec::new() }
 }
 
 fn identity(lane: &StoreLaneId) -> [Argument<'_>; 5] {

@@ -54,7 +54,7 @@ impl Connector for PostgresConnector {
         Ok(Box::new(session))
     }
 
-    fn keeps_documents(&self) -> bool {
+    fn stands_in(&self) -> bool {
         false
     }
 }
@@ -142,6 +142,10 @@ impl Session for PostgresSession {
         let rows = query.fetch_all(&mut self.connection).await.map_err(failure)?;
         let texts = rows.iter().map(|row| (0..row.len()).map(|column| row.try_get(column)).collect::<Result<_, _>>());
         Ok(texts.collect::<Result<_, _>>()?)
+    }
+
+    async fn has_fulltext(&mut self, _target: &Target) -> Result<bool, Failure> {
+        Err(Failure::Definition("no full-text index is made in PostgreSQL: leave out `fulltext`".to_owned()))
     }
 
     async fn find_table(&mut self, table: &str) -> Result<Option<FoundTable>, Failure> {

@@ -66,6 +66,9 @@ pub(super) trait Session: Send {
     /// The table as the database has it.
     async fn find_table(&mut self, table: &str) -> Result<Option<FoundTable>, Failure>;
 
+    /// Whether the table has an index of the words of the target's columns.
+    async fn has_fulltext(&mut self, target: &Target) -> Result<bool, Failure>;
+
     /// Writes rows; none of them if it fails, once the caller has rolled back to its savepoint.
     async fn write(&mut self, target: &Target, operation: Operation, rows: &RecordBatch) -> Result<(), Failure>;
 }

@@ -64,7 +64,7 @@ impl Connector for SqliteConnector {
         Ok(Box::new(SqliteSession { connection, turn: Arc::clone(&self.turn), held: None }))
     }
 
-    fn keeps_documents(&self) -> bool {
+    fn stands_in(&self) -> bool {
         true
     }
 }
@@ -157,6 +157,13 @@ impl Session for SqliteSession {
         found.unique = self.unique_indexes(table).await?;
         found.unique.push(primary_key);
         Ok((!found.columns.is_empty()).then_some(found))
+    }
+
+    async fn has_fulltext(&mut self, target: &Target) -> Result<bool, Failure> {
+        let sql = "SELECT name FROM pragma_table_info($1)";
+        let columns = sqlx::query_scalar(sql).bind(dialect::words_of(&target.table)).fetch_all(&mut self.connection);
+        let columns: Vec<String> = columns.await.map_err(failure)?;
+        Ok(columns == target.fulltext)
     }
 
     async fn write(&mut self, target: &Target, operation: Operation, rows: &RecordBatch) -> Result<(), Failure> {

@@ -1,7 +1,7 @@
 //! The table that a sink writes: making it, and checking one that exists.
 
 use azenha_model::Field;
-use azenha_model::plan::{StoreOutput, WriteMode};
+use azenha_model::plan::{self, StoreOutput, WriteMode};
 
 use super::dialect::{Declaration, Dialect};
 use super::session::{Failure, Operation, Session};
@@ -15,12 +15,18 @@ pub(super) struct Target {
     /// Positions in `fields`.
     pub key: Vec<usize>,
     pub mode: WriteMode,
+    /// Columns of text that have an index of their words.
+    pub fulltext: Vec<String>,
 }
 
 impl Target {
     pub fn new(output: &StoreOutput) -> Self {
         let fields = output.columns.iter().map(|column| column.field.clone()).collect();
-        Self { table: output.name.clone(), fields, key: output.key.clone(), mode: output.mode }
+        let fulltext = match &output.target {
+            plan::Target::Table { fulltext: words } | plan::Target::Index { search: words, .. } => words.clone(),
+            plan::Target::Collection { .. } => Vec::new(),
+        };
+        Self { table: output.name.clone(), fields, key: output.key.clone(), mode: output.mode, fulltext }
     }
 
     /// The rows.
@@ -80,7 +86,8 @@ pub(super) struct FoundColumn {
 pub(super) async fn prepare(session: &mut dyn Session, target: &Target) -> Result<(), Failure> {
     let dialect = session.dialect();
     let Some(found) = session.find_table(&target.table).await? else {
-        return session.run(&create_statement(dialect, target)).await;
+        session.run(&create_statement(dialect, target)).await?;
+        return prepare_words(session, target).await;
     };
     let problems = problems(dialect, target, &found);
     if !problems.is_empty() {
@@ -89,13 +96,31 @@ pub(super) async fn prepare(session: &mut dyn Session, target: &Target) -> Resul
     for index in (0..target.fields.len()).filter(|index| found.column(dialect, target, *index).is_none()) {
         session.run(&dialect.add_column(&target.table, &declaration(dialect, target, index))).await?;
     }
+    prepare_words(session, target).await
+}
+
+/// Makes the index of the words of texts, if it is missing.
+async fn prepare_words(session: &mut dyn Session, target: &Target) -> Result<(), Failure> {
+    if target.fulltext.is_empty() || session.has_fulltext(target).await? {
+        return Ok(());
+    }
+    for statement in session.dialect().fulltext(target) {
+        session.run(&statement).await?;
+    }
     Ok(())
+}
+
+/// The column by which the index of words finds rows, if there is one.
+fn row_number(dialect: &dyn Dialect, target: &Target) -> Option<&'static str> {
+    dialect.row_number().filter(|_| !target.fulltext.is_empty())
 }
 
 fn declaration(dialect: &dyn Dialect, target: &Target, index: usize) -> Declaration {
     let field = &target.fields[index];
     let data_type = if target.mode == WriteMode::Upsert && target.key.contains(&index) {
         dialect.key_type(&target.key_fields(), field.data_type)
+    } else if target.fulltext.contains(&field.name) {
+        dialect.searched_type()
     } else {
         dialect.column_type(field.data_type)
     };
@@ -105,13 +130,15 @@ fn declaration(dialect: &dyn Dialect, target: &Target, index: usize) -> Declarat
 
 /// The statement that makes the table.
 pub(super) fn create_statement(dialect: &dyn Dialect, target: &Target) -> String {
-    let mut parts: Vec<String> =
-        (0..target.fields.len()).map(|index| declaration(dialect, target, index).to_string()).collect();
     let quotes = dialect.quotes();
+    let number = row_number(dialect, target).map(|column| format!("{} INTEGER PRIMARY KEY", quotes.columns([column])));
+    let key = if number.is_some() { "UNIQUE" } else { "PRIMARY KEY" };
+    let columns = (0..target.fields.len()).map(|index| declaration(dialect, target, index).to_string());
+    let mut parts: Vec<String> = number.into_iter().chain(columns).collect();
     if target.mode == WriteMode::Upsert {
-        parts.push(format!("PRIMARY KEY ({})", quotes.columns(target.key_names())));
+        parts.push(format!("{key} ({})", quotes.columns(target.key_names())));
     }
-    let options = dialect.table_options(target.mode);
+    let options = dialect.table_options(target);
     format!("CREATE TABLE {} ({}){options}", quotes.table(&target.table), parts.join(", "))
 }
 
@@ -129,7 +156,21 @@ fn problems(dialect: &dyn Dialect, target: &Target, found: &FoundTable) -> Vec<S
             column.name, target.table
         )
     });
-    columns.chain(unknown).chain(key_problem(dialect, target, found)).collect()
+    let problems = columns.chain(unknown).chain(key_problem(dialect, target, found));
+    problems.chain(words_problem(dialect, target, found)).collect()
+}
+
+/// A table that was made without an index of words may lack what one needs.
+fn words_problem(dialect: &dyn Dialect, target: &Target, found: &FoundTable) -> Option<String> {
+    let number = row_number(dialect, target)?;
+    if found.columns.iter().any(|column| dialect.same_name(&column.name, number)) {
+        return None;
+    }
+    Some(format!(
+        "table `{}` has no column `{number}`, by which an index of words finds its rows: make the table anew: {}",
+        target.table,
+        create_statement(dialect, target)
+    ))
 }
 
 fn column_problem(dialect: &dyn Dialect, target: &Target, index: usize, found: &FoundTable) -> Option<String> {

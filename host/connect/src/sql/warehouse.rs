@@ -133,6 +133,7 @@ impl Warehouse {
             fields: table.fields.clone(),
             key: table.key.clone(),
             mode: WriteMode::Upsert,
+            fulltext: Vec::new(),
         };
         self.told(&format!("writing `{}`", table.name), async {
             let session = &mut *self.session().await?;
@@ -269,7 +270,13 @@ impl Warehouse {
     pub async fn keep_report(&self, pipeline: &str, run: &str, report: &str) -> Result<(), StoreError> {
         let text = |name| Field::new(name, DataType::Text, false);
         let fields = vec![text("pipeline"), text("run"), text("report")];
-        let target = Target { table: REPORTS.to_owned(), fields, key: vec![0, 1], mode: WriteMode::Upsert };
+        let target = Target {
+            table: REPORTS.to_owned(),
+            fields,
+            key: vec![0, 1],
+            mode: WriteMode::Upsert,
+            fulltext: Vec::new(),
+        };
         self.told("keeping a report", async {
             let session = &mut *self.session().await?;
             if session.find_table(REPORTS).await?.is_none() {

@@ -47,6 +47,11 @@ impl Change {
         Self { rows, ..self }
     }
 
+    /// The batch of one of the rows, and its row there.
+    pub fn place(&self, row: usize) -> (usize, usize) {
+        self.places[row]
+    }
+
     /// The refusal of one of the rows.
     pub fn refused(&self, row: usize, reason: String) -> RefusedRow {
         let (batch, row) = self.places[row];

@@ -50,7 +50,7 @@ impl StoreFixture for MongoFixture {
     }
 
     fn keeps(&self) -> Keeps {
-        Keeps { digits: 34, microseconds: false }
+        Keeps { digits: 34, microseconds: false, whole_commits: true }
     }
 
     async fn rows(&self, table: &str, columns: &[Field]) -> Vec<Vec<Option<String>>> {

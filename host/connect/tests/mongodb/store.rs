@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, BinaryArray, Decimal128Array, Int64Array, StringArray, TimestampMicrosecondArray};
-use azenha_conformance::store_conformance;
 use azenha_conformance::store_helpers::*;
+use azenha_conformance::{refusal_conformance, store_conformance};
 use azenha_connect::open_store;
 use azenha_engine::store::{StoreError, StoreRows};
 use azenha_model::plan::{StoreOutput, Target, WriteMode};
@@ -15,6 +15,7 @@ use mongodb::bson::{Bson, DateTime, Document, bson, doc};
 use crate::fixture::{MongoFixture, database};
 
 store_conformance!(database());
+refusal_conformance!(database());
 
 fn json_fields() -> [Field; 2] {
     [Field::new("id", DataType::Text, false), Field::new("body", DataType::Json, true)]

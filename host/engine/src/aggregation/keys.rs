@@ -2,23 +2,35 @@
 
 use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef, TimestampMicrosecondArray};
+use arrow_array::{Array, ArrayRef, StringArray, TimestampMicrosecondArray};
 use arrow_row::{RowConverter, SortField};
 use arrow_schema::ArrowError;
 use azenha_model::plan::Aggregation;
 
+use super::identities;
 use crate::window::Span;
 
 const SPAN_BYTES: usize = 16;
 
 /// The group of each row of a batch, as bytes.
 #[derive(Debug)]
-pub struct Groups(Option<arrow_row::Rows>);
+pub enum Groups {
+    /// All rows are one group.
+    One,
+    /// Rows that are equal in their key columns.
+    Equal(arrow_row::Rows),
+    /// Rows with the same identifiers, of which there may be none.
+    Identified(Vec<Vec<u8>>),
+}
 
 impl Groups {
     /// The group of a row.
     pub fn get(&self, row: usize) -> &[u8] {
-        self.0.as_ref().map_or(&[], |rows| rows.row(row).data())
+        match self {
+            Self::One => &[],
+            Self::Equal(rows) => rows.row(row).data(),
+            Self::Identified(lists) => &lists[row],
+        }
     }
 }
 
@@ -27,6 +39,8 @@ impl Groups {
 pub struct KeyCodec {
     converter: RowConverter,
     windowed: bool,
+    /// The columns of identifiers, if a key is one: see [`identities`].
+    identifiers: Option<Vec<String>>,
 }
 
 impl KeyCodec {
@@ -34,12 +48,21 @@ impl KeyCodec {
     pub fn new(aggregation: &Aggregation) -> Result<Self, ArrowError> {
         let fields = aggregation.group_fields();
         let sorted = fields.iter().map(|field| SortField::new(field.data_type.arrow())).collect();
-        Ok(Self { converter: RowConverter::new(sorted)?, windowed: aggregation.window.is_some() })
+        let names = fields.into_iter().map(|field| field.name).collect();
+        Ok(Self {
+            converter: RowConverter::new(sorted)?,
+            windowed: aggregation.window.is_some(),
+            identifiers: aggregation.identity.is_some().then_some(names),
+        })
     }
 
     /// The groups of rows, without windows. Without key columns all rows are one group.
     pub fn groups(&self, columns: &[ArrayRef]) -> Result<Groups, ArrowError> {
-        Ok(Groups(if columns.is_empty() { None } else { Some(self.converter.convert_columns(columns)?) }))
+        Ok(match columns {
+            [] => Groups::One,
+            _ if self.identifiers.is_some() => Groups::Identified(identities::lists(columns)),
+            _ => Groups::Equal(self.converter.convert_columns(columns)?),
+        })
     }
 
     /// Writes a whole key into `key`.
@@ -69,6 +92,10 @@ impl KeyCodec {
 
     /// The key columns of keys, bounds of the window included, as the plan's `key_fields` orders them.
     pub fn columns<'a>(&self, keys: impl Iterator<Item = &'a [u8]> + Clone) -> Result<Vec<ArrayRef>, ArrowError> {
+        if let Some(names) = &self.identifiers {
+            let named: StringArray = keys.map(|key| identities::name(names, key)).map(Some).collect();
+            return Ok(vec![Arc::new(named)]);
+        }
         let parser = self.converter.parser();
         let mut columns = self.converter.convert_rows(keys.clone().map(|key| parser.parse(self.group(key))))?;
         if self.windowed {

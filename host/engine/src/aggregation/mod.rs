@@ -3,7 +3,9 @@
 //! the exchange (or the only one) for its state.
 
 mod call;
+mod identities;
 mod keys;
+mod merging;
 mod sessions;
 
 use std::sync::Arc;
@@ -12,7 +14,7 @@ use arrow_array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow_row::{RowConverter, SortField};
 use arrow_select::take::take_record_batch;
 use azenha_model::Field;
-use azenha_model::plan::{Aggregation, Window};
+use azenha_model::plan::Aggregation;
 use azenha_sandbox::Plugin;
 
 pub use call::{Complaints, Results};
@@ -29,7 +31,7 @@ use crate::status::NO_TIME;
 use crate::window::{Assign, Span};
 use crate::wire::Malformed;
 use call::AggregateCall;
-use sessions::Sessions;
+use merging::{Growth, merge};
 
 /// Rows assigned to windows: row `rows[i]` of the batch belongs to window `spans[i]`. A row may stand several times.
 struct Assigned {
@@ -42,9 +44,9 @@ pub struct Aggregator {
     spec: Aggregation,
     keys: KeyCodec,
     call: AggregateCall,
-    /// The groups.
+    /// The groups, and what tells which of them are one.
     pub table: GroupTable,
-    sessions: Option<Sessions>,
+    growth: Growth,
     /// Rows that the plugin reads, as bytes, for a plugin that does not merge.
     row_codec: RowConverter,
     reads: Vec<Field>,
@@ -63,17 +65,13 @@ impl Aggregator {
         let keys = KeyCodec::new(spec)?;
         let reads: Vec<Field> = spec.plan.reads.iter().map(|index| spec.plugin.input[*index].clone()).collect();
         let sorted = reads.iter().map(|field| SortField::new(field.data_type.arrow())).collect();
-        let sessions = match spec.window {
-            Some(Window::Session { .. }) => Some(Sessions::over(&table, &keys)),
-            _ => None,
-        };
         Ok(Self {
             call: AggregateCall::open(spec, plugin, clock)?,
             row_codec: RowConverter::new(sorted)?,
+            growth: Growth::over(spec, &table, &keys),
             spec: spec.clone(),
             keys,
             table,
-            sessions,
             reads,
             definition: definition(spec),
             key: Vec::new(),
@@ -104,7 +102,7 @@ impl Aggregator {
     pub fn fold(&mut self, rows: &Rows, source: &Source) -> Result<Complaints, EngineError> {
         let (assigned, groups, mut complaints) = self.assign(rows, source)?;
         let reads = rows.batch(&self.spec.plan.reads, &self.spec.plugin.input, source)?;
-        let refused = if self.sessions.is_some() {
+        let refused = if matches!(self.growth, Growth::Sessions(_)) {
             self.fold_sessions(&assigned, &groups, &reads)?
         } else {
             let slots: Vec<Slot> = (0..assigned.rows.len())
@@ -156,6 +154,10 @@ impl Aggregator {
         let mut assigned = Assigned { rows: Vec::with_capacity(rows.len()), spans: Vec::with_capacity(rows.len()) };
         let mut complaints = Complaints::new();
         for (row, record) in rows.origin.values().iter().enumerate() {
+            if self.spec.identity.is_some() && groups.get(row).is_empty() {
+                complaints.push((row, Complaint::new(Cause::NoIdentifier, "the row has none of the identifiers")));
+                continue;
+            }
             let Some(window) = self.spec.window else {
                 assigned.rows.push(row as u32);
                 assigned.spans.push(None);
@@ -244,37 +246,9 @@ impl Aggregator {
         }
     }
 
-    /// Merges accumulators into their groups, or into the sessions that they touch.
+    /// Merges accumulators into their groups, or into those that become one with theirs.
     fn merge(&mut self, parcels: Vec<Parcel>) -> Result<Complaints, EngineError> {
-        let mut complaints = Complaints::new();
-        let mut waiting = Waiting::default();
-        for (index, parcel) in parcels.into_iter().enumerate() {
-            let (slot, absorbed) = match &mut self.sessions {
-                None => (self.table.slot_of(&parcel.key).0, Vec::new()),
-                Some(sessions) => {
-                    // A session that is absorbed takes its accumulator along: what waits for it comes first.
-                    if sessions.touched(&self.keys, &parcel.key).into_iter().any(|slot| waiting.holds(slot)) {
-                        complaints.extend(waiting.merge(&mut self.call, &mut self.table)?);
-                    }
-                    sessions.place(&mut self.table, &self.keys, &parcel.key)
-                }
-            };
-            self.table.add_rows(slot, parcel.rows);
-            for accumulator in absorbed.into_iter().chain([parcel.payload]) {
-                if accumulator.is_empty() {
-                    continue;
-                }
-                if waiting.holds(slot) {
-                    complaints.extend(waiting.merge(&mut self.call, &mut self.table)?);
-                }
-                match self.table.get(slot) {
-                    Some(group) if !group.accumulator.is_empty() => waiting.push(slot, accumulator, index),
-                    _ => self.table.put(slot, &accumulator),
-                }
-            }
-        }
-        complaints.extend(waiting.merge(&mut self.call, &mut self.table)?);
-        Ok(complaints)
+        merge(parcels, &mut self.growth, &mut self.table, &self.keys, &mut self.call)
     }
 
     /// Makes the results of groups.
@@ -282,24 +256,27 @@ impl Aggregator {
         self.call.finish(&self.table, &self.keys, slots)
     }
 
+    /// The groups that changed since the changes were last forgotten.
+    pub fn changed(&self) -> Vec<Slot> {
+        self.growth.changed(&self.table)
+    }
+
     /// Removes a group whose window closed.
     pub fn remove(&mut self, slot: Slot) {
-        if let (Some(sessions), Some(group)) = (&mut self.sessions, self.table.get(slot)) {
+        if let (Growth::Sessions(sessions), Some(group)) = (&mut self.growth, self.table.get(slot)) {
             sessions.forget(&self.keys, &group.key);
         }
         self.table.remove(slot);
     }
 
-    /// Keys of sessions that stand in the output and were absorbed by a larger one since this was last asked.
+    /// Keys of groups that stand in the output and were absorbed by another one since this was last asked.
     pub fn take_absorbed(&mut self) -> Vec<Box<[u8]>> {
-        self.sessions.as_mut().map(Sessions::take_absorbed).unwrap_or_default()
+        self.growth.take_absorbed()
     }
 
     /// Takes all groups out, to send them.
     pub fn drain(&mut self) -> Vec<Parcel> {
-        if let Some(sessions) = &mut self.sessions {
-            *sessions = Sessions::default();
-        }
+        self.growth.forget_all();
         drain(&mut self.table)
     }
 }
@@ -316,7 +293,8 @@ pub fn definition(spec: &Aggregation) -> String {
     let named = |field: &Field| format!("{}: {}", field.name, field.data_type);
     let keys: Vec<String> = spec.group_fields().iter().map(named).collect();
     let window = spec.window.map_or("no window".to_owned(), |window| format!("{window:?}"));
-    format!("by {}; {window}; {:?}", keys.join(", "), spec.emit)
+    let identity = spec.identity.as_ref().map_or(String::new(), |name| format!("; identified as {name}"));
+    format!("by {}; {window}; {:?}{identity}", keys.join(", "), spec.emit)
 }
 
 /// The groups of a table that hold something, as parcels; the table is empty afterwards.
@@ -335,34 +313,4 @@ fn pick(batch: &RecordBatch, rows: &[u32]) -> Result<RecordBatch, EngineError> {
         return Ok(batch_of(batch.schema(), Vec::new(), rows.len())?);
     }
     Ok(take_record_batch(batch, &UInt32Array::from(rows.to_vec()))?)
-}
-
-/// Merges that wait to be made in one call: no group stands in it twice.
-#[derive(Debug, Default)]
-struct Waiting {
-    pairs: Vec<(Slot, Vec<u8>)>,
-    parcels: Vec<usize>,
-    slots: hashbrown::HashSet<Slot, foldhash::fast::FixedState>,
-}
-
-impl Waiting {
-    fn holds(&self, slot: Slot) -> bool {
-        self.slots.contains(&slot)
-    }
-
-    fn push(&mut self, slot: Slot, accumulator: Vec<u8>, parcel: usize) {
-        self.slots.insert(slot);
-        self.pairs.push((slot, accumulator));
-        self.parcels.push(parcel);
-    }
-
-    /// Makes the merges. Complaints are by parcel.
-    fn merge(&mut self, call: &mut AggregateCall, table: &mut GroupTable) -> Result<Complaints, EngineError> {
-        if self.pairs.is_empty() {
-            return Ok(Complaints::new());
-        }
-        let Self { pairs, parcels, .. } = std::mem::take(self);
-        let complaints = call.merge(table, &pairs)?;
-        Ok(complaints.into_iter().map(|(pair, complaint)| (parcels[pair], complaint)).collect())
-    }
 }

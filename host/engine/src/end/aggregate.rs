@@ -214,7 +214,7 @@ impl RowEnd for AggregateEnd {
 
 impl End for AggregateEnd {
     fn commit(&mut self, moment: &Moment, dead: &mut DeadLetters) -> Result<Outgoing, EngineError> {
-        let changed: Vec<Slot> = self.aggregator.table.dirty().collect();
+        let changed = self.aggregator.changed();
         self.watch(&changed);
         self.watermark = self.senders.as_ref().map_or(moment.watermark, ReceiverWatermark::value);
         let closed = self.take_closed(self.watermark);

@@ -69,6 +69,7 @@ impl PipelineFile {
                 SinkDef::Topic(sink) => check_topic(&sink.topic, report),
                 SinkDef::Table(sink) => check_connection(&sink.connection, report),
                 SinkDef::Collection(sink) => check_connection(&sink.connection, report),
+                SinkDef::Index(sink) => check_connection(&sink.connection, report),
                 SinkDef::Objects(sink) => {
                     check_connection(&sink.connection, report);
                     sink.announce.iter().for_each(|topic| check_topic(topic, report));
@@ -125,7 +126,7 @@ impl PipelineFile {
         let written = |sink: &Named<SinkDef>| match &sink.value {
             SinkDef::Topic(sink) => sink.topic.value == topic,
             SinkDef::Objects(sink) => sink.announce.as_ref().is_some_and(|announced| announced.value == topic),
-            SinkDef::Table(_) | SinkDef::Collection(_) => false,
+            SinkDef::Table(_) | SinkDef::Collection(_) | SinkDef::Index(_) => false,
         };
         self.sinks.iter().any(|sink| sink.name.value != but && written(sink))
     }

@@ -15,6 +15,9 @@ pub struct Aggregation {
     pub plan: AggregatePlan,
     /// The columns of `plugin.input` that rows are grouped by; at least one.
     pub by: Vec<usize>,
+    /// The column that names a group, where all rows belong together that share a value in any one of `by`, directly or
+    /// by way of others; none: rows of a group are equal in all of them. There is no window then, and results change.
+    pub identity: Option<String>,
     /// None: a group never ends.
     pub window: Option<Window>,
     /// When results come.
@@ -34,14 +37,17 @@ pub fn window_bounds() -> [Field; 2] {
 }
 
 impl Aggregation {
-    /// The columns that rows are grouped by, without the window's bounds.
+    /// The columns of the rows that are grouped by, without the window's bounds.
     pub fn group_fields(&self) -> Vec<Field> {
         self.by.iter().map(|index| self.plugin.input[*index].clone()).collect()
     }
 
-    /// What the plugin gets as keys: the group's columns, then the window's bounds.
+    /// What the plugin gets as keys: the group's columns, or the one that names it, then the window's bounds.
     pub fn key_fields(&self) -> Vec<Field> {
         let mut fields = self.group_fields();
+        if let Some(name) = &self.identity {
+            return vec![named_by(name, &fields)];
+        }
         if self.window.is_some() {
             fields.extend(window_bounds());
         }
@@ -54,6 +60,11 @@ impl Aggregation {
         fields.extend(self.plan.gives.iter().cloned());
         Schema::new(fields)
     }
+}
+
+/// The column that names those whom identifiers are of: personal data if one of them is.
+pub fn named_by(name: &str, identifiers: &[Field]) -> Field {
+    Field { pii: identifiers.iter().any(|field| field.pii), ..Field::new(name, DataType::Text, false) }
 }
 
 /// Windows over event time, aligned to 1970-01-01T00:00:00Z. Durations are microseconds above zero.

@@ -4,14 +4,14 @@ use schemars::JsonSchema;
 
 use super::OutputColumn;
 
-/// A table or a collection of a store that rows are written to.
+/// A table, a collection or an index of a store that rows are written to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoreOutput {
     /// The sink's name.
     pub sink: String,
     /// The name of a connection of the host's configuration.
     pub connection: String,
-    /// The name of the table or collection, as the store has it.
+    /// The name of the table, collection or index, as the store has it.
     pub name: String,
     /// Which of them it is.
     pub target: Target,
@@ -27,12 +27,34 @@ pub struct StoreOutput {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// A table: a row each.
-    Table,
+    Table {
+        /// The columns of text whose words can be searched for; none if it has no full-text index.
+        fulltext: Vec<String>,
+    },
     /// A collection: a document each.
     Collection {
         /// The indexes that it gets: of each the fields, with points where they lead into one.
         indexes: Vec<Vec<String>>,
     },
+    /// An index of a search engine: a document each.
+    Index {
+        /// The columns of text whose words can be searched for.
+        search: Vec<String>,
+        /// The language of these texts; none if words are to be found as they are written.
+        language: Option<Language>,
+    },
+}
+
+/// A language whose words a search engine finds in their other forms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+pub enum Language {
+    /// Portuguese.
+    Portuguese,
+    /// English.
+    English,
+    /// Spanish.
+    Spanish,
 }
 
 /// How rows are written to a store.

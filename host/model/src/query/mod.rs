@@ -3,6 +3,7 @@
 mod parameter;
 mod path;
 mod request;
+mod search;
 mod sql;
 mod value;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 pub use parameter::{IfAbsent, Parameter};
 pub use path::Path;
 pub use request::{Asked, Refusal, Request};
+pub use search::{Condition, Search, Test};
 pub use sql::{Piece, Sql, SqlError};
 pub use value::Value;
 
@@ -32,8 +34,8 @@ pub struct Query {
     pub connection: String,
     /// What a request says; those of the path are among them.
     pub parameters: Vec<Parameter>,
-    /// The statement: one `SELECT`.
-    pub sql: Sql,
+    /// What is asked.
+    pub ask: Ask,
     /// The columns of the answer, in order.
     pub columns: Vec<Field>,
     /// What rows are sorted by; a cursor goes on from there. If it is empty, there are no further pages.
@@ -44,6 +46,15 @@ pub struct Query {
     pub time_limit: Duration,
     /// The task of the sink whose progress says how fresh the answer is, if one is named.
     pub freshness: Option<String>,
+}
+
+/// What a query asks of its connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ask {
+    /// A statement: one `SELECT`.
+    Sql(Sql),
+    /// Rows of an index.
+    Search(Search),
 }
 
 /// A column that rows are sorted by.

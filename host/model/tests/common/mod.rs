@@ -71,10 +71,10 @@ impl Surroundings for Fake {
     }
 
     fn has_connection(&self, name: &str) -> Result<(), String> {
-        if ["warehouse", "documents"].contains(&name) {
+        if ["warehouse", "documents", "engine"].contains(&name) {
             Ok(())
         } else {
-            Err("connections are `warehouse` and `documents`".to_owned())
+            Err("connections are `warehouse`, `documents` and `engine`".to_owned())
         }
     }
 
@@ -84,10 +84,18 @@ impl Surroundings for Fake {
 
     fn check_target(&self, connection: &str, target: &Target) -> Result<(), String> {
         match (connection, target) {
-            ("warehouse", Target::Collection { .. }) => Err("connection `warehouse` has tables only".to_owned()),
-            ("documents", Target::Table) => Err("connection `documents` has collections only".to_owned()),
+            ("warehouse", Target::Table { .. }) => Ok(()),
+            ("warehouse", _) => Err("connection `warehouse` has tables only".to_owned()),
+            ("documents", Target::Collection { .. }) => Ok(()),
+            ("documents", _) => Err("connection `documents` has collections only".to_owned()),
+            ("engine", Target::Index { .. }) => Ok(()),
+            ("engine", _) => Err("connection `engine` has indexes only".to_owned()),
             _ => Ok(()),
         }
+    }
+
+    fn check_search(&self, connection: &str) -> Result<(), String> {
+        if connection == "documents" { Err("connection `documents` answers no queries".to_owned()) } else { Ok(()) }
     }
 
     fn check_readable(&self, topic: &str, _: &Format, columns: &[StreamColumn]) -> Result<(), Vec<SchemaProblem>> {

@@ -92,7 +92,11 @@ async fn make_tables(plan: &Plan, config: &HostConfig) -> Result<()> {
         let End::Store(output) = &task.end else { continue };
         let store = stores.get(&output.connection).with_context(|| config.connection_help(&output.connection))?;
         store.prepare(output).await.with_context(|| format!("connection `{}`", output.connection))?;
-        let what = if output.target == Target::Table { "table" } else { "collection" };
+        let what = match output.target {
+            Target::Table { .. } => "table",
+            Target::Collection { .. } => "collection",
+            Target::Index { .. } => "index",
+        };
         println!("  {what} `{}` of `{}`: ready", output.name, output.connection);
     }
     for store in stores.values() {

@@ -26,8 +26,8 @@ use crate::client;
 use crate::host::{configuration, open_log_beside};
 use crate::ingest::now;
 use crate::load::{
-    Clicks, Generator as Generates, Interactions, Limits, LogTarget, Manner, Orders, Schedule, Sequences, ServerTarget,
-    Source, Target, load as send,
+    Clicks, CustomerEvents, Generator as Generates, Interactions, Limits, LogTarget, Manner, Orders, Schedule,
+    Sequences, ServerTarget, Source, Target, load as send,
 };
 use crate::results::grouped;
 use crate::usage::Usage;
@@ -74,7 +74,7 @@ pub struct LoadArgs {
     /// How fast event time passes. At 1, as many records happen in a second of it as --rate says, or a million.
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = parse_speed)]
     speed: f64,
-    /// Breaks about this part of a shop's orders or interactions, for instance 0.02: fields are missing, or of other types,
+    /// Breaks about this part of a shop's orders, interactions or customers' events, for instance 0.02: fields are missing, or of other types,
     /// quantities below zero, JSON cut off.
     #[arg(long, value_name = "PART", default_value_t = 0.0, value_parser = parse_part)]
     broken: f64,
@@ -108,6 +108,8 @@ enum Generator {
     CommerceOrders,
     /// What the customers of that shop look at, search and put into carts.
     CommerceInteractions,
+    /// What customers do, and write, on a shop's site, in its app, at its till and to its support.
+    Cdp,
 }
 
 fn parse_rate(text: &str) -> Result<u32, String> {
@@ -160,6 +162,7 @@ fn source(args: &LoadArgs) -> Result<Source> {
         Generator::Clicks => Arc::new(Clicks::new(args.seed, from, step)),
         Generator::CommerceOrders => Arc::new(Orders::new(args.seed, from, step, args.broken)),
         Generator::CommerceInteractions => Arc::new(Interactions::new(args.seed, from, step, args.broken)),
+        Generator::Cdp => Arc::new(CustomerEvents::new(args.seed, from, step, args.broken)),
     };
     if let Some(key) = key.filter(|key| !generator.fields().contains(key)) {
         let known = generator.fields().join(", ");

@@ -1,5 +1,6 @@
 //! Test load: records from a generator or a file, as fast as a topic takes them or at a rate.
 
+mod cdp;
 mod clicks;
 mod commerce;
 mod keys;
@@ -19,6 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+pub use cdp::CustomerEvents;
 pub use clicks::Clicks;
 pub use commerce::{Interactions, Orders};
 pub use keys::Sequences;

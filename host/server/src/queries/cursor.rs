@@ -38,7 +38,7 @@ pub fn read(cursor: &str, query: &Query, given: &[String]) -> Option<Vec<Value>>
 
 fn checksum(json: &str, query: &Query, given: &[String]) -> [u8; CHECKSUM] {
     let order: Vec<(usize, bool)> = query.order.iter().map(|order| (order.column, order.descending)).collect();
-    let known = format!("{:?}", (&query.name, query.path.to_string(), &query.sql, order, given, json));
+    let known = format!("{:?}", (&query.name, query.path.to_string(), &query.ask, order, given, json));
     let digest = Sha256::digest(known);
     std::array::from_fn(|index| digest[index])
 }
@@ -47,7 +47,7 @@ fn checksum(json: &str, query: &Query, given: &[String]) -> [u8; CHECKSUM] {
 mod tests {
     use std::time::Duration;
 
-    use azenha_model::query::{OrderBy, Path, Piece, RowLimit, Sql};
+    use azenha_model::query::{Ask, OrderBy, Path, Piece, RowLimit, Sql};
     use azenha_model::{DataType, Field};
 
     use super::*;
@@ -58,7 +58,7 @@ mod tests {
             path: Path::parse("/orders/{customer}").unwrap(),
             connection: "warehouse".to_owned(),
             parameters: Vec::new(),
-            sql: Sql(vec![Piece::Text("SELECT 1".to_owned())]),
+            ask: Ask::Sql(Sql(vec![Piece::Text("SELECT 1".to_owned())])),
             columns: vec![
                 Field::new("id", DataType::Text, true),
                 Field::new("at", DataType::Timestamp, true),

@@ -5,7 +5,7 @@ use azenha_model::{DataType, Field};
 
 pub(super) use self::mysql::{MARIADB, MYSQL, MySql};
 pub(super) use self::postgres::Postgres;
-pub(super) use self::sqlite::Sqlite;
+pub(super) use self::sqlite::{ROW_NUMBER, Sqlite, words_of};
 use super::table::Target;
 
 mod mysql;
@@ -91,8 +91,23 @@ pub(super) trait Dialect: Send + Sync {
     /// Whether two names mean the same column.
     fn same_name(&self, left: &str, right: &str) -> bool;
 
+    /// How a column of text is declared whose words are indexed.
+    fn searched_type(&self) -> String {
+        self.column_type(DataType::Text)
+    }
+
+    /// A column of the database's own numbers by which an index of words finds rows, if it needs one.
+    fn row_number(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// The statements that make the index of words of a table.
+    fn fulltext(&self, _target: &Target) -> Vec<String> {
+        Vec::new()
+    }
+
     /// What stands behind the columns of a new table; with upserts it has a primary key.
-    fn table_options(&self, mode: WriteMode) -> &'static str;
+    fn table_options(&self, target: &Target) -> &'static str;
 
     /// The statement that gives a column of a table another type; none if there is no such statement.
     fn change_type(&self, table: &str, wanted: &Declaration) -> Option<String>;

@@ -12,6 +12,12 @@ use crate::sql::table::Target;
 const KEY_BYTES: usize = 3072;
 const CHARACTER_BYTES: usize = 4;
 
+/// The characters that the name of an index may have.
+const NAME: usize = 64;
+
+/// A collation of both servers that takes no notice of case and accents.
+const FOLDING: &str = "utf8mb4_unicode_ci";
+
 /// One of the two servers: they differ in the name of the collation that compares every byte, spaces at the end among
 /// them. It is that of all text: a key must tell `a` from `A`, and text is compared as other databases do it.
 #[derive(Debug)]
@@ -118,7 +124,19 @@ impl Dialect for MySql {
         left.eq_ignore_ascii_case(right)
     }
 
-    fn table_options(&self, _mode: WriteMode) -> &'static str {
+    /// Words are found whatever their case and accents, as in the other stores.
+    fn searched_type(&self) -> String {
+        format!("LONGTEXT CHARACTER SET utf8mb4 COLLATE {FOLDING}")
+    }
+
+    fn fulltext(&self, target: &Target) -> Vec<String> {
+        let (table, columns) = (BACKTICKS.table(&target.table), target.fulltext.iter().map(String::as_str));
+        let name: String = format!("words_{}", target.fulltext.join("_")).chars().take(NAME).collect();
+        let (name, columns) = (BACKTICKS.columns([name.as_str()]), BACKTICKS.columns(columns));
+        vec![format!("CREATE FULLTEXT INDEX {name} ON {table} ({columns})")]
+    }
+
+    fn table_options(&self, _target: &Target) -> &'static str {
         " ENGINE=InnoDB"
     }
 

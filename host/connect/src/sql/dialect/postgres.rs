@@ -1,6 +1,5 @@
 //! PostgreSQL.
 
-use azenha_model::plan::WriteMode;
 use azenha_model::types::DECIMAL_PRECISION;
 use azenha_model::{DataType, Field};
 
@@ -48,7 +47,7 @@ impl Dialect for Postgres {
         left == right
     }
 
-    fn table_options(&self, _mode: WriteMode) -> &'static str {
+    fn table_options(&self, _target: &Target) -> &'static str {
         ""
     }
 

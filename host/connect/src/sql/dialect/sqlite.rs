@@ -11,6 +11,48 @@ use crate::sql::table::Target;
 #[derive(Debug)]
 pub(in crate::sql) struct Sqlite;
 
+/// The column by which an index of words finds the rows of its table.
+pub(in crate::sql) const ROW_NUMBER: &str = "azenha_rowid";
+
+/// The table of FTS5 that has the words of a table (<https://sqlite.org/fts5.html>).
+pub(in crate::sql) fn words_of(table: &str) -> String {
+    format!("{table}_words")
+}
+
+/// A table and that of its words, as statements name them.
+struct Words {
+    table: String,
+    words: String,
+    columns: String,
+    /// The columns of the row that is added, and of the one that is removed.
+    new: String,
+    old: String,
+}
+
+impl Words {
+    fn new(target: &Target) -> Self {
+        let columns: Vec<&str> = target.fulltext.iter().map(String::as_str).collect();
+        let of_row = |row: &str| {
+            let columns = columns.iter().map(|column| format!("{row}.{}", DOUBLE.columns([*column])));
+            columns.collect::<Vec<_>>().join(", ")
+        };
+        let words = DOUBLE.columns([words_of(&target.table).as_str()]);
+        let (new, old) = (of_row("new"), of_row("old"));
+        Self { table: DOUBLE.table(&target.table), words, columns: DOUBLE.columns(columns), new, old }
+    }
+
+    fn add(&self) -> String {
+        let Self { words, columns, new, .. } = self;
+        format!("INSERT INTO {words} (rowid, {columns}) VALUES (new.{ROW_NUMBER}, {new});")
+    }
+
+    /// The index is told the words that it has to forget: it keeps no texts.
+    fn remove(&self) -> String {
+        let Self { words, columns, old, .. } = self;
+        format!("INSERT INTO {words} ({words}, rowid, {columns}) VALUES ('delete', old.{ROW_NUMBER}, {old});")
+    }
+}
+
 /// SQLite gives a column an affinity by its declared type (<https://sqlite.org/datatype3.html>), and one of
 /// numeric affinity would round decimals and change JSON numbers: those are declared as a kind of TEXT.
 fn affinity(declared: &str) -> &'static str {
@@ -64,10 +106,40 @@ impl Dialect for Sqlite {
         left.eq_ignore_ascii_case(right)
     }
 
-    fn table_options(&self, mode: WriteMode) -> &'static str {
-        match mode {
-            WriteMode::Upsert => " WITHOUT ROWID",
-            WriteMode::Append => "",
+    /// What `VACUUM` does not change, as it may a number that no column has.
+    fn row_number(&self) -> Option<&'static str> {
+        Some(ROW_NUMBER)
+    }
+
+    /// Words of other columns were indexed before, or none.
+    fn fulltext(&self, target: &Target) -> Vec<String> {
+        let names = Words::new(target);
+        let Words { table, words, columns, .. } = &names;
+        let drop = format!("DROP TABLE IF EXISTS {words}");
+        let content = target.table.replace('\'', "''");
+        let make = format!(
+            "CREATE VIRTUAL TABLE {words} USING fts5({columns}, content='{content}', content_rowid='{ROW_NUMBER}', \
+             tokenize='unicode61 remove_diacritics 2')"
+        );
+        let fill = format!("INSERT INTO {words} ({words}) VALUES ('rebuild')");
+        let (add, remove) = (names.add(), names.remove());
+        let triggers = [
+            ("added", "INSERT", add.clone()),
+            ("deleted", "DELETE", remove.clone()),
+            ("changed", "UPDATE", remove + &add),
+        ];
+        let triggers = triggers.into_iter().flat_map(|(what, event, work)| {
+            let trigger = DOUBLE.columns([format!("{}_{what}", words_of(&target.table)).as_str()]);
+            let make = format!("CREATE TRIGGER {trigger} AFTER {event} ON {table} BEGIN {work} END");
+            [format!("DROP TRIGGER IF EXISTS {trigger}"), make]
+        });
+        [drop, make, fill].into_iter().chain(triggers).collect()
+    }
+
+    fn table_options(&self, target: &Target) -> &'static str {
+        match target.mode {
+            WriteMode::Upsert if target.fulltext.is_empty() => " WITHOUT ROWID",
+            _ => "",
         }
     }
 

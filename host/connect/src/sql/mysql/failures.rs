@@ -38,8 +38,9 @@ pub(in crate::sql) fn failure(error: sqlx::Error) -> Failure {
         (1040 | 1203 | 1226 | 1461, _) => Failure::Unavailable(error.into()),
         // Larger than a page, no default, an unreadable value, no partition for it, a check, a missing character.
         (1118 | 1364 | 1366 | 1525 | 1526 | 3819 | 3854 | 3988, _) => Failure::Rows(fault(database)),
-        // This host may not connect, an unknown collation, a binary log of statements, tables that must have a key.
-        (1130 | 1273 | 1665 | 3098 | 3750, _) => Failure::Definition(database.message().to_owned()),
+        // This host may not connect, no such full-text index, an unknown collation, a binary log of statements, tables that
+        // must have a key.
+        (1130 | 1191 | 1273 | 1665 | 3098 | 3750, _) => Failure::Definition(database.message().to_owned()),
         // Not supported, wrong user or password, no such database, table or column, no right to it.
         (_, "0A" | "28" | "3D" | "42") => Failure::Definition(database.message().to_owned()),
         // The connection, a read-only transaction, deadlocks, a killed statement, distributed transactions, and all

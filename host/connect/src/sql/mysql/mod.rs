@@ -85,7 +85,7 @@ impl Connector for MySqlConnector {
         Ok(Box::new(MySqlSession { connection, dialect, packet, in_transaction: false, limits: None }))
     }
 
-    fn keeps_documents(&self) -> bool {
+    fn stands_in(&self) -> bool {
         false
     }
 }
@@ -163,6 +163,10 @@ impl Session for MySqlSession {
 
     async fn find_table(&mut self, table: &str) -> Result<Option<FoundTable>, Failure> {
         tables::find(&mut self.connection, table).await
+    }
+
+    async fn has_fulltext(&mut self, target: &Target) -> Result<bool, Failure> {
+        tables::has_fulltext(&mut self.connection, &target.table, &target.fulltext).await
     }
 
     async fn write(&mut self, target: &Target, operation: Operation, rows: &RecordBatch) -> Result<(), Failure> {

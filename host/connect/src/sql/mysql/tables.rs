@@ -1,7 +1,7 @@
 //! Tables as the server describes them.
 
-use sqlx::Row;
 use sqlx::mysql::{MySqlConnection, MySqlRow};
+use sqlx::{AssertSqlSafe, Row};
 
 use super::failures::failure;
 use super::values::Limit;
@@ -27,7 +27,7 @@ pub(super) async fn find(connection: &mut MySqlConnection, table: &str) -> Resul
         return Ok(None);
     }
     check_engine(connection, table).await?;
-    let unique = unique_indexes(connection, table).await?;
+    let unique = indexes(connection, table, "NOT NON_UNIQUE").await?;
     Ok(Some(FoundTable { columns: columns.into_iter().map(|column| column.found).collect(), unique }))
 }
 
@@ -69,14 +69,26 @@ async fn check_engine(connection: &mut MySqlConnection, table: &str) -> Result<(
     )))
 }
 
-/// The columns of each unique index over whole columns.
-async fn unique_indexes(connection: &mut MySqlConnection, table: &str) -> Result<Vec<Vec<String>>, Failure> {
-    let sql = "SELECT INDEX_NAME, COLUMN_NAME, SUB_PART IS NULL AND COLUMN_NAME IS NOT NULL
+/// Whether there is an index of the words of exactly these columns.
+pub(super) async fn has_fulltext(
+    connection: &mut MySqlConnection,
+    table: &str,
+    columns: &[String],
+) -> Result<bool, Failure> {
+    let found = indexes(connection, table, "INDEX_TYPE = 'FULLTEXT'").await?;
+    Ok(found.iter().any(|found| found.len() == columns.len() && columns.iter().all(|column| found.contains(column))))
+}
+
+/// The columns of each index over whole columns that satisfies a condition.
+async fn indexes(connection: &mut MySqlConnection, table: &str, condition: &str) -> Result<Vec<Vec<String>>, Failure> {
+    let sql = format!(
+        "SELECT INDEX_NAME, COLUMN_NAME, SUB_PART IS NULL AND COLUMN_NAME IS NOT NULL
         FROM information_schema.STATISTICS
-        WHERE TABLE_SCHEMA = COALESCE(?, DATABASE()) AND TABLE_NAME = ? AND NOT NON_UNIQUE
-        ORDER BY INDEX_NAME, SEQ_IN_INDEX";
+        WHERE TABLE_SCHEMA = COALESCE(?, DATABASE()) AND TABLE_NAME = ? AND {condition}
+        ORDER BY INDEX_NAME, SEQ_IN_INDEX"
+    );
     let (schema, name) = schema_and_name(table);
-    let query = sqlx::query(sql).bind(schema).bind(name);
+    let query = sqlx::query(AssertSqlSafe(sql)).bind(schema).bind(name);
     let rows = query.fetch_all(connection).await.map_err(failure)?;
     let mut indexes: Vec<(String, Vec<Option<String>>)> = Vec::new();
     for row in rows {

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use azenha_model::DataType;
-use azenha_model::query::{Query, Value};
+use azenha_model::query::{Query, Search, Value};
 use sqlx::MySql;
 use sqlx::mysql::MySqlConnection;
 use sqlx::pool::PoolOptions;
 
 use super::client::{self, Client, Stopped};
-use super::statement::{Language, Statement};
+use super::statement::{Language, Statement, Words};
+use crate::sql::dialect::DOUBLE;
 use crate::sql::mysql;
 use crate::store::Failure;
 
@@ -52,6 +53,16 @@ fn read(column: &str, data_type: DataType) -> String {
     }
 }
 
+/// A full-text index of exactly these columns is needed. Words have letters and digits only, none of which is an operator.
+fn words(_table: &str, columns: &[String], text: &str) -> Words {
+    let words: Vec<String> = Search::words(text).map(|word| format!("+{word}")).collect();
+    Words {
+        before: format!("MATCH ({}) AGAINST (", DOUBLE.columns(columns.iter().map(String::as_str))),
+        value: words.join(" "),
+        after: " IN BOOLEAN MODE)",
+    }
+}
+
 impl Client for MySql {
     /// MySQL takes the limit from the hint, MariaDB from the session: each passes over the other's.
     const LANGUAGE: Language = Language {
@@ -59,6 +70,7 @@ impl Client for MySql {
         given,
         read,
         hint: |limit| format!("/*+ MAX_EXECUTION_TIME({}) */ ", limit.as_millis()),
+        words,
     };
 
     fn begin(limit: Duration) -> String {

@@ -9,7 +9,8 @@ use sqlx::pool::PoolOptions;
 use sqlx::postgres::PgConnection;
 
 use super::client::{self, Client, Stopped};
-use super::statement::{Language, Statement};
+use super::statement::{Language, Statement, Words};
+use crate::sql::dialect::DOUBLE;
 use crate::sql::postgres;
 use crate::store::Failure;
 
@@ -52,9 +53,17 @@ fn read(column: &str, data_type: DataType) -> String {
     }
 }
 
+/// Without an index: what is searched should be narrowed down by other conditions.
+fn words(_table: &str, columns: &[String], text: &str) -> Words {
+    let texts = columns.iter().map(|column| format!("coalesce({}, '')", DOUBLE.columns([column.as_str()])));
+    let texts = texts.collect::<Vec<_>>().join(" || ' ' || ");
+    let before = format!("to_tsvector('simple', {texts}) @@ plainto_tsquery('simple', ");
+    Words { before, value: text.to_owned(), after: ")" }
+}
+
 impl Client for Postgres {
     const LANGUAGE: Language =
-        Language { placeholder: |number| format!("${number}"), given, read, hint: |_| String::new() };
+        Language { placeholder: |number| format!("${number}"), given, read, hint: |_| String::new(), words };
 
     fn begin(limit: Duration) -> String {
         format!("BEGIN READ ONLY; SET LOCAL statement_timeout = {}", limit.as_millis())

@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use azenha_model::DataType;
-use azenha_model::query::{Query, Value};
+use azenha_model::query::{Query, Search, Value};
 use sqlx::Sqlite;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
 use super::client::{self, Client, Stopped};
-use super::statement::{Language, Statement};
+use super::statement::{Language, Statement, Words};
+use crate::sql::dialect::{DOUBLE, ROW_NUMBER, words_of};
 use crate::sql::sqlite;
 use crate::store::Failure;
 
@@ -32,12 +33,28 @@ fn read(column: &str, data_type: DataType) -> String {
     }
 }
 
+/// Words stand in double quotes, in which nothing of them is an operator.
+fn words(table: &str, columns: &[String], text: &str) -> Words {
+    let index = DOUBLE.columns([words_of(table).as_str()]);
+    let words: Vec<String> = Search::words(text).map(|word| format!("\"{word}\"")).collect();
+    let columns: Vec<String> = columns.iter().map(|column| DOUBLE.columns([column.as_str()])).collect();
+    Words {
+        before: format!("{ROW_NUMBER} IN (SELECT rowid FROM {index} WHERE {index} MATCH "),
+        value: match words.is_empty() {
+            true => "\"\"".to_owned(),
+            false => format!("{{{}}} : ({})", columns.join(" "), words.join(" AND ")),
+        },
+        after: ")",
+    }
+}
+
 impl Client for Sqlite {
     const LANGUAGE: Language = Language {
         placeholder: |number| format!("?{number}"),
         given: |placeholder, _| placeholder.to_owned(),
         read,
         hint: |_| String::new(),
+        words,
     };
 
     fn begin(_limit: Duration) -> String {

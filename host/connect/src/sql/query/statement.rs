@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use azenha_model::DataType;
-use azenha_model::query::{Piece, Query, Value};
+use azenha_model::query::{Ask, Piece, Query, Search, Sql, Test, Value};
 
 use crate::query::Question;
 use crate::sql::dialect::DOUBLE;
@@ -18,6 +18,16 @@ pub(super) struct Language {
     pub read: fn(&str, DataType) -> String,
     /// What stands behind `SELECT`.
     pub hint: fn(Duration) -> String,
+    /// The condition that some columns of a table have all words of a text.
+    pub words: fn(&str, &[String], &str) -> Words,
+}
+
+/// A condition on words, around the value that it compares with.
+#[derive(Debug, PartialEq)]
+pub(super) struct Words {
+    pub before: String,
+    pub value: String,
+    pub after: &'static str,
 }
 
 /// A statement and its values.
@@ -36,13 +46,9 @@ impl Statement {
         let columns = query.columns.iter().map(|field| (language.read)(&column(&field.name), field.data_type));
         made.push(&columns.collect::<Vec<_>>().join(", "));
         made.push("\nFROM (\n");
-        for piece in &query.sql.0 {
-            match piece {
-                Piece::Text(text) => made.push(text),
-                Piece::Parameter(position) => {
-                    made.value(question.arguments[*position].clone(), query.parameters[*position].data_type);
-                }
-            }
+        match &query.ask {
+            Ask::Sql(sql) => made.sql(sql, query, question.arguments),
+            Ask::Search(search) => made.search(search, query, question.arguments),
         }
         made.push("\n) AS q");
         if let Some(after) = question.after {
@@ -78,6 +84,44 @@ impl Made<'_> {
         self.statement.values.push(value);
         let placeholder = (self.language.placeholder)(self.statement.values.len());
         self.statement.sql.push_str(&(self.language.given)(&placeholder, data_type));
+    }
+
+    fn sql(&mut self, sql: &Sql, query: &Query, arguments: &[Value]) {
+        for piece in &sql.0 {
+            match piece {
+                Piece::Text(text) => self.push(text),
+                Piece::Parameter(position) => {
+                    self.value(arguments[*position].clone(), query.parameters[*position].data_type);
+                }
+            }
+        }
+    }
+
+    /// The rows of a table that satisfy all conditions.
+    fn search(&mut self, search: &Search, query: &Query, arguments: &[Value]) {
+        let columns = DOUBLE.columns(query.columns.iter().map(|field| field.name.as_str()));
+        self.push(&format!("SELECT {columns} FROM {}", DOUBLE.table(&search.index)));
+        for (turn, (condition, value)) in search.asked(arguments).enumerate() {
+            self.push(if turn == 0 { "\nWHERE " } else { "\nAND " });
+            let (column, comparison) = match &condition.test {
+                Test::Words(columns) => {
+                    self.words(&search.index, columns, value);
+                    continue;
+                }
+                Test::Equal(column) => (column, "="),
+                Test::From(column) => (column, ">="),
+                Test::Before(column) => (column, "<"),
+            };
+            self.push(&format!("{} {comparison} ", DOUBLE.columns([column.as_str()])));
+            self.value(value.clone(), query.parameters[condition.parameter].data_type);
+        }
+    }
+
+    fn words(&mut self, table: &str, columns: &[String], text: &Value) {
+        let Words { before, value, after } = (self.language.words)(table, columns, &text.to_string());
+        self.push(&before);
+        self.value(Value::Text(value), DataType::Text);
+        self.push(after);
     }
 
     /// The rows behind the one with these values: `a > 1 OR a = 1 AND (b < 2 OR b = 2 AND (…))`.

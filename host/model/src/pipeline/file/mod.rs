@@ -14,10 +14,10 @@ use schemars::JsonSchema;
 use crate::yaml::{Entries, Spanned, from_keys};
 pub(crate) use batch::{BatchDef, BuiltTableDef, CheckDef};
 pub(crate) use objects::{CompressionDef, LayoutDef, ObjectsSinkDef, RollDef};
-pub(crate) use queries::{ParameterDef, QueryDef, Scalar};
-pub(crate) use sinks::{CollectionSinkDef, SinkColumns, SinkDef, TableSinkDef, TopicSinkDef};
+pub(crate) use queries::{ParameterDef, QueryDef, Scalar, SearchDef};
+pub(crate) use sinks::{CollectionSinkDef, IndexSinkDef, SinkColumns, SinkDef, TableSinkDef, TopicSinkDef};
 pub(crate) use sources::{EventTimeDef, FormatDef, Partitions, SourceDef};
-pub(crate) use steps::{AggregateDef, StepDef, TransformDef, WindowDef};
+pub(crate) use steps::{AggregateDef, IdentifyDef, StepDef, TransformDef, WindowDef};
 pub(crate) use tables::{AssembleDef, AssembledDef, GroupRows, JoinDef, LookupDef, TableDef};
 
 /// A pipeline: which plugins run over which topics, and where the results go.
@@ -61,6 +61,7 @@ mod tests {
             ("/$defs/EventTimeDef", EventTimeDef::KEYS),
             ("/$defs/TransformDef", TransformDef::KEYS),
             ("/$defs/AggregateDef", AggregateDef::KEYS),
+            ("/$defs/IdentifyDef", IdentifyDef::KEYS),
             ("/$defs/JoinDef", JoinDef::KEYS),
             ("/$defs/LookupDef", LookupDef::KEYS),
             ("/$defs/AssembleDef", AssembleDef::KEYS),
@@ -72,9 +73,11 @@ mod tests {
             ("/$defs/TopicSinkDef", TopicSinkDef::KEYS),
             ("/$defs/TableSinkDef", TableSinkDef::KEYS),
             ("/$defs/CollectionSinkDef", CollectionSinkDef::KEYS),
+            ("/$defs/IndexSinkDef", IndexSinkDef::KEYS),
             ("/$defs/ObjectsSinkDef", ObjectsSinkDef::KEYS),
             ("/$defs/RollDef", RollDef::KEYS),
             ("/$defs/QueryDef", QueryDef::KEYS),
+            ("/$defs/SearchDef", SearchDef::KEYS),
             ("/$defs/RowLimitDef", RowLimitDef::KEYS),
             ("/$defs/BatchDef", BatchDef::KEYS),
             ("/$defs/BuiltTableDef", BuiltTableDef::KEYS),

@@ -13,12 +13,14 @@ use crate::yaml::{Entries, FromKeys, FromNode, Keys, Node, Report, Spanned, Valu
 pub(crate) struct QueryDef {
     /// Where it is answered: `/orders/{customer}`. What stands in braces is a parameter.
     pub path: Spanned<String>,
-    /// The name of a connection of the host's configuration, to a SQL database.
+    /// The name of a connection of the host's configuration, to a SQL database or, for a `search`, a search engine.
     pub connection: Spanned<String>,
     /// One `SELECT`, in which `:name` stands for a parameter's value. Without `ORDER BY` and `LIMIT` where there is an
     /// `order_by`.
-    pub sql: Spanned<String>,
-    /// The columns of the statement and their types.
+    pub sql: Option<Spanned<String>>,
+    /// Instead of a statement: an index, or a table with a full-text index, and what its rows must have.
+    pub search: Option<Spanned<SearchDef>>,
+    /// The columns of the statement, or of the index, and their types.
     pub columns: Spanned<Entries<Spanned<String>>>,
     /// What a request says: those of the path, and what stands behind the `?`.
     pub parameters: Option<Entries<ParameterDef>>,
@@ -34,9 +36,40 @@ pub(crate) struct QueryDef {
 }
 from_keys!(
     QueryDef, "a query",
-    required: [path, connection, sql, columns],
-    optional: [parameters, order_by, limit, time_limit, freshness]
+    required: [path, connection, columns],
+    optional: [sql, search, parameters, order_by, limit, time_limit, freshness]
 );
+
+/// What a search finds: the rows that satisfy all of it. A parameter that is null asks for nothing.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct SearchDef {
+    /// The index, or the table with a full-text index.
+    pub index: Spanned<String>,
+    /// Parameters, each with the columns in which all its words stand.
+    #[schemars(rename = "match")]
+    pub matches: Option<Entries<Spanned<Vec<Spanned<String>>>>>,
+    /// Parameters, each with the column that equals it.
+    pub equal: Option<Entries<Spanned<String>>>,
+    /// Parameters, each with the column that is not less.
+    pub from: Option<Entries<Spanned<String>>>,
+    /// Parameters, each with the column that is less.
+    pub before: Option<Entries<Spanned<String>>>,
+}
+
+impl FromKeys for SearchDef {
+    const KEYS: &'static [&'static str] = &["index", "match", "equal", "from", "before"];
+}
+
+impl FromNode for SearchDef {
+    fn from_node(node: &Node, report: &mut Report) -> Option<Self> {
+        let mut keys = Keys::of("a search", node, Self::KEYS, report)?;
+        let index = keys.required("index");
+        let (matches, equal) = (keys.optional("match"), keys.optional("equal"));
+        let (from, before) = (keys.optional("from"), keys.optional("before"));
+        Some(Self { index: index?, matches, equal, from, before })
+    }
+}
 
 /// How many rows an answer has.
 #[derive(Debug, Clone, JsonSchema)]

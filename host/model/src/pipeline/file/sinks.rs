@@ -3,16 +3,17 @@
 use schemars::JsonSchema;
 
 use super::{FormatDef, ObjectsSinkDef, Partitions};
-use crate::plan::WriteMode;
+use crate::plan::{Language, WriteMode};
 use crate::yaml::{Entries, FromNode, Node, Report, Spanned, Value, choose, from_keys, word};
 
-/// Where rows go: a topic, a table or collection of a store, or objects.
+/// Where rows go: a topic, a table, collection or index of a store, or objects.
 #[derive(Debug, Clone, JsonSchema)]
 #[schemars(untagged)]
 pub(crate) enum SinkDef {
     Topic(TopicSinkDef),
     Table(TableSinkDef),
     Collection(CollectionSinkDef),
+    Index(IndexSinkDef),
     Objects(Box<ObjectsSinkDef>),
 }
 
@@ -22,6 +23,7 @@ impl SinkDef {
             Self::Topic(sink) => &sink.from,
             Self::Table(sink) => &sink.from,
             Self::Collection(sink) => &sink.from,
+            Self::Index(sink) => &sink.from,
             Self::Objects(sink) => &sink.from,
         }
     }
@@ -36,6 +38,9 @@ impl FromNode for SinkDef {
             }
             _ if node.get("collection").is_some() && node.get("table").is_none() => {
                 CollectionSinkDef::from_node(node, report).map(Self::Collection)
+            }
+            _ if node.get("index").is_some() && node.get("table").is_none() => {
+                IndexSinkDef::from_node(node, report).map(Self::Index)
             }
             _ => TableSinkDef::from_node(node, report).map(Self::Table),
         }
@@ -83,8 +88,14 @@ pub(crate) struct TableSinkDef {
     pub columns: Option<SinkColumns>,
     /// Whether a row replaces the one with its key; `upsert` by default if there is a key, else `append`.
     pub mode: Option<Spanned<WriteMode>>,
+    /// Columns of text, as the table has them, that together get an index of their words: in MariaDB, MySQL and SQLite.
+    pub fulltext: Option<Vec<Spanned<String>>>,
 }
-from_keys!(TableSinkDef, "a table sink", required: [from, connection, table], optional: [key, columns, mode]);
+from_keys!(
+    TableSinkDef, "a table sink",
+    required: [from, connection, table],
+    optional: [key, columns, mode, fulltext]
+);
 
 /// A collection that rows are written to as documents.
 #[derive(Debug, Clone, JsonSchema)]
@@ -112,6 +123,41 @@ from_keys!(
     required: [from, connection, collection],
     optional: [key, columns, mode, indexes]
 );
+
+/// An index of a search engine that rows are written to as documents.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct IndexSinkDef {
+    /// What is read: a source, a step, `step.outlet`, or a topic sink.
+    pub from: Spanned<String>,
+    /// The name of a connection of the host's configuration.
+    pub connection: Spanned<String>,
+    /// The index's name.
+    pub index: Spanned<String>,
+    /// The columns that make a document's `_id`, under the names they have before renaming.
+    pub key: Option<Spanned<Vec<Spanned<String>>>>,
+    /// A list of columns to write, or a mapping of new names; by default all columns.
+    pub columns: Option<SinkColumns>,
+    /// Whether a document replaces the one with its key; `upsert` by default if there is a key, else `append`.
+    pub mode: Option<Spanned<WriteMode>>,
+    /// Columns of text, as documents have them, whose words can be searched for; others are compared as a whole.
+    pub search: Option<Vec<Spanned<String>>>,
+    /// The language of these columns, in which a word is found in its other forms, too; by default words are found as
+    /// they are written.
+    pub language: Option<Spanned<Language>>,
+}
+from_keys!(
+    IndexSinkDef, "an index sink",
+    required: [from, connection, index],
+    optional: [key, columns, mode, search, language]
+);
+
+impl FromNode for Language {
+    fn from_node(node: &Node, report: &mut Report) -> Option<Self> {
+        let languages = [("portuguese", Self::Portuguese), ("english", Self::English), ("spanish", Self::Spanish)];
+        word(node, &languages, report)
+    }
+}
 
 impl FromNode for WriteMode {
     fn from_node(node: &Node, report: &mut Report) -> Option<Self> {

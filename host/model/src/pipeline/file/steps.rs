@@ -8,7 +8,8 @@ use crate::plugin::World;
 use crate::units::Micros;
 use crate::yaml::{Entries, FromNode, Node, Report, Spanned, choose, from_keys, word};
 
-/// Something that is done with rows: a transform, an aggregation, a table, a join, a lookup or an assembly.
+/// Something that is done with rows: a transform, an aggregation, a table, a join, a lookup, an assembly, or finding out
+/// whose they are.
 #[derive(Debug, Clone, JsonSchema)]
 #[schemars(untagged)]
 pub(crate) enum StepDef {
@@ -18,6 +19,7 @@ pub(crate) enum StepDef {
     Join(JoinDef),
     Lookup(LookupDef),
     Assemble(AssembleDef),
+    Identify(IdentifyDef),
 }
 
 impl StepDef {
@@ -33,6 +35,7 @@ impl StepDef {
                 let Entries(tables) = &step.tables.value;
                 tables.iter().map(|table| &table.value.from).collect()
             }
+            Self::Identify(step) => vec![&step.from],
         }
     }
 
@@ -42,6 +45,7 @@ impl StepDef {
             Self::Transform(step) => Some((&step.transform, World::Transform)),
             Self::Aggregate(step) => Some((&step.aggregate, World::Aggregate)),
             Self::Assemble(step) => Some((&step.assemble, World::Assemble)),
+            Self::Identify(step) => Some((&step.profile, World::Aggregate)),
             Self::Table(_) | Self::Join(_) | Self::Lookup(_) => None,
         }
     }
@@ -49,13 +53,15 @@ impl StepDef {
 
 impl FromNode for StepDef {
     fn from_node(node: &Node, report: &mut Report) -> Option<Self> {
-        match choose("a step", node, &["transform", "aggregate", "table", "join", "lookup", "assemble"], report)? {
+        let kinds = ["transform", "aggregate", "table", "join", "lookup", "assemble", "identify"];
+        match choose("a step", node, &kinds, report)? {
             "transform" => TransformDef::from_node(node, report).map(Self::Transform),
             "aggregate" => AggregateDef::from_node(node, report).map(Self::Aggregate),
             "table" => TableDef::from_node(node, report).map(Self::Table),
             "join" => JoinDef::from_node(node, report).map(Self::Join),
             "lookup" => LookupDef::from_node(node, report).map(Self::Lookup),
-            _ => AssembleDef::from_node(node, report).map(Self::Assemble),
+            "assemble" => AssembleDef::from_node(node, report).map(Self::Assemble),
+            _ => IdentifyDef::from_node(node, report).map(Self::Identify),
         }
     }
 }
@@ -100,6 +106,31 @@ from_keys!(
     AggregateDef, "an aggregation",
     required: [aggregate, from, by],
     optional: [columns, config, window, emit]
+);
+
+/// A step that finds out which rows are of the same customer, and folds them into one row for each.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct IdentifyDef {
+    /// Columns of text: rows that share a value in one of them are of the same customer. The smallest value of the first
+    /// column that one is known by names the customer.
+    pub identify: Spanned<Vec<Spanned<String>>>,
+    /// What is read: a source, a step, `step.outlet`, or a topic sink.
+    pub from: Spanned<String>,
+    /// The plugin that makes a customer's row: an aggregate that merges.
+    pub profile: Spanned<String>,
+    /// What the column is called that names the customer.
+    pub into: Spanned<String>,
+    /// The columns that the plugin may read; by default all but personal data.
+    pub columns: Option<Spanned<Vec<Spanned<String>>>>,
+    /// What the plugin is told; its documentation says what it takes.
+    #[schemars(with = "Option<serde_json::Value>")]
+    pub config: Option<Node>,
+}
+from_keys!(
+    IdentifyDef, "an identification",
+    required: [identify, from, profile, into],
+    optional: [columns, config]
 );
 
 impl FromNode for Emit {

@@ -1,5 +1,7 @@
 //! Aggregations: one task where all rows of a group are in one partition, else two with an exchange between.
 
+use std::collections::BTreeSet;
+
 use super::super::file::{AggregateDef, WindowDef};
 use super::plugins::PluginStep;
 use super::stream::{Rows, Stream};
@@ -62,31 +64,47 @@ impl Resolver<'_> {
         let window = self.window(definition, stream);
         let (by, window) = (by?, window?);
         let plugin = step.plugin_use(input);
-        let plan = self.open_aggregate(step, &plugin, &by, window)?;
+        let group = by.iter().map(|column| input[*column].clone());
+        let keys: Vec<Field> = group.chain(window.map(|_| window_bounds()).into_iter().flatten()).collect();
+        let plan = self.open_aggregate(step, &plugin, &keys)?;
+        if matches!(window, Some(Window::Session { .. })) {
+            self.check_merges(
+                step,
+                &plan,
+                "sessions grow together",
+                "use tumbling or hopping windows, or another plugin",
+            )?;
+        }
         self.check_grant(step, input, &plan.reads, &by)?;
         let emit = definition.emit.as_ref().map_or(Emit::Changes, |emit| emit.value);
         let lateness = stream.input.event_time.filter(|_| window.is_some()).map_or(0, |time| time.lateness);
-        Ok(Aggregation { plugin, plan, by, window, emit, lateness })
+        Ok(Aggregation { plugin, plan, by, identity: None, window, emit, lateness })
     }
 
-    fn open_aggregate(
+    pub(super) fn open_aggregate(
         &mut self,
         step: PluginStep<'_>,
         plugin: &PluginUse,
-        by: &[usize],
-        window: Option<Window>,
+        keys: &[Field],
     ) -> Outcome<AggregatePlan> {
-        let group = by.iter().map(|column| plugin.input[*column].clone());
-        let bounds = window.map(|_| window_bounds()).into_iter().flatten();
-        let keys: Vec<Field> = group.chain(bounds).collect();
-        let opened = self.surroundings.open_aggregate(&plugin.plugin, &plugin.config, &plugin.input, &keys);
-        let plan = opened.map_err(|error| self.report_plugin_error(step, &plugin.input, error))?;
-        if matches!(window, Some(Window::Session { .. })) && !plan.merges {
-            let message = format!("sessions grow together, but plugin `{}` cannot merge accumulators", plugin.plugin);
-            self.report.error(step.plugin.place, message).suggest("use tumbling or hopping windows, or another plugin");
-            return Err(Reported);
+        let opened = self.surroundings.open_aggregate(&plugin.plugin, &plugin.config, &plugin.input, keys);
+        opened.map_err(|error| self.report_plugin_error(step, &plugin.input, error))
+    }
+
+    /// Checks that a plugin merges, where groups do.
+    pub(super) fn check_merges(
+        &mut self,
+        step: PluginStep<'_>,
+        plan: &AggregatePlan,
+        why: &str,
+        help: &str,
+    ) -> Outcome<()> {
+        if plan.merges {
+            return Ok(());
         }
-        Ok(plan)
+        let message = format!("{why}, but plugin `{}` cannot merge accumulators", step.plugin.value);
+        self.report.error(step.plugin.place, message).suggest(help);
+        Err(Reported)
     }
 
     fn window(&mut self, definition: &AggregateDef, stream: &Stream) -> Outcome<Option<Window>> {
@@ -141,20 +159,34 @@ impl Resolver<'_> {
     }
 
     fn push_aggregation(&mut self, step: &Spanned<String>, stream: Stream, aggregation: Aggregation) {
-        let (name, partitions) = (&step.value, stream.rows.partitions);
-        let reads = aggregation.by.iter().chain(&aggregation.plan.reads).copied().collect();
+        let partitions = stream.rows.partitions;
         if stream.rows.are_together(&aggregation.by) {
-            self.push_stream_task(name, stream, reads, End::Aggregate { aggregation, outputs: Vec::new() });
+            let reads = reads(&aggregation);
+            self.push_stream_task(&step.value, stream, reads, End::Aggregate { aggregation, outputs: Vec::new() });
+            self.add_changelog(&step.value, partitions, step.place);
         } else {
-            let topic = exchange_topic(self.file.name(), name);
-            let fold = format!("{name}.fold");
-            let first = End::Exchange { aggregation: aggregation.clone(), topic: topic.clone() };
-            self.push_stream_task(&fold, stream, reads, first);
-            self.add_changelog(&fold, partitions, step.place);
-            self.add_internal(topic.clone(), partitions, TopicKind::Internal, step.place);
-            let end = End::Aggregate { aggregation, outputs: Vec::new() };
-            self.tasks.push(Task { name: name.clone(), input: Input::Exchange { topic }, stages: Vec::new(), end });
+            self.push_halves(step, stream, aggregation, partitions);
         }
+    }
+
+    /// An aggregation in two halves, with an exchange of so many partitions between them.
+    pub(super) fn push_halves(
+        &mut self,
+        step: &Spanned<String>,
+        stream: Stream,
+        aggregation: Aggregation,
+        partitions: u32,
+    ) {
+        let (name, of_stream) = (&step.value, stream.rows.partitions);
+        let topic = exchange_topic(self.file.name(), name);
+        let fold = format!("{name}.fold");
+        let (reads, first) =
+            (reads(&aggregation), End::Exchange { aggregation: aggregation.clone(), topic: topic.clone() });
+        self.push_stream_task(&fold, stream, reads, first);
+        self.add_changelog(&fold, of_stream, step.place);
+        self.add_internal(topic.clone(), partitions, TopicKind::Internal, step.place);
+        let end = End::Aggregate { aggregation, outputs: Vec::new() };
+        self.tasks.push(Task { name: name.clone(), input: Input::Exchange { topic }, stages: Vec::new(), end });
         self.add_changelog(name, partitions, step.place);
     }
 
@@ -202,6 +234,11 @@ impl Results {
         };
         Stream::of_output(&output, self.rows.partitions, partitioned_by, self.rows.changes.is_some())
     }
+}
+
+/// The columns that an aggregation reads of its rows.
+fn reads(aggregation: &Aggregation) -> BTreeSet<usize> {
+    aggregation.by.iter().chain(&aggregation.plan.reads).copied().collect()
 }
 
 /// What is known of the results in the task that makes them.

@@ -72,7 +72,7 @@ impl Resolver<'_> {
         if let Err(help) = self.surroundings.has_connection(&connection.value) {
             return self.wrong(connection.place, format!("there is no connection `{}`", connection.value), help);
         }
-        match self.surroundings.check_target(&connection.value, &Target::Table) {
+        match self.surroundings.check_target(&connection.value, &Target::Table { fulltext: Vec::new() }) {
             Ok(()) => Ok(()),
             Err(problem) => self.wrong(connection.place, problem, "name a connection to a SQL database"),
         }
@@ -90,10 +90,14 @@ impl Resolver<'_> {
         let mut tables = Vec::new();
         let file = self.file;
         for sink in &file.sinks {
-            let SinkDef::Table(TableSinkDef { connection, table, .. }) = &sink.value else {
+            let SinkDef::Table(TableSinkDef { connection, table, fulltext, .. }) = &sink.value else {
                 let message = format!("sink `{}` is no table, and a batch makes tables", sink.name.value);
                 return self.wrong(sink.name.place, message, "write `table: …`, or move it to another pipeline");
             };
+            if let Some(column) = fulltext.iter().flatten().next() {
+                let message = "a batch makes no full-text index".to_owned();
+                return self.wrong(column.place, message, "leave out `fulltext`");
+            }
             if connection.value != definition.connection.value {
                 let message = format!("the batch makes its tables in `{}`, all at once", definition.connection.value);
                 return self.wrong(connection.place, message, format!("write `{}`", definition.connection.value));

@@ -8,6 +8,7 @@
 mod aggregate;
 mod batch;
 mod columns;
+mod identify;
 mod lookup;
 mod objects;
 mod order;
@@ -17,6 +18,7 @@ mod prune;
 mod queries;
 mod reader_hints;
 mod schemas;
+mod searches;
 mod sinks;
 mod stores;
 mod stream;
@@ -96,6 +98,12 @@ pub trait Surroundings {
     /// # Errors
     /// What the store is, for people.
     fn check_target(&self, connection: &str, target: &Target) -> Result<(), String>;
+
+    /// Whether the store of a connection, if there is one, finds rows by words of their texts.
+    ///
+    /// # Errors
+    /// What the store is, for people.
+    fn check_search(&self, connection: &str) -> Result<(), String>;
 
     /// Whether the host's configuration has a connection to objects.
     ///
@@ -197,11 +205,13 @@ pub(super) fn resolve(file: &PipelineFile, surroundings: &dyn Surroundings) -> R
                 StepDef::Join(definition) => resolver.join(&step.name, definition),
                 StepDef::Lookup(definition) => resolver.lookup(&step.name, definition),
                 StepDef::Assemble(definition) => resolver.assemble(definition.plugin_step(&step.name), definition),
+                StepDef::Identify(definition) => resolver.identify(definition.plugin_step(&step.name), definition),
             },
             Reader::Sink(sink) => match &sink.value {
                 SinkDef::Topic(definition) => resolver.topic_sink(&sink.name, definition),
                 SinkDef::Table(definition) => resolver.table_sink(&sink.name, definition),
                 SinkDef::Collection(definition) => resolver.collection_sink(&sink.name, definition),
+                SinkDef::Index(definition) => resolver.index_sink(&sink.name, definition),
                 SinkDef::Objects(definition) => resolver.objects_sink(&sink.name, definition),
             },
         };

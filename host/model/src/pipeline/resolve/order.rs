@@ -107,6 +107,7 @@ impl<'a> Walk<'a, '_> {
         let written = match input {
             Reader::Sink(Named { value: SinkDef::Table(sink), .. }) => Some(("table", &sink.from)),
             Reader::Sink(Named { value: SinkDef::Collection(sink), .. }) => Some(("collection", &sink.from)),
+            Reader::Sink(Named { value: SinkDef::Index(sink), .. }) => Some(("index", &sink.from)),
             Reader::Sink(_) | Reader::Step(_) => None,
         };
         if let Reader::Sink(Named { value: SinkDef::Objects(sink), .. }) = input
@@ -135,7 +136,7 @@ impl<'a> Walk<'a, '_> {
             Reader::Sink(sink) => match &sink.value {
                 SinkDef::Topic(_) => true,
                 SinkDef::Objects(sink) => sink.is_readable(),
-                SinkDef::Table(_) | SinkDef::Collection(_) => false,
+                SinkDef::Table(_) | SinkDef::Collection(_) | SinkDef::Index(_) => false,
             },
         };
         let readers = self.readers.values().filter(is_readable).map(|reader| reader.name().value.as_str());

@@ -1,6 +1,6 @@
 //! Plugins that refuse, and what they may read.
 
-use super::super::file::{AggregateDef, AssembleDef, TransformDef};
+use super::super::file::{AggregateDef, AssembleDef, IdentifyDef, TransformDef};
 use super::{Outcome, PluginError, Reported, Resolver};
 use crate::names::unknown;
 use crate::plan::PluginUse;
@@ -125,6 +125,14 @@ impl AggregateDef {
     pub(super) fn plugin_step<'a>(&'a self, step: &'a Spanned<String>) -> PluginStep<'a> {
         let (grant, config) = (self.columns.as_ref(), self.config.as_ref());
         PluginStep { step, plugin: &self.aggregate, from: &self.from, grant, config, world: World::Aggregate }
+    }
+}
+
+impl IdentifyDef {
+    /// The parts that concern the plugin.
+    pub(super) fn plugin_step<'a>(&'a self, step: &'a Spanned<String>) -> PluginStep<'a> {
+        let (grant, config) = (self.columns.as_ref(), self.config.as_ref());
+        PluginStep { step, plugin: &self.profile, from: &self.from, grant, config, world: World::Aggregate }
     }
 }
 

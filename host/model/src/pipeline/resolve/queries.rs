@@ -6,7 +6,7 @@ use super::super::file::QueryDef;
 use super::{Outcome, Reported, Resolver};
 use crate::names::unknown;
 use crate::plan::{End, Target};
-use crate::query::{OrderBy, Path, Query, RowLimit, Sql};
+use crate::query::{Ask, OrderBy, Parameter, Path, Query, RowLimit, Sql};
 use crate::types::{DataType, Field};
 use crate::units::Micros;
 use crate::yaml::{Entries, Named, Place, Spanned};
@@ -15,6 +15,8 @@ use crate::yaml::{Entries, Named, Place, Spanned};
 const LIMITS: RowLimit = RowLimit { default: 50, most: 500 };
 /// Rows of an answer, whatever the file says.
 const MOST_ROWS: u32 = 10_000;
+/// Rows of a search: an engine gives 10,000 at once, of which one only tells that there are more.
+const MOST_FOUND: u32 = 9_999;
 const TIME_LIMIT: Duration = Duration::from_secs(2);
 const MOST_TIME: Duration = Duration::from_secs(30);
 
@@ -40,7 +42,7 @@ impl Resolver<'_> {
     fn query(&mut self, name: &Spanned<String>, definition: &QueryDef) -> Outcome<Query> {
         // Each of these reports what is wrong; all are asked before one of them ends it.
         let path = self.query_path(&definition.path);
-        let connection = self.query_connection(&definition.connection);
+        let connection = self.query_connection(definition);
         let parameters = self.parameters(definition, path.as_ref().ok());
         let columns = self.query_columns(&definition.columns);
         let limit = self.row_limit(definition);
@@ -48,18 +50,14 @@ impl Resolver<'_> {
         let freshness = definition.freshness.as_ref().map(|sink| self.freshness(sink)).transpose();
         let (columns, parameters) = (columns?, parameters?);
         let order = self.query_order(definition, &columns);
-        let names: Vec<&str> = parameters.iter().map(|parameter| parameter.name.as_str()).collect();
-        let sql = Sql::parse(&definition.sql.value, &names).map_err(|error| {
-            self.report.error(definition.sql.place, error.message).suggest(error.help);
-            Reported
-        });
+        let ask = self.ask(name, definition, &parameters);
         connection?;
         Ok(Query {
             name: name.value.clone(),
             path: path?,
             connection: definition.connection.value.clone(),
             parameters,
-            sql: sql?,
+            ask: ask?,
             columns,
             order: order?,
             limit: limit?,
@@ -84,14 +82,42 @@ impl Resolver<'_> {
         }
     }
 
-    fn query_connection(&mut self, connection: &Spanned<String>) -> Outcome<()> {
+    fn ask(&mut self, name: &Spanned<String>, definition: &QueryDef, parameters: &[Parameter]) -> Outcome<Ask> {
+        match (&definition.sql, &definition.search) {
+            (Some(sql), None) => {
+                let names: Vec<&str> = parameters.iter().map(|parameter| parameter.name.as_str()).collect();
+                Sql::parse(&sql.value, &names).map(Ask::Sql).map_err(|error| {
+                    self.report.error(sql.place, error.message).suggest(error.help);
+                    Reported
+                })
+            }
+            (None, Some(search)) => self.search(search, parameters).map(Ask::Search),
+            (None, None) => {
+                let help = "write `sql: SELECT …`, or `search: { index: … }`";
+                self.wrong(name.place, "this query does not say what it asks".to_owned(), help)
+            }
+            (Some(sql), Some(_)) => {
+                self.wrong(sql.place, "a query is either `sql` or `search`".to_owned(), "leave out one of them")
+            }
+        }
+    }
+
+    fn query_connection(&mut self, definition: &QueryDef) -> Outcome<()> {
+        let connection = &definition.connection;
         if let Err(help) = self.surroundings.has_connection(&connection.value) {
             return self.wrong(connection.place, format!("there is no connection `{}`", connection.value), help);
         }
-        match self.surroundings.check_target(&connection.value, &Target::Table) {
-            Ok(()) => Ok(()),
-            Err(problem) => self.wrong(connection.place, problem, "name a connection to a SQL database"),
-        }
+        let (checked, help) = match definition.search {
+            Some(_) => {
+                let help = "name a connection to Elasticsearch or a SQL database";
+                (self.surroundings.check_search(&connection.value), help)
+            }
+            None => {
+                let table = Target::Table { fulltext: Vec::new() };
+                (self.surroundings.check_target(&connection.value, &table), "name a connection to a SQL database")
+            }
+        };
+        checked.or_else(|problem| self.wrong(connection.place, problem, help))
     }
 
     fn query_columns(&mut self, written: &Spanned<Entries<Spanned<String>>>) -> Outcome<Vec<Field>> {
@@ -143,7 +169,8 @@ impl Resolver<'_> {
         let Some(written) = &definition.limit else { return Ok(LIMITS) };
         let most = written.max.as_ref().map_or(LIMITS.most, |most| most.value);
         let default = written.default.as_ref().map_or(LIMITS.default.min(most), |default| default.value);
-        for (number, greatest) in [(written.max.as_ref(), MOST_ROWS), (written.default.as_ref(), most)] {
+        let greatest = if definition.search.is_some() { MOST_FOUND } else { MOST_ROWS };
+        for (number, greatest) in [(written.max.as_ref(), greatest), (written.default.as_ref(), most)] {
             if let Some(wrong) = number.filter(|number| !(1..=greatest).contains(&number.value)) {
                 let message = format!("an answer cannot have {} rows", wrong.value);
                 return self.wrong(wrong.place, message, format!("write a number from 1 to {greatest}"));

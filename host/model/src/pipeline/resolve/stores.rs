@@ -1,12 +1,16 @@
-//! Sinks in stores: tables and collections.
+//! Sinks in stores: tables, collections and indexes.
 
-use super::super::file::{CollectionSinkDef, SinkColumns, TableSinkDef};
+use super::super::file::{CollectionSinkDef, IndexSinkDef, SinkColumns, TableSinkDef};
 use super::sinks::{KeyNames, reads};
 use super::stream::Rows;
 use super::{Outcome, Reported, Resolver};
 use crate::names::unknown;
 use crate::plan::{End, OutputColumn, StoreOutput, Target, WriteMode};
+use crate::types::DataType;
 use crate::yaml::{Place, Spanned};
+
+/// Bytes of the name of an index.
+const MOST_INDEX_NAME: usize = 255;
 
 /// The field that identifies a document.
 const ID: &str = "_id";
@@ -15,7 +19,7 @@ const ID: &str = "_id";
 struct StoreSink<'a> {
     from: &'a Spanned<String>,
     connection: &'a Spanned<String>,
-    /// The table or collection.
+    /// The table, collection or index.
     name: &'a Spanned<String>,
     key: Option<&'a KeyNames>,
     columns: Option<&'a SinkColumns>,
@@ -24,11 +28,30 @@ struct StoreSink<'a> {
 
 impl Resolver<'_> {
     pub(super) fn table_sink(&mut self, name: &Spanned<String>, sink: &TableSinkDef) -> Outcome<()> {
-        let TableSinkDef { from, connection, table, key, columns, mode } = sink;
+        let TableSinkDef { from, connection, table, key, columns, mode, fulltext } = sink;
         let (key, columns, mode) = (key.as_ref(), columns.as_ref(), mode.as_ref());
         let sink = StoreSink { from, connection, name: table, key, columns, mode };
-        self.check_store(&sink, &Target::Table);
-        self.store_sink(name, &sink, |_, _, _| Ok(Target::Table))
+        let fulltext = fulltext.as_deref().unwrap_or_default();
+        self.check_store(&sink, &Target::Table { fulltext: texts(fulltext) });
+        self.store_sink(name, &sink, |resolver, columns, _| {
+            resolver.check_texts(fulltext, columns)?;
+            Ok(Target::Table { fulltext: texts(fulltext) })
+        })
+    }
+
+    pub(super) fn index_sink(&mut self, name: &Spanned<String>, sink: &IndexSinkDef) -> Outcome<()> {
+        let IndexSinkDef { from, connection, index, key, columns, mode, search, language } = sink;
+        let (key, columns, mode) = (key.as_ref(), columns.as_ref(), mode.as_ref());
+        let sink = StoreSink { from, connection, name: index, key, columns, mode };
+        let search = search.as_deref().unwrap_or_default();
+        let target = Target::Index { search: texts(search), language: language.as_ref().map(|found| found.value) };
+        self.check_store(&sink, &target);
+        let place = columns.and_then(SinkColumns::place).unwrap_or(name.place);
+        self.store_sink(name, &sink, |resolver, columns, _| {
+            resolver.check_members(columns, place)?;
+            resolver.check_texts(search, columns)?;
+            Ok(target)
+        })
     }
 
     pub(super) fn collection_sink(&mut self, name: &Spanned<String>, sink: &CollectionSinkDef) -> Outcome<()> {
@@ -79,9 +102,12 @@ impl Resolver<'_> {
     }
 
     fn check_store(&mut self, sink: &StoreSink<'_>, target: &Target) {
-        let (kind, other) = match target {
-            Target::Table => ("table", "collection"),
-            Target::Collection { .. } => ("collection", "table"),
+        let (kind, help) = match target {
+            Target::Table { .. } => {
+                ("table", "write `collection: …` or `index: …`, or name a connection that has tables")
+            }
+            Target::Collection { .. } => ("collection", "write `table: …`, or name a connection that has collections"),
+            Target::Index { .. } => ("index", "write `table: …`, or name a connection to Elasticsearch or SQLite"),
         };
         let connection = sink.connection;
         if let Err(help) = self.surroundings.has_connection(&connection.value) {
@@ -89,14 +115,12 @@ impl Resolver<'_> {
         } else if let Err(problem) = self.surroundings.check_connection(&connection.value) {
             self.report.error(connection.place, problem).suggest("correct it in the host's configuration");
         } else if let Err(problem) = self.surroundings.check_target(&connection.value, target) {
-            self.report
-                .error(sink.name.place, problem)
-                .suggest(format!("write `{other}: …`, or name a connection that has {kind}s"));
+            self.report.error(sink.name.place, problem).suggest(help);
         }
         self.check_name(kind, sink.name);
     }
 
-    fn check_name(&mut self, kind: &str, name: &Spanned<String>) {
+    pub(super) fn check_name(&mut self, kind: &str, name: &Spanned<String>) {
         if name.value.is_empty() {
             self.report.error(name.place, format!("a {kind} needs a name")).suggest(format!("write the {kind}'s name"));
         } else if name.value.contains(char::is_control) {
@@ -111,7 +135,43 @@ impl Resolver<'_> {
             self.report
                 .error(name.place, format!("a collection cannot be called `{}`", name.value))
                 .suggest("leave out the `$`");
+        } else if kind == "index" && !is_index_name(&name.value) {
+            self.report
+                .error(name.place, format!("an index cannot be called `{}`", name.value))
+                .suggest("write small letters, digits, `_` and `-`, beginning with a letter or a digit");
         }
+    }
+
+    /// Names that no document of a search engine can have.
+    fn check_members(&mut self, columns: &[OutputColumn], place: Place) -> Outcome<()> {
+        let is_wrong = |name: &str| name.is_empty() || name.starts_with('_') || name.contains(['.', '*']);
+        match columns.iter().map(|column| &column.field.name).find(|name| is_wrong(name)) {
+            None => Ok(()),
+            Some(name) => {
+                let message = format!("column `{name}` cannot be a field of an index");
+                self.wrong(place, message, "rename it in `columns`: without `.` and `*`, and not beginning with `_`")
+            }
+        }
+    }
+
+    /// That words are looked for in texts.
+    fn check_texts(&mut self, names: &[Spanned<String>], columns: &[OutputColumn]) -> Outcome<()> {
+        for name in names {
+            let found = columns.iter().map(|column| &column.field).find(|field| field.name == name.value);
+            match found.map(|field| field.data_type) {
+                Some(DataType::Text) => {}
+                Some(other) => {
+                    let message = format!("`{}` is {other}, but words are those of a text", name.value);
+                    return self.wrong(name.place, message, "name columns of type text");
+                }
+                None => {
+                    let known: Vec<&str> = columns.iter().map(|column| column.field.name.as_str()).collect();
+                    let help = unknown(&name.value, "columns that are written are", &known);
+                    return self.wrong(name.place, format!("no column `{}` is written", name.value), help);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Names that no document can have, whatever its values; `key` is what identifies it.
@@ -192,7 +252,18 @@ impl Resolver<'_> {
     }
 }
 
-/// Whether a table or collection is one in which the host or the store keeps what it needs itself. SQLite takes capital
+fn texts(names: &[Spanned<String>]) -> Vec<String> {
+    names.iter().map(|name| name.value.clone()).collect()
+}
+
+/// What search engines take as the name of an index, and SQLite as that of a table.
+fn is_index_name(name: &str) -> bool {
+    let is_plain = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit();
+    let is_allowed = |letter: char| is_plain(letter) || "_-".contains(letter);
+    name.starts_with(is_plain) && name.len() <= MOST_INDEX_NAME && name.chars().all(is_allowed)
+}
+
+/// Whether a table, collection or index is one in which the host or the store keeps what it needs itself. SQLite takes capital
 /// letters for small ones.
 fn is_reserved(name: &str) -> bool {
     let name = name.to_ascii_lowercase();

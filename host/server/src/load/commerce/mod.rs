@@ -15,7 +15,8 @@ use super::BATCH;
 use super::random::scattered;
 pub use interactions::Interactions;
 pub use orders::Orders;
-use words::{COLOURS, FIRST_NAMES, KINDS, LAST_NAMES, PLACES, QUALITIES, STREETS};
+use words::{COLOURS, KINDS, QUALITIES, STREETS};
+pub(super) use words::{FIRST_NAMES, LAST_NAMES, PLACES};
 
 /// Customers, of whom some come much more often than others.
 const CUSTOMERS: f64 = 20_000.0;
@@ -65,7 +66,7 @@ fn truncated(record: &Value) -> String {
 }
 
 /// One of a list.
-fn pick<'a, T: ?Sized>(list: &[&'a T], random: &mut Rng) -> &'a T {
+pub(super) fn pick<'a, T: ?Sized>(list: &[&'a T], random: &mut Rng) -> &'a T {
     list[random.usize(0..list.len())]
 }
 
@@ -115,15 +116,15 @@ fn address(seed: u64, customer: u64, home: i64) -> Value {
 }
 
 /// A product; the same number is the same thing at the same price, in cents.
-struct Product {
-    id: String,
+pub(super) struct Product {
+    pub id: String,
     sku: String,
-    name: String,
-    category: &'static str,
-    price: i64,
+    pub name: String,
+    pub category: &'static str,
+    pub price: i64,
 }
 
-fn product(number: u64) -> Product {
+pub(super) fn product(number: u64) -> Product {
     let mut traits = Rng::with_seed(scattered(number));
     let (category, kind, base) = KINDS[traits.usize(0..KINDS.len())];
     let name = format!("{kind} {} {}", pick(&QUALITIES, &mut traits), pick(&COLOURS, &mut traits));
@@ -132,7 +133,7 @@ fn product(number: u64) -> Product {
 }
 
 /// A name in the letters of an address of e-mail.
-fn plain(name: &str) -> String {
+pub(super) fn plain(name: &str) -> String {
     let letter = |letter: char| match letter {
         'á' | 'à' | 'ã' | 'â' => 'a',
         'é' | 'ê' => 'e',

@@ -1,0 +1,230 @@
+//! Rows as the lines of a bulk request: for each an action with id and version, and the document that is put.
+
+use std::ops::Range;
+
+use arrow_array::BinaryArray;
+use azenha_engine::store::{RefusedRow, StoreLaneId, StoreRows};
+use azenha_formats::civil;
+use azenha_formats::json::JsonEncoder;
+use azenha_model::plan::{Generation, OutputColumn, TimeFormat};
+use azenha_model::{Field, Offset};
+use serde::de::IgnoredAny;
+
+use crate::documents::{Documents, ID, MAX_BYTES};
+use crate::store::cells::{Cells, Values};
+use crate::store::changes::{Change, Checked};
+use crate::store::{Failure, Fault, Operation};
+
+/// Bytes of an `_id`, by the engine's own limit.
+const MOST_ID_BYTES: usize = 512;
+
+/// The bits of a version that are the offset; those above are the generation.
+const OFFSET_BITS: u32 = 44;
+/// Versions have 63 bits.
+const GENERATION_BITS: u32 = 63 - OFFSET_BITS;
+
+/// The actions of a commit.
+#[derive(Debug, Default)]
+pub(super) struct Actions {
+    buffer: Vec<u8>,
+    all: Vec<Action>,
+}
+
+/// An action of a bulk request.
+#[derive(Debug)]
+struct Action {
+    lines: Range<usize>,
+    /// The batch and the row that it writes.
+    place: (usize, usize),
+}
+
+impl Actions {
+    /// The actions for some rows, or those that cannot be documents.
+    pub fn encode(documents: &Documents, lane: &StoreLaneId, rows: &[StoreRows]) -> Result<Checked<Self>, Failure> {
+        let changes = match documents.changes(lane, rows)? {
+            Ok(changes) => changes,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let (mut actions, mut refused) = (Self::default(), Vec::new());
+        for change in &changes {
+            let encoder = Encoder::new(documents, change)?;
+            for row in 0..change.rows.num_rows() {
+                let (batch, place) = change.place(row);
+                let version = version(lane.generation, rows[batch].offsets[place])?;
+                let start = actions.buffer.len();
+                match encoder.push(&mut actions.buffer, row, version) {
+                    Ok(()) => {
+                        let lines = start..actions.buffer.len();
+                        actions.all.push(Action { lines, place: (batch, place) });
+                    }
+                    Err(Failure::Rows(fault)) => {
+                        actions.buffer.truncate(start);
+                        refused.push(change.refused(row, fault.reason));
+                    }
+                    Err(other) => return Err(other),
+                }
+            }
+        }
+        Ok(if refused.is_empty() { Ok(actions) } else { Err(refused) })
+    }
+
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// The lines of an action.
+    pub fn lines(&self, index: usize) -> &[u8] {
+        &self.buffer[self.all[index].lines.clone()]
+    }
+
+    /// The refusal of an action's row.
+    pub fn refused(&self, index: usize, reason: String) -> RefusedRow {
+        let (batch, row) = self.all[index].place;
+        RefusedRow { batch, row, reason }
+    }
+}
+
+/// The version of what an offset says of a row: a later one wins, and a later generation over every earlier one.
+fn version(generation: Generation, offset: Offset) -> Result<u64, Failure> {
+    let generation = u64::from(generation);
+    if generation >> GENERATION_BITS > 0 || offset >> OFFSET_BITS > 0 {
+        let problem = format!("generation {generation} and offset {offset} do not fit a version of 63 bits");
+        return Err(Failure::Definition(problem));
+    }
+    Ok(generation << OFFSET_BITS | offset)
+}
+
+/// Encodes the rows of a change.
+struct Encoder<'a> {
+    cells: Vec<Cells<'a>>,
+    /// Positions in `cells`.
+    key: Vec<usize>,
+    /// A document for each row; none if they are deleted.
+    sources: Option<BinaryArray>,
+}
+
+impl<'a> Encoder<'a> {
+    fn new(documents: &'a Documents, change: &'a Change) -> Result<Self, Failure> {
+        let (fields, is_put) = (documents.fields(), change.operation == Operation::Put);
+        let (fields, key): (Vec<&Field>, Vec<usize>) = if is_put {
+            (fields.iter().collect(), documents.key().to_vec())
+        } else {
+            let key = documents.key();
+            (key.iter().map(|index| &fields[*index]).collect(), (0..key.len()).collect())
+        };
+        let columns = change.rows.columns();
+        let cells = fields.iter().zip(columns).map(|(field, column)| Cells::new(field, column));
+        let cells = cells.collect::<Result<Vec<_>, _>>()?;
+        let sources = is_put.then(|| sources(&fields, change));
+        Ok(Self { cells, key, sources })
+    }
+
+    fn push(&self, out: &mut Vec<u8>, row: usize, version: u64) -> Result<(), Failure> {
+        self.check(row)?;
+        let operation = if self.sources.is_some() { "index" } else { "delete" };
+        let id = serde_json::Value::String(self.id(row)?);
+        // A document that was written half by an older code is written again by a newer one at the same version.
+        let action =
+            format!("{{\"{operation}\":{{\"_id\":{id},\"version\":{version},\"version_type\":\"external_gte\"}}}}\n");
+        out.extend_from_slice(action.as_bytes());
+        let Some(sources) = &self.sources else { return Ok(()) };
+        let start = out.len();
+        out.extend_from_slice(sources.value(row));
+        if out.len() - start > MAX_BYTES {
+            let reason = format!("the document takes {} bytes, but may take {MAX_BYTES} at most", out.len() - start);
+            return Err(Failure::Rows(Fault { reason, names_column: true }));
+        }
+        // Between the parts of what a `json` column holds there may be ends of lines; in its texts there are none.
+        out[start..].iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
+        out.push(b'\n');
+        Ok(())
+    }
+
+    /// That every value can be written as JSON, and read again.
+    fn check(&self, row: usize) -> Result<(), Failure> {
+        for cells in self.cells.iter().filter(|cells| !cells.is_null(row)) {
+            match cells.values {
+                Values::Float64(array) if !array.value(row).is_finite() => {
+                    return Err(cells.fault("JSON has no number for NaN and the infinities"));
+                }
+                Values::Date(array) => drop(cells.checked_date(array.value(row))?),
+                Values::Time(array) => drop(cells.checked_time(array.value(row))?),
+                Values::Timestamp(array) => drop(cells.checked_timestamp(array.value(row))?),
+                Values::Json(array) if serde_json::from_str::<IgnoredAny>(array.value(row)).is_err() => {
+                    return Err(cells.fault("holds no valid JSON"));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The value of the key as text, or of a key of several columns a list of such texts.
+    fn id(&self, row: usize) -> Result<String, Failure> {
+        let id = match self.key[..] {
+            [only] => {
+                let text = key_text(&self.cells[only], row)?;
+                // No id is empty: such a text stands in quotes, and so does each that could be taken for one which does.
+                if text.is_empty() || text.starts_with('"') { serde_json::json!(text).to_string() } else { text }
+            }
+            _ => {
+                let texts = self.key.iter().map(|index| key_text(&self.cells[*index], row));
+                serde_json::json!(texts.collect::<Result<Vec<_>, _>>()?).to_string()
+            }
+        };
+        if id.len() > MOST_ID_BYTES {
+            let reason = format!("the key takes {} bytes, but an `_id` may take {MOST_ID_BYTES} at most", id.len());
+            return Err(Failure::Rows(Fault { reason, names_column: true }));
+        }
+        Ok(id)
+    }
+}
+
+/// A document for each row that is put.
+fn sources(fields: &[&Field], change: &Change) -> BinaryArray {
+    let members = fields.iter().enumerate().filter(|(_, field)| field.name != ID);
+    let column = |(input, field): (usize, &&Field)| OutputColumn {
+        input,
+        field: Field::clone(field),
+        time_format: TimeFormat::Iso,
+    };
+    let columns: Vec<OutputColumn> = members.map(column).collect();
+    let arrays: Vec<_> = columns.iter().map(|column| change.rows.column(column.input).clone()).collect();
+    JsonEncoder::new(&columns, &[]).encode(&arrays, change.rows.num_rows(), None).1
+}
+
+/// A value that tells documents apart.
+fn key_text(cells: &Cells<'_>, row: usize) -> Result<String, Failure> {
+    if cells.is_null(row) {
+        return Err(cells.fault("is null, but identifies the document"));
+    }
+    Ok(match cells.values {
+        Values::Boolean(array) => array.value(row).to_string(),
+        Values::Int64(array) => array.value(row).to_string(),
+        Values::Float64(array) => format!("{:?}", array.value(row)),
+        Values::Decimal(array) => array.value_as_string(row),
+        Values::Text(array) | Values::Json(array) => array.value(row).to_owned(),
+        Values::Bytes(array) => array.value(row).iter().map(|byte| format!("{byte:02x}")).collect(),
+        Values::Date(array) => civil::format_date(array.value(row)),
+        Values::Time(array) => civil::format_time(array.value(row)),
+        Values::Timestamp(array) => {
+            let mut text = String::new();
+            civil::push_iso(&mut text, array.value(row));
+            text
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_later_offset_wins_and_a_later_generation_over_every_offset() {
+        let (most_generation, most_offset) = ((1 << GENERATION_BITS) - 1, (1 << OFFSET_BITS) - 1);
+        assert!(version(0, 1).unwrap() > version(0, 0).unwrap());
+        assert!(version(1, 0).unwrap() > version(0, most_offset).unwrap());
+        assert_eq!(version(most_generation, most_offset).unwrap(), i64::MAX as u64);
+        assert!(version(most_generation + 1, 0).is_err() && version(0, most_offset + 1).is_err());
+    }
+}

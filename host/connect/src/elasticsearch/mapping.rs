@@ -1,0 +1,204 @@
+//! The index that a sink writes: making it, and checking one that exists.
+
+use std::collections::BTreeMap;
+
+use azenha_model::plan::Language;
+use azenha_model::{DataType, Field};
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::Index;
+use super::http::{Api, Call, Refusal, Trouble};
+use crate::store::Failure;
+
+/// The engine's error for an index that is there already.
+pub(super) const EXISTS: &str = "resource_already_exists_exception";
+
+/// The analyzer of texts whose words can be searched for.
+const ANALYZER: &str = "azenha";
+
+/// A text that is compared as a whole, and is longer, is kept but not found: the engine's own limit is 32,766 bytes.
+const MOST_COMPARED: u32 = 8_191;
+
+/// How long the engine knows which version was deleted. Older writes of a row may not come later: those of a host that
+/// hung, or of one that was sent back.
+const KNOWN_DELETES: &str = "24h";
+
+/// An index as the engine describes it.
+#[derive(Debug, Deserialize)]
+pub(super) struct Described {
+    #[serde(default)]
+    mappings: Mappings,
+    settings: Settings,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Mappings {
+    #[serde(default)]
+    properties: BTreeMap<String, Property>,
+}
+
+/// A field; one of objects may have no type.
+#[derive(Debug, Deserialize)]
+struct Property {
+    #[serde(rename = "type", default = "object")]
+    kind: String,
+}
+
+fn object() -> String {
+    "object".to_owned()
+}
+
+#[derive(Debug, Deserialize)]
+struct Settings {
+    index: IndexSettings,
+}
+
+#[derive(Debug, Deserialize)]
+struct IndexSettings {
+    uuid: String,
+    gc_deletes: Option<String>,
+}
+
+impl Described {
+    /// What tells it from an index of the same name that was there before.
+    pub fn uuid(&self) -> &str {
+        &self.settings.index.uuid
+    }
+
+    /// The type of a field; none if it has no such field.
+    pub fn kind(&self, field: &str) -> Option<&str> {
+        self.mappings.properties.get(field).map(|property| property.kind.as_str())
+    }
+}
+
+/// Makes the index if it is missing, else checks it and adds the fields that it lacks. Then it can be used: another host
+/// may still be making it.
+pub(super) async fn prepare(api: &Api, index: &Index) -> Result<(), Failure> {
+    ensure(api, index).await?;
+    let path = ["_cluster", "health", &index.name];
+    let until_ready = Call::new(Method::GET, &path).with(&[("wait_for_status", "yellow"), ("timeout", "10s")]);
+    Ok(api.call::<Value>(until_ready).await.map(drop)?)
+}
+
+async fn ensure(api: &Api, index: &Index) -> Result<(), Failure> {
+    let found = match describe(api, &index.name).await? {
+        Some(found) => found,
+        None => match make(api, index).await {
+            // Another host may have made it at the same time.
+            Err(Trouble::Refused(Refusal { kind, .. })) if kind == EXISTS => match describe(api, &index.name).await? {
+                Some(found) => found,
+                None => return Err(Failure::Unavailable("the index comes and goes".into())),
+            },
+            made => return Ok(made?),
+        },
+    };
+    complete(api, index, &found).await
+}
+
+/// The index of a name; none if there is none.
+pub(super) async fn describe(api: &Api, name: &str) -> Result<Option<Described>, Trouble> {
+    let found: Option<BTreeMap<String, Described>> = api.find(Call::new(Method::GET, &[name])).await?;
+    let mut found: Vec<Described> = found.into_iter().flat_map(BTreeMap::into_values).collect();
+    match found.len() {
+        0 | 1 => Ok(found.pop()),
+        several => {
+            let reason = format!("`{name}` stands for {several} indexes: name one of them");
+            let status = reqwest::StatusCode::BAD_REQUEST;
+            Err(Trouble::Refused(Refusal { status, kind: "alias".to_owned(), reason }))
+        }
+    }
+}
+
+async fn make(api: &Api, index: &Index) -> Result<(), Trouble> {
+    let fields = index.columns.iter();
+    let mut settings = json!({ "index": { "gc_deletes": KNOWN_DELETES, "refresh_interval": "1s" } });
+    if !index.search.is_empty() {
+        settings["analysis"] = analysis(index.language);
+    }
+    let mappings = json!({ "dynamic": "strict", "properties": properties(index, fields) });
+    let body = json!({ "settings": settings, "mappings": mappings });
+    api.call::<Value>(Call::new(Method::PUT, &[&index.name]).json(&body)).await.map(drop)
+}
+
+/// Words without case and accents, and, in a language, without their endings: accents go first, so that a word is found
+/// whether somebody writes them or not.
+fn analysis(language: Option<Language>) -> Value {
+    let stemmer = language.map(|language| match language {
+        Language::Portuguese => "light_portuguese",
+        Language::English => "english",
+        Language::Spanish => "light_spanish",
+    });
+    let mut filters = vec!["lowercase", "asciifolding"];
+    let mut defined = Map::new();
+    if let Some(stemmer) = stemmer {
+        filters.push("azenha_endings");
+        defined.insert("azenha_endings".to_owned(), json!({ "type": "stemmer", "language": stemmer }));
+    }
+    let analyzer = json!({ "type": "custom", "tokenizer": "standard", "filter": filters });
+    json!({ "analyzer": { ANALYZER: analyzer }, "filter": defined })
+}
+
+fn properties<'a>(index: &Index, fields: impl Iterator<Item = &'a Field>) -> Map<String, Value> {
+    fields.map(|field| (field.name.clone(), property(field.data_type, index.is_searched(field)))).collect()
+}
+
+fn property(data_type: DataType, is_searched: bool) -> Value {
+    match data_type {
+        DataType::Boolean => json!({ "type": "boolean" }),
+        DataType::Int64 => json!({ "type": "long" }),
+        DataType::Float64 | DataType::Decimal { .. } => json!({ "type": "double" }),
+        DataType::Text if is_searched => json!({ "type": "text", "analyzer": ANALYZER }),
+        DataType::Text | DataType::Time => json!({ "type": "keyword", "ignore_above": MOST_COMPARED }),
+        DataType::Bytes => json!({ "type": "binary" }),
+        DataType::Date => json!({ "type": "date", "format": "strict_date" }),
+        DataType::Timestamp => json!({ "type": "date", "format": "strict_date_optional_time" }),
+        DataType::Json => json!({ "type": "object", "enabled": false }),
+    }
+}
+
+/// The types of a field that keep every value of a column, or refuse it; none stands for any.
+fn kinds(data_type: DataType, is_searched: bool) -> &'static [&'static str] {
+    match data_type {
+        DataType::Boolean => &["boolean"],
+        DataType::Int64 => &["long"],
+        DataType::Float64 => &["double"],
+        DataType::Decimal { .. } => &["double", "keyword", "scaled_float"],
+        DataType::Text if is_searched => &["text"],
+        DataType::Text => &["keyword", "wildcard", "text"],
+        DataType::Time => &["keyword"],
+        DataType::Bytes => &["binary"],
+        DataType::Date | DataType::Timestamp => &["date"],
+        DataType::Json => &[],
+    }
+}
+
+async fn complete(api: &Api, index: &Index, found: &Described) -> Result<(), Failure> {
+    let problems: Vec<String> = index.columns.iter().filter_map(|field| problem(index, field, found)).collect();
+    if !problems.is_empty() {
+        return Err(Failure::Definition(problems.join("\n")));
+    }
+    let is_missing = |field: &&Field| found.kind(&field.name).is_none();
+    let missing = properties(index, index.columns.iter().filter(is_missing));
+    if !missing.is_empty() {
+        let body = json!({ "properties": missing });
+        api.call::<Value>(Call::new(Method::PUT, &[&index.name, "_mapping"]).json(&body)).await?;
+    }
+    if found.settings.index.gc_deletes.is_none() {
+        let body = json!({ "index": { "gc_deletes": KNOWN_DELETES } });
+        api.call::<Value>(Call::new(Method::PUT, &[&index.name, "_settings"]).json(&body)).await?;
+    }
+    Ok(())
+}
+
+fn problem(index: &Index, field: &Field, found: &Described) -> Option<String> {
+    let kinds = kinds(field.data_type, index.is_searched(field));
+    let kind = found.kind(&field.name).filter(|kind| !kinds.is_empty() && !kinds.contains(kind))?;
+    let wanted = property(field.data_type, index.is_searched(field));
+    Some(format!(
+        "field `{}` of index `{}` is {kind}, but the sink writes {}, which needs {wanted}: a field cannot be changed, so \
+         write to another index, or under another name",
+        field.name, index.name, field.data_type
+    ))
+}

@@ -1,0 +1,261 @@
+//! Customers found from identifiers, with events in any order from a seed, from two lanes at once, and with crashes: what
+//! stands in the output must be what the connected components of all events are.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::{ArrayRef, StringArray};
+use azenha_model::plan::{Aggregation, Emit, PluginUse};
+use azenha_model::plugin::AggregatePlan;
+use azenha_model::{DataType, Field};
+use fastrand::Rng;
+
+use super::{Complaints, EngineError, GroupTable, Growth, KeyCodec, Merger, Parcel, Slot, merge};
+use crate::state::{Restored, StateHeader, StateLog, restore};
+use crate::status::NO_TIME;
+
+const COLUMNS: [&str; 3] = ["document", "email", "cookie"];
+
+/// The identifiers of an event, one at most of each column.
+type Event = [Option<String>; 3];
+
+/// The numbers of the events of each customer.
+type Customers = BTreeMap<String, BTreeSet<u32>>;
+
+/// Accumulators that are sets of numbers.
+struct Sets;
+
+fn encoded(set: &BTreeSet<u32>) -> Vec<u8> {
+    set.iter().flat_map(|number| number.to_le_bytes()).collect()
+}
+
+fn decoded(bytes: &[u8]) -> BTreeSet<u32> {
+    let (numbers, rest) = bytes.as_chunks::<4>();
+    assert!(rest.is_empty());
+    numbers.iter().map(|number| u32::from_le_bytes(*number)).collect()
+}
+
+impl Merger for Sets {
+    fn merge(&mut self, table: &mut GroupTable, pairs: &[(Slot, Vec<u8>)]) -> Result<Complaints, EngineError> {
+        for (slot, payload) in pairs {
+            let (mut left, right) = (decoded(&table.get(*slot).unwrap().accumulator), decoded(payload));
+            let count = left.len() + right.len();
+            left.extend(right);
+            assert_eq!(left.len(), count, "an event is in two customers, or came twice");
+            table.put(*slot, &encoded(&left));
+        }
+        Ok(Complaints::new())
+    }
+}
+
+fn keys() -> KeyCodec {
+    let plugin = PluginUse {
+        step: "customers".to_owned(),
+        plugin: "sets".to_owned(),
+        config: "{}".to_owned(),
+        input: COLUMNS.map(|name| Field::new(name, DataType::Text, true)).to_vec(),
+    };
+    let plan = AggregatePlan {
+        reads: vec![],
+        gives: vec![],
+        state_version: 1,
+        reads_versions: vec![],
+        merges: true,
+        retracts: false,
+    };
+    let identity = Some("customer".to_owned());
+    let by = (0..COLUMNS.len()).collect();
+    let spec = Aggregation { plugin, plan, by, window: None, emit: Emit::Changes, identity, lateness: 0 };
+    KeyCodec::new(&spec).unwrap()
+}
+
+/// Some events as the first half sends them: folded by equal identifiers.
+fn message(keys: &KeyCodec, events: &[(u32, &Event)]) -> Vec<Parcel> {
+    let column = |place: usize| {
+        let values: StringArray = events.iter().map(|(_, event)| event[place].as_deref()).collect();
+        Arc::new(values) as ArrayRef
+    };
+    let groups = keys.groups(&[column(0), column(1), column(2)]).unwrap();
+    let mut sets: BTreeMap<&[u8], BTreeSet<u32>> = BTreeMap::new();
+    for (row, (number, _)) in events.iter().enumerate() {
+        sets.entry(groups.get(row)).or_default().insert(*number);
+    }
+    let parcel =
+        |(key, set): (&[u8], BTreeSet<u32>)| Parcel { key: key.into(), payload: encoded(&set), rows: set.len() as u64 };
+    sets.into_iter().map(parcel).collect()
+}
+
+/// The second half.
+struct Lane {
+    table: GroupTable,
+    growth: Growth,
+    log: StateLog,
+    position: usize,
+}
+
+struct World {
+    keys: KeyCodec,
+    topic: Vec<Vec<Parcel>>,
+    changelog: Vec<Vec<u8>>,
+    /// Where the changelog begins.
+    purged: usize,
+    output: Customers,
+}
+
+impl World {
+    /// Starts the lane from what the changelog says.
+    fn start(&self) -> Lane {
+        let mut restored = Restored::default();
+        restore(&mut restored, self.changelog[self.purged..].iter().map(Vec::as_slice)).unwrap();
+        Lane {
+            position: restored.header.map_or(0, |header| header.position as usize),
+            table: restored.table,
+            growth: Growth::Identities(Default::default()),
+            log: StateLog::default(),
+        }
+    }
+
+    fn process(&self, lane: &mut Lane, count: usize) {
+        for message in &self.topic[lane.position..lane.position + count] {
+            let complaints = merge(message.clone(), &mut lane.growth, &mut lane.table, &self.keys, &mut Sets);
+            assert!(complaints.unwrap().is_empty());
+        }
+        lane.position += count;
+    }
+
+    fn name(&self, key: &[u8]) -> String {
+        self.keys.columns(std::iter::once(key)).unwrap()[0].as_string::<i32>().value(0).to_owned()
+    }
+
+    fn commit(&mut self, lane: &mut Lane) {
+        for key in lane.growth.take_absorbed() {
+            assert!(self.output.remove(&self.name(&key)).is_some(), "what is taken back stood there");
+        }
+        for slot in lane.growth.changed(&lane.table) {
+            let group = lane.table.get(slot).unwrap();
+            self.output.insert(self.name(&group.key), decoded(&group.accumulator));
+            lane.table.set_emitted(slot, true);
+        }
+        if lane.log.needs_start() {
+            lane.log.begin_cycle(self.changelog.len() as u64);
+        }
+        let header = StateHeader {
+            position: lane.position as u64,
+            definition: String::new(),
+            state_version: 1,
+            timestamp: 0,
+            event_time: NO_TIME,
+            watermark: NO_TIME,
+            senders: vec![],
+        };
+        let (blocks, purge) = lane.log.commit(&header, &mut lane.table).unwrap();
+        self.changelog.extend(blocks);
+        self.purged = purge.map_or(self.purged, |before| before as usize);
+    }
+}
+
+/// Connected components, found by giving each event the smallest identifier of all that it shares one with, until nothing
+/// changes.
+fn expected(events: &[Event]) -> Customers {
+    let identifiers = |event: &Event| {
+        let named = |(place, value): (usize, &Option<String>)| Some((place, value.clone()?));
+        event.iter().enumerate().filter_map(named).collect::<Vec<_>>()
+    };
+    let mut smallest = BTreeMap::new();
+    loop {
+        let before = smallest.clone();
+        for event in events {
+            let own = identifiers(event);
+            let reached = own.iter().map(|identifier| smallest.get(identifier).unwrap_or(identifier)).min().cloned();
+            for identifier in own {
+                smallest.insert(identifier, reached.clone().unwrap());
+            }
+        }
+        if smallest == before {
+            break;
+        }
+    }
+    let mut customers = Customers::new();
+    for (number, event) in (0..).zip(events) {
+        let (place, value) = &smallest[&identifiers(event)[0]];
+        customers.entry(format!("{}:{value}", COLUMNS[*place])).or_default().insert(number);
+    }
+    customers
+}
+
+/// An event of somebody, of whom few are in the world or many.
+fn event(random: &mut Rng, people: u32) -> Event {
+    loop {
+        let mut value = || (random.u8(0..3) > 0).then(|| format!("{:02}", random.u32(0..people)));
+        let event = [value(), value(), value()];
+        // Most know one identifier: else everybody would soon be one.
+        let keep = random.usize(0..3);
+        let event: Event = match random.u8(0..4) {
+            0 => event,
+            _ => std::array::from_fn(|place| event[place].clone().filter(|_| place == keep)),
+        };
+        if event.iter().any(Option::is_some) {
+            return event;
+        }
+    }
+}
+
+fn run(seed: u64) {
+    let mut random = Rng::with_seed(seed);
+    let people = random.u32(4..60);
+    let events: Vec<Event> = (0..120).map(|_| event(&mut random, people)).collect();
+    let mut order: Vec<(u32, &Event)> = (0..).zip(&events).collect();
+    random.shuffle(&mut order);
+    let mut world = World { keys: keys(), topic: vec![], changelog: vec![], purged: 0, output: Customers::new() };
+    let mut lane = world.start();
+    let mut committed = 0;
+    while !order.is_empty() || committed < world.topic.len() {
+        match random.u8(0..8) {
+            0 => {
+                lane = world.start();
+                assert_eq!(lane.position, committed);
+            }
+            1 | 2 => {
+                world.commit(&mut lane);
+                committed = lane.position;
+            }
+            3..6 if !order.is_empty() => {
+                let sent = order.split_off(order.len() - random.usize(1..=order.len().min(12)));
+                let message = message(&world.keys, &sent);
+                world.topic.push(message);
+            }
+            _ => {
+                let count = random.usize(0..=world.topic.len() - lane.position);
+                world.process(&mut lane, count);
+            }
+        }
+    }
+    assert_eq!(world.output, expected(&events), "seed {seed}");
+}
+
+#[test]
+fn any_order_of_events_and_any_crash_gives_the_connected_components() {
+    (0..2_000).for_each(run);
+}
+
+#[test]
+fn a_long_chain_of_identifiers_is_one_customer_whatever_end_it_grows_from() {
+    let event = |number: u32| [None, Some(format!("{number:05}")), Some(format!("{:05}", number + 1))];
+    for descending in [false, true] {
+        let links = |number: u32| [Some(format!("{number:05}")), None, Some(format!("{number:05}"))];
+        let mut events: Vec<Event> = (0..2_000).flat_map(|number| [event(number), links(number)]).collect();
+        events.extend((0..2_000).map(|number| [Some(format!("{number:05}")), Some(format!("{number:05}")), None]));
+        if descending {
+            events.reverse();
+        }
+        let mut world = World { keys: keys(), topic: vec![], changelog: vec![], purged: 0, output: Customers::new() };
+        let numbered: Vec<(u32, &Event)> = (0..).zip(&events).collect();
+        world.topic = numbered.chunks(1).map(|events| message(&world.keys, events)).collect();
+        let mut lane = world.start();
+        world.process(&mut lane, world.topic.len());
+        world.commit(&mut lane);
+        assert_eq!(world.output.keys().collect::<Vec<_>>(), ["document:00000"]);
+        assert_eq!(world.output["document:00000"].len(), events.len());
+    }
+}
