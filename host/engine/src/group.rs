@@ -70,6 +70,11 @@ impl Lanes {
         self.map().iter().map(|(partition, commands)| (*partition, commands.clone())).collect()
     }
 
+    /// Asks all lanes, and those that are still to start, to end objects as soon as everything is read.
+    pub fn hurry(&self) {
+        self.hurry.send_replace(true);
+    }
+
     /// Asks lanes to commit what they have processed and to end, and waits until they have.
     async fn stop(&self, partitions: &[u32]) {
         let all = self.commands().into_iter();
@@ -185,5 +190,19 @@ impl Member {
 
     fn tell_all(&self, state: &LaneState) {
         self.status().iter().for_each(|lane| lane.set_state(state.clone()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lane_that_starts_after_the_word_to_hurry_hears_it_too() {
+        let lanes = Lanes::default();
+        let (_, before) = Commands::new(lanes.hurry.subscribe());
+        lanes.hurry();
+        let (_, after) = Commands::new(lanes.hurry.subscribe());
+        assert!(*before.hurry.borrow() && *after.hurry.borrow());
     }
 }
