@@ -70,11 +70,6 @@ impl Lanes {
         self.map().iter().map(|(partition, commands)| (*partition, commands.clone())).collect()
     }
 
-    /// Asks all lanes, and those that are still to start, to end objects as soon as everything is read.
-    pub fn hurry(&self) {
-        self.hurry.send_replace(true);
-    }
-
     /// Asks lanes to commit what they have processed and to end, and waits until they have.
     async fn stop(&self, partitions: &[u32]) {
         let all = self.commands().into_iter();
