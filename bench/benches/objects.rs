@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::env;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -16,9 +16,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_array::{Array, ArrayRef, BinaryArray, RecordBatch};
 use arrow_schema::{Field as ArrowField, Schema as ArrowSchema};
-use azenha_bench::Clicks;
+use azenha_bench::{Clicks, cpu_seconds, peak_memory};
 use azenha_connect::embedded::{EmbeddedLog, EmbeddedOptions};
 use azenha_connect::kafka::{KafkaLog, KafkaOptions};
 use azenha_connect::open_objects;
@@ -49,9 +49,7 @@ const FILE_ROWS: usize = 1_000_000;
 /// Rows of a row group, as the host cuts them.
 const GROUP_ROWS: usize = 122_880;
 /// Sizes at which objects end, for the measurement of memory.
-const SIZES: [&str; 3] = ["4MiB", "16MiB", "64MiB"];
-/// Ticks of the kernel's clock in a second.
-const TICKS: f64 = 100.0;
+const SIZES: [&str; 3] = ["1MiB", "8MiB", "64MiB"];
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
@@ -78,8 +76,9 @@ impl Load {
         Self { clicks, records, bytes }
     }
 
-    /// Appends the records to the source of a plan, a batch to each partition in turn.
-    async fn append(&self, log: &dyn Log, plan: &Plan) -> Result<()> {
+    /// Appends the records to the source of a plan, a batch to each partition in turn. `make` gives the records with the
+    /// numbers from `first` on.
+    async fn append(&self, log: &dyn Log, plan: &Plan, make: impl Fn(usize, usize) -> BinaryArray) -> Result<()> {
         let source = plan.topics.first().context("a plan without topics")?;
         log.ensure_topic(source).await?;
         let mut first = 0;
@@ -88,7 +87,7 @@ impl Load {
             let append = |first: usize| Append {
                 topic: source.name.clone(),
                 partition: (first / BATCH % PARTITIONS) as u32,
-                records: Records::unkeyed(self.clicks.records(first, BATCH.min(last - first)), 0),
+                records: Records::unkeyed(make(first, BATCH.min(last - first)), 0),
             };
             log.append((first..last).step_by(BATCH).map(append).collect()).await?;
             first = last;
@@ -123,17 +122,22 @@ async fn measure(records: usize) -> Result<()> {
         Site { log: log.clone(), lake, load: &load, sandbox: &sandbox, name: "embedded log", place }.measure().await?;
         log.close().await?;
         let Ok(brokers) = env::var("AZENHA_TEST_KAFKA") else { continue };
-        let Some(lake) = self::lake(place, &directory.path().join("of-kafka"))? else { continue };
+        let Some(lake) = self::lake(place, &directory.path().join(format!("kafka-{}", std::process::id())))? else {
+            continue;
+        };
         let log = Arc::new(KafkaLog::connect(kafka_options(&brokers)).await?);
         let site = Site { log: log.clone(), lake, load: &load, sandbox: &sandbox, name: "Kafka", place };
-        site.measure().await?;
+        let topic = site.measure().await?;
+        if place == "folder" {
+            python(&load, "Python over Kafka", &[&brokers, &topic, &records.to_string()])?;
+        }
     }
-    println!("\npeak memory of a process that writes {records} clicks, in MB");
+    println!("\npeak memory of a process that writes clicks that cannot be compressed, in MB");
     for size in SIZES {
-        for records in [records / 4, records] {
+        for records in [records, 3 * records] {
             let child = Command::new(env::current_exe()?).args(["memory", size, &records.to_string()]).output()?;
             ensure!(child.status.success(), "{}", String::from_utf8_lossy(&child.stderr));
-            println!("objects of {size:<8} {records:>9} records {:>8}", String::from_utf8(child.stdout)?.trim());
+            println!("objects of {size:<8} {records:>9} records {:>16}", String::from_utf8(child.stdout)?.trim());
         }
     }
     Ok(())
@@ -150,13 +154,15 @@ struct Site<'a> {
 }
 
 impl Site<'_> {
-    async fn measure(&self) -> Result<()> {
+    /// Says in which topic the records are.
+    async fn measure(&self) -> Result<String> {
         let Self { log, load, name, place, .. } = self;
-        let (plan, plugins) = loaded(self.sandbox, "write", "")?;
-        load.append(log.as_ref(), &plan).await?;
+        let (plan, plugins) = loaded(self.sandbox, "write", place)?;
+        let topic = plan.topics.first().context("a plan without topics")?.name.clone();
+        load.append(log.as_ref(), &plan, |first, count| load.clicks.records(first, count)).await?;
         let done = self.run(plan, plugins, "clicks").await?;
         load.print(&format!("{name} -> {place}"), done.taken, Some(done.cpu), done.bytes);
-        let (plan, plugins) = loaded(self.sandbox, "read", "")?;
+        let (plan, plugins) = loaded(self.sandbox, "read", place)?;
         let done = self.run(plan, plugins, "enriched").await?;
         load.print(
             &format!("{place} -> plugin -> {place}, announced in {name}"),
@@ -164,7 +170,7 @@ impl Site<'_> {
             Some(done.cpu),
             done.bytes,
         );
-        Ok(())
+        Ok(topic)
     }
 
     /// Runs a pipeline until everything is in the files below a path.
@@ -197,15 +203,24 @@ fn rows_out(pipeline: &Pipeline) -> u64 {
     tasks.iter().flat_map(|task| &task.lanes).map(|lane| lane.counters.rows_out.load(Relaxed)).sum()
 }
 
-/// A pipeline of `bench/objects`, its objects with a `roll` of their own.
-fn loaded(sandbox: &Sandbox, name: &str, roll: &str) -> Result<(Plan, HashMap<String, Plugin>)> {
+/// A pipeline of `bench/objects` with a name and topics of this run alone: a broker keeps what others did.
+fn loaded(sandbox: &Sandbox, name: &str, run: &str) -> Result<(Plan, HashMap<String, Plugin>)> {
+    let (file, text) = text(name)?;
+    let own = format!("{}_{run}_", std::process::id());
+    let text = text.replace("objects_", &format!("objects_{own}")).replace("name: ", &format!("name: bench_{own}"));
+    load_text(sandbox, &file, text)
+}
+
+fn text(name: &str) -> Result<(PathBuf, String)> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("objects/{name}.yaml"));
-    let text = fs::read_to_string(&file)?.replace(", announce", &format!("{roll}, announce"));
-    // Topics of this run alone: a broker keeps those of others.
-    let text = text.replace("objects_", &format!("objects_{}_", std::process::id()));
+    let text = fs::read_to_string(&file)?;
+    Ok((file, text))
+}
+
+fn load_text(sandbox: &Sandbox, file: &Path, text: String) -> Result<(Plan, HashMap<String, Plugin>)> {
     let config = HostConfig::default_for(Path::new("data"));
     let pipeline = PipelineText { shown: file.display().to_string(), text };
-    let Loaded { plan, plugins, .. } = Loader::new(&config, sandbox, BTreeMap::new()).load_text(&file, &pipeline)?;
+    let Loaded { plan, plugins, .. } = Loader::new(&config, sandbox, BTreeMap::new()).load_text(file, &pipeline)?;
     Ok((plan, plugins))
 }
 
@@ -282,9 +297,8 @@ fn bare_writer(load: &Load, sandbox: &Sandbox) -> Result<()> {
 
 /// A consumer in Python, which has the records as lines of a file.
 fn python_over_a_file(load: &Load, directory: &Path) -> Result<()> {
-    let Ok(python) = env::var("AZENHA_TEST_DUCKDB") else { return Ok(()) };
-    let path: PathBuf = directory.join("clicks.ndjson");
-    let mut file = std::io::BufWriter::new(File::create(&path)?);
+    let path = directory.join("clicks.ndjson");
+    let mut file = BufWriter::new(File::create(&path)?);
     for first in (0..load.records).step_by(BATCH) {
         for value in load.clicks.records(first, BATCH.min(load.records - first)).iter().flatten() {
             file.write_all(value)?;
@@ -292,41 +306,51 @@ fn python_over_a_file(load: &Load, directory: &Path) -> Result<()> {
         }
     }
     file.flush()?;
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("objects/consume.py");
-    let output = Command::new(python).arg(script).arg(directory.join("python")).arg(&path).output()?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let printed = String::from_utf8(output.stdout)?;
-    let (seconds, bytes) = printed.trim().split_once(' ').context("Python printed no two numbers")?;
-    load.print("Python over a file of lines", Duration::from_secs_f64(seconds.parse()?), None, bytes.parse()?);
+    python(load, "Python over a file of lines", &[&path.display().to_string()])?;
     Ok(fs::remove_file(path)?)
 }
 
-/// Writes records to objects of a size, and prints the most memory that this process had, in MB.
+/// A consumer in Python over a source.
+fn python(load: &Load, what: &str, source: &[&str]) -> Result<()> {
+    let Ok(python) = env::var("AZENHA_TEST_DUCKDB") else { return Ok(()) };
+    let folder = tempfile::tempdir()?;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("objects/consume.py");
+    let output = Command::new(python).arg(script).arg(folder.path()).args(source).output()?;
+    let error = String::from_utf8_lossy(&output.stderr);
+    if error.contains("No module named") {
+        println!("{what}: skipped, {}", error.lines().last().unwrap_or_default());
+        return Ok(());
+    }
+    ensure!(output.status.success(), "{error}");
+    let printed = String::from_utf8(output.stdout)?;
+    let (seconds, bytes) = printed.trim().split_once(' ').context("Python printed no two numbers")?;
+    load.print(what, Duration::from_secs_f64(seconds.parse()?), None, bytes.parse()?);
+    Ok(())
+}
+
+/// Clicks that cannot be compressed well, so that objects grow.
+fn noise(first: usize, count: usize) -> BinaryArray {
+    let mixed = |number: usize| (number as u64 ^ 0x9e37_79b9).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    let session =
+        |number: usize| format!("{:016x}{:016x}", mixed(number), mixed(number).rotate_left(29) ^ mixed(!number));
+    let click = |number| {
+        format!(r#"{{"campaignId":"a","sessionId":"{}","timestamp":{}}}"#, session(number), 1_704_368_640_000 + number)
+    };
+    BinaryArray::from_iter_values((first..first + count).map(click))
+}
+
+/// Writes records to objects of a size, and prints the most memory that this process had, and the files' size, in MB.
 async fn memory(bytes: &str, records: usize) -> Result<()> {
     let directory = tempfile::tempdir()?;
     let log = Arc::new(EmbeddedLog::open(&directory.path().join("log"), EmbeddedOptions::default()).await?);
     let lake = lake("folder", directory.path())?.context("no folder")?;
     let (load, sandbox) = (Load::new(records), Sandbox::new(Limits::default(), None)?);
-    let roll = format!(", roll: {{ rows: 4000000000, bytes: {bytes}, every: 1h }}");
-    let (plan, plugins) = loaded(&sandbox, "write", &roll)?;
-    load.append(log.as_ref(), &plan).await?;
+    let (file, text) = text("write")?;
+    let roll = format!(", roll: {{ rows: 4000000000, bytes: {bytes}, every: 1h }}, announce");
+    let (plan, plugins) = load_text(&sandbox, &file, text.replace(", announce", &roll))?;
+    load.append(log.as_ref(), &plan, noise).await?;
     let site = Site { log: log.clone(), lake, load: &load, sandbox: &sandbox, name: "", place: "" };
-    site.run(plan, plugins, "clicks").await?;
-    println!("{}", status("VmHWM:")? / 1_000);
+    let done = site.run(plan, plugins, "clicks").await?;
+    println!("{} (files: {})", peak_memory()? / 1_000_000, done.bytes / 1_000_000);
     Ok(log.close().await?)
-}
-
-/// A number of the kernel's description of this process, in KB.
-fn status(name: &str) -> Result<u64> {
-    let status = fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix(name)).context("the kernel does not say")?;
-    Ok(line.trim().trim_end_matches(" kB").parse()?)
-}
-
-/// CPU seconds of this process so far.
-fn cpu_seconds() -> Result<f64> {
-    let stat = fs::read_to_string("/proc/self/stat")?;
-    let (_, fields) = stat.rsplit_once(") ").context("the kernel does not say")?;
-    let ticks = fields.split(' ').skip(11).take(2).map(str::parse::<u64>).sum::<Result<u64, _>>()?;
-    Ok(ticks as f64 / TICKS)
 }

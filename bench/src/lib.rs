@@ -1,10 +1,12 @@
-//! What the benchmarks share: the clickstream with its plugins, and clicks to feed it.
+//! What the benchmarks share: the clickstream with its plugins, and clicks to feed it, and what a process takes.
 
 mod clicks;
 mod clickstream;
+mod process;
 
 pub use clicks::Clicks;
 pub use clickstream::Clickstream;
+pub use process::{cpu_seconds, peak_memory};
 
 use std::path::{Path, PathBuf};
 
