@@ -170,6 +170,9 @@ async fn the_star_schema_is_what_a_recount_of_raw_gives_and_days_that_are_read_a
     scene.must_be(&whole, "again").await?;
     scene.backfill(&[])?;
     scene.must_be(&whole, "again").await?;
+    fs::rename(scene.raw().join("commerce"), scene.raw().join("archive"))?;
+    let archive = ["--from", "pedidos=archive/orders", "--from", "interacoes=archive/interactions"];
+    assert!(scene.backfill(&archive)?.stdout.contains("3000 records in 9 objects"));
     assert!(!scene.azenha.data().join("batches/warehouse").exists(), "what a run needs goes with it");
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use azenha_engine::objects::is_path;
 use azenha_model::config::HostConfig;
 use azenha_model::plan::{End, Plan};
 use clap::Args;
@@ -37,9 +38,30 @@ pub struct BackfillArgs {
     /// Reads only the folders of these days, 2024-01-31..2024-02-01; a batch reads them anew, into what is there.
     #[arg(long, value_name = "A..B")]
     dates: Option<Dates>,
+    /// Reads the objects of a source below another folder than its `folder`.
+    #[arg(long, value_name = "SOURCE=FOLDER", value_parser = parse_from)]
+    from: Vec<(String, String)>,
     /// Reads so many partitions at the same time, where the file does not say how many.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     parallel: Option<u32>,
+}
+
+fn parse_from(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((source, folder)) if !source.is_empty() && is_path(folder) => Ok((source.to_owned(), folder.to_owned())),
+        _ => Err("write SOURCE=FOLDER, for instance pedidos=commerce/orders".to_owned()),
+    }
+}
+
+/// Has sources read from other folders.
+fn redirect(plan: &mut Plan, from: &[(String, String)]) -> Result<()> {
+    for (source, folder) in from {
+        let known: Vec<&str> = plan.histories.iter().map(|history| history.source.as_str()).collect();
+        let unknown = format!("--from: no source `{source}` has a folder; there is {}", known.join(", "));
+        let history = plan.histories.iter_mut().find(|history| history.source == *source);
+        history.ok_or(Usage(unknown))?.folder.clone_from(folder);
+    }
+    Ok(())
 }
 
 /// Runs pipelines over the past of their sources; what was interrupted goes on.
@@ -60,9 +82,10 @@ pub async fn backfill(args: BackfillArgs) -> Result<Outcome> {
 async fn run_batches(args: &BackfillArgs, config: &HostConfig, file: &Path) -> Result<Outcome> {
     let sandbox = sandbox(config, Some(&config.data.join("compiled")))?;
     let topics = partitions_of_histories(file, args.parallel)?;
-    let loaded = block_in_place(|| Loader::new(config, &sandbox, topics).load(file))?;
+    let mut loaded = block_in_place(|| Loader::new(config, &sandbox, topics).load(file))?;
     let (mut outcome, stop) = (Outcome::Done, CancellationToken::new());
-    for pipeline in &loaded {
+    for pipeline in &mut loaded {
+        redirect(&mut pipeline.plan, &args.from)?;
         let shown = Shown::new()?;
         let report = Run::new(config, pipeline)?.run(args.dates, |progress| shown.tell(progress), &stop).await?;
         shown.bar.finish_and_clear();
@@ -95,6 +118,7 @@ async fn catch_up_all(args: &BackfillArgs, runner: &Runner, file: PathBuf) -> Re
     }
     for (_, pipeline) in &mut loaded {
         roll_by_size(&mut pipeline.plan);
+        redirect(&mut pipeline.plan, &args.from)?;
         let (plan, log) = (&pipeline.plan, &*runner.log);
         let objects = seed(log, plan, &open_object_stores(&runner.config, plan)?, args.dates, now()).await?;
         println!("pipeline `{}`: {objects} objects of its past announced", plan.pipeline);
