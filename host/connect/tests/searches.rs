@@ -27,7 +27,7 @@ const TEXTS: [&str; 6] = [
     "troca do produto",
     "reclamacao sobre a garantia do produto",
     "garantia-estendida: ok",
-    "nada a dizer",
+    "nada com isso a dizer",
 ];
 const START: i64 = 1_769_860_800_000_000;
 
@@ -198,6 +198,8 @@ async fn rows_have_all_words_whatever_their_case(scene: Scene) {
         ("produto, garantia!", vec![3]),
         ("reembolso", vec![0, 1]),
         ("estendida", vec![4]),
+        ("o reembolso", vec![0, 1]),
+        ("com dizer", vec![5]),
         ("garant", vec![]),
         ("produto inexistente", vec![]),
     ] {

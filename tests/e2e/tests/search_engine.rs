@@ -12,7 +12,7 @@ use fastrand::Rng;
 use serde_json::{Value, json};
 
 const PIPELINE: &str = r"
-name: support
+name: NAME
 sources:
   events:
     topic: events
@@ -22,7 +22,7 @@ sinks:
   found:
     from: events
     connection: engine
-    index: INDEX
+    index: NAME
     key: [id]
     search: [texto]
   kept: { from: events, connection: warehouse, table: events, key: [id], fulltext: [texto] }
@@ -31,7 +31,7 @@ queries:
     path: /eventos_es/
     connection: engine
     search:
-      index: INDEX
+      index: NAME
       match: { q: [texto] }
       equal: { cliente: customer }
       from: { desde: at }
@@ -78,7 +78,8 @@ struct Scene {
     azenha: Azenha,
     /// `HOST:PORT` of the engine.
     engine: String,
-    index: String,
+    /// Of the pipeline, whose position the engine keeps, and of its index.
+    name: String,
     pipeline: PathBuf,
     input: PathBuf,
     changes: Vec<Value>,
@@ -87,17 +88,17 @@ struct Scene {
 impl Scene {
     fn new(url: &str, name: &str) -> Result<Self> {
         let engine = url.strip_prefix("http://").context("the URL of an engine")?.to_owned();
-        let index = format!("e2e-{name}-{}", std::process::id());
+        let name = format!("e2e-{name}-{}", std::process::id());
         let azenha = Azenha::new()?;
         let connections = format!("engine: {{ url: \"{url}\" }}, warehouse: {{ url: \"sqlite:./warehouse.db\" }}");
         azenha.write("host.yaml", &format!("connections: {{ {connections} }}\n"))?;
-        let text = PIPELINE.replace("INDEX", &index);
+        let text = PIPELINE.replace("NAME", &name);
         let pipeline = azenha.write("support.yaml", &text)?;
         let changes = changes();
         let mut lines: Vec<String> = changes.iter().map(Value::to_string).collect();
         (0..lines.len()).step_by(BROKEN).for_each(|place| lines[place] += "\n{\"id\": }");
         let input = azenha.write("events.ndjson", &(lines.join("\n") + "\n"))?;
-        Ok(Self { azenha, engine, index, pipeline, input, changes })
+        Ok(Self { azenha, engine, name, pipeline, input, changes })
     }
 
     fn arguments(&self, more: &[&str]) -> Vec<String> {
@@ -108,13 +109,13 @@ impl Scene {
 
     /// The documents that can be found, if the engine answers.
     fn count(&self) -> Option<u64> {
-        get(&self.engine, &format!("/{}/_count", self.index)).ok()?.json().ok()?["count"].as_u64()
+        get(&self.engine, &format!("/{}/_count", self.name)).ok()?.json().ok()?["count"].as_u64()
     }
 
     /// Each event as its last change left it, and a dead letter of each sink for what was none.
     fn check(&self) -> Result<()> {
-        get(&self.engine, &format!("/{}/_refresh", self.index))?;
-        let found = get(&self.engine, &format!("/{}/_search?size=10000&sort=id", self.index))?.json()?;
+        get(&self.engine, &format!("/{}/_refresh", self.name))?;
+        let found = get(&self.engine, &format!("/{}/_search?size=10000&sort=id", self.name))?.json()?;
         let hits = found["hits"]["hits"].as_array().context("no hits")?;
         let latest: BTreeMap<i64, &Value> =
             self.changes.iter().filter_map(|change| Some((change["id"].as_i64()?, change))).collect();
@@ -123,7 +124,7 @@ impl Scene {
             let (source, id) = (&hit["_source"], wanted["id"].to_string());
             ensure!(hit["_id"] == id.as_str() && source["texto"] == wanted["texto"], "{hit}, not {wanted}");
         }
-        let dead = self.azenha.dead_letters("support")?;
+        let dead = self.azenha.dead_letters(&self.name)?;
         let wanted = 2 * CHANGES.div_ceil(BROKEN);
         ensure!(dead.len() == wanted, "{} dead letters, not {wanted}", dead.len());
         Ok(())
@@ -217,7 +218,7 @@ fn a_host_that_dies_at_any_step_of_a_commit_changes_nothing() -> Result<()> {
         return Ok(());
     };
     for point in POINTS.iter().filter(|point| point.starts_with("elasticsearch.")) {
-        let scene = Scene::new(&url, &point.replace('.', "-"))?;
+        let scene = Scene::new(&url, &point.replace(['.', '_'], "-"))?;
         let passing = format!("{point}:2");
         let died = scene.azenha.run_with(scene.arguments(&["--rate", RATE]), &[("AZENHA_FAILPOINT", &passing)])?;
         ensure!(died.status.signal() == Some(SIGABRT), "{point}: {}: {}", died.status, died.text());

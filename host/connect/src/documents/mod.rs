@@ -22,7 +22,7 @@ pub(crate) use self::encode::Encoder;
 /// The field that identifies a document.
 pub(crate) const ID: &str = "_id";
 /// How many documents and arrays may stand in each other, the outermost among them.
-const MAX_DEPTH: usize = 100;
+pub(crate) const MAX_DEPTH: usize = 100;
 /// The bytes that a document may have.
 pub(crate) const MAX_BYTES: usize = 16 << 20;
 

@@ -10,7 +10,7 @@ use azenha_model::plan::{Generation, OutputColumn, TimeFormat};
 use azenha_model::{Field, Offset};
 use serde::de::IgnoredAny;
 
-use crate::documents::{Documents, ID, MAX_BYTES};
+use crate::documents::{Documents, ID, MAX_BYTES, MAX_DEPTH};
 use crate::store::cells::{Cells, Values};
 use crate::store::changes::{Change, Checked};
 use crate::store::{Failure, Fault, Operation};
@@ -150,8 +150,8 @@ impl<'a> Encoder<'a> {
                 Values::Date(array) => drop(cells.checked_date(array.value(row))?),
                 Values::Time(array) => drop(cells.checked_time(array.value(row))?),
                 Values::Timestamp(array) => drop(cells.checked_timestamp(array.value(row))?),
-                Values::Json(array) if serde_json::from_str::<IgnoredAny>(array.value(row)).is_err() => {
-                    return Err(cells.fault("holds no valid JSON"));
+                Values::Json(array) if !is_readable(array.value(row)) => {
+                    return Err(cells.fault("holds no valid JSON, or is nested more than 100 levels deep"));
                 }
                 _ => {}
             }
@@ -193,6 +193,23 @@ fn sources(fields: &[&Field], change: &Change) -> BinaryArray {
     JsonEncoder::new(&columns, &[]).encode(&arrays, change.rows.num_rows(), None).1
 }
 
+/// Whether a text is JSON that readers of documents can cope with.
+fn is_readable(json: &str) -> bool {
+    let (mut depth, mut deepest, mut in_text, mut is_escaped) = (0_usize, 0, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = true,
+            b'"' => in_text = !in_text,
+            b'{' | b'[' if !in_text => depth += 1,
+            b'}' | b']' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest <= MAX_DEPTH && serde_json::from_str::<IgnoredAny>(json).is_ok()
+}
+
 /// A value that tells documents apart.
 fn key_text(cells: &Cells<'_>, row: usize) -> Result<String, Failure> {
     if cells.is_null(row) {
@@ -218,6 +235,14 @@ fn key_text(cells: &Cells<'_>, row: usize) -> Result<String, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_is_readable_up_to_a_depth_whatever_its_texts_hold() {
+        let nested = |levels| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        assert!(is_readable(&nested(100)) && !is_readable(&nested(101)));
+        assert!(is_readable(&format!("\"{}\\\"{}\"", "[".repeat(200), "{".repeat(200))));
+        assert!(is_readable("1e400") && !is_readable("{") && !is_readable(""));
+    }
 
     #[test]
     fn a_later_offset_wins_and_a_later_generation_over_every_offset() {

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use crate::store::Failure;
 
 /// How long a call may take that says nothing else.
-const TIMEOUT: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(45);
 
 /// Characters of an answer that a message shows.
 const SHOWN: usize = 300;

@@ -78,7 +78,7 @@ impl Described {
 pub(super) async fn prepare(api: &Api, index: &Index) -> Result<(), Failure> {
     ensure(api, index).await?;
     let path = ["_cluster", "health", &index.name];
-    let until_ready = Call::new(Method::GET, &path).with(&[("wait_for_status", "yellow"), ("timeout", "10s")]);
+    let until_ready = Call::new(Method::GET, &path).with(&[("wait_for_status", "yellow"), ("timeout", "30s")]);
     Ok(api.call::<Value>(until_ready).await.map(drop)?)
 }
 

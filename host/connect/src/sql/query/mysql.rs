@@ -53,12 +53,17 @@ fn read(column: &str, data_type: DataType) -> String {
     }
 }
 
+/// The letters of the shortest words that are indexed, where the server is not set otherwise (`innodb_ft_min_token_size`).
+const SHORTEST_WORD: usize = 3;
+
 /// A full-text index of exactly these columns is needed. Words have letters and digits only, none of which is an operator.
+/// One that is not indexed would be in no row if it were wanted.
 fn words(_table: &str, columns: &[String], text: &str) -> Words {
-    let words: Vec<String> = Search::words(text).map(|word| format!("+{word}")).collect();
+    let is_indexed = |word: &str| word.chars().count() >= SHORTEST_WORD;
+    let wanted = |word: &str| if is_indexed(word) { format!("+{word}") } else { word.to_owned() };
     Words {
         before: format!("MATCH ({}) AGAINST (", DOUBLE.columns(columns.iter().map(String::as_str))),
-        value: words.join(" "),
+        value: Search::words(text).map(wanted).collect::<Vec<_>>().join(" "),
         after: " IN BOOLEAN MODE)",
     }
 }
