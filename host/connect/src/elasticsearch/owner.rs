@@ -2,6 +2,7 @@
 
 use azenha_engine::store::StoreLaneId;
 use reqwest::Method;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -55,8 +56,14 @@ fn taken(index: &str, Owner { pipeline, sink, topic, .. }: &Owner) -> Failure {
     ))
 }
 
+/// Waits until every shard of an index can be read.
+const STARTED: [(&str, &str); 2] = [("wait_for_status", "yellow"), ("timeout", "30s")];
+
 /// Documents of somebody else have versions that could be higher.
 async fn check_empty(api: &Api, index: &str) -> Result<(), Failure> {
+    // An index that was just made answers nothing until its shards have started.
+    let started = ["_cluster", "health", index];
+    let _: IgnoredAny = api.call(Call::new(Method::GET, &started).with(&STARTED)).await?;
     let counted: Counted = api.call(Call::new(Method::GET, &[index, "_count"])).await?;
     if counted.count == 0 {
         return Ok(());

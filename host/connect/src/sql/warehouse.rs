@@ -28,6 +28,9 @@ const MOST_REPORTS: usize = 100;
 /// The reports of batches.
 const REPORTS: &str = "azenha_runs";
 
+/// The run that the new tables of each pipeline belong to: the one that began last, wherever.
+const OWNERS: &str = "azenha_batches";
+
 /// What a table is called while it is made.
 pub fn building(table: &str) -> String {
     format!("{table}__new")
@@ -81,13 +84,15 @@ impl Warehouse {
         Ok(Self { name: name.to_owned(), connector: connector(name, url)? })
     }
 
-    /// Drops what an earlier run of a pipeline left: of these tables, and how far its lanes had come.
+    /// Takes the new tables of a pipeline for a run, and drops what an earlier one left: of these tables, and how far its
+    /// lanes had come. A run of before that is still under way elsewhere cannot put them in place any more.
     ///
     /// # Errors
     /// If the database does not do it.
-    pub async fn begin(&self, pipeline: &str, tables: &[String]) -> Result<(), StoreError> {
+    pub async fn begin(&self, pipeline: &str, run: &str, tables: &[String]) -> Result<(), StoreError> {
         self.told("clearing what a run left", async {
             let session = &mut *self.session().await?;
+            own(session, pipeline, run).await?;
             for table in tables {
                 drop_table(session, &building(table)).await?;
                 drop_table(session, &replaced(table)).await?;
@@ -128,13 +133,7 @@ impl Warehouse {
     /// # Errors
     /// If the database does not do it.
     pub async fn put(&self, table: &HostTable, keep: Option<(&str, &[String])>) -> Result<(), StoreError> {
-        let target = Target {
-            table: building(&table.name),
-            fields: table.fields.clone(),
-            key: table.key.clone(),
-            mode: WriteMode::Upsert,
-            fulltext: Vec::new(),
-        };
+        let target = keyed(&building(&table.name), table.fields.clone(), table.key.clone());
         self.told(&format!("writing `{}`", table.name), async {
             let session = &mut *self.session().await?;
             match keep {
@@ -245,16 +244,37 @@ impl Warehouse {
         .await
     }
 
-    /// Puts the new tables in the place of those that are read, all at once: a reader sees all before or all after.
+    /// Whether the new tables of a pipeline are those of a run.
     ///
     /// # Errors
-    /// If readers do not let go of the tables, something else depends on them, or the database fails.
-    pub async fn replace(&self, tables: &[String]) -> Result<(), StoreError> {
+    /// If the database does not answer.
+    pub async fn belongs_to(&self, pipeline: &str, run: &str) -> Result<bool, StoreError> {
+        let owner = format!("SELECT run FROM {OWNERS} WHERE pipeline = $1");
+        self.told("looking for the run", async {
+            let session = &mut *self.session().await?;
+            if session.find_table(OWNERS).await?.is_none() {
+                return Ok(false);
+            }
+            let rows = session.texts(&owner, &[Argument::Text(pipeline)]).await?;
+            Ok(rows.into_iter().flatten().flatten().any(|owner| owner == run))
+        })
+        .await
+    }
+
+    /// Puts the new tables of a run in the place of those that are read, all at once: a reader sees all before or all
+    /// after.
+    ///
+    /// # Errors
+    /// If another run has begun since, readers do not let go of the tables, something else depends on them, or the database
+    /// fails.
+    pub async fn replace(&self, pipeline: &str, run: &str, tables: &[String]) -> Result<(), StoreError> {
         let mut tries = 0;
         loop {
             tries += 1;
             match self
-                .told("putting new tables in place", async { replace(&mut *self.session().await?, tables).await })
+                .told("putting new tables in place", async {
+                    replace(&mut *self.session().await?, (pipeline, run), tables).await
+                })
                 .await
             {
                 Err(StoreError::Unavailable { .. }) if tries < TRIES => sleep(PAUSE).await,
@@ -268,15 +288,7 @@ impl Warehouse {
     /// # Errors
     /// If the database does not do it.
     pub async fn keep_report(&self, pipeline: &str, run: &str, report: &str) -> Result<(), StoreError> {
-        let text = |name| Field::new(name, DataType::Text, false);
-        let fields = vec![text("pipeline"), text("run"), text("report")];
-        let target = Target {
-            table: REPORTS.to_owned(),
-            fields,
-            key: vec![0, 1],
-            mode: WriteMode::Upsert,
-            fulltext: Vec::new(),
-        };
+        let target = keyed(REPORTS, texts(["pipeline", "run", "report"]), vec![0, 1]);
         self.told("keeping a report", async {
             let session = &mut *self.session().await?;
             if session.find_table(REPORTS).await?.is_none() {
@@ -332,12 +344,35 @@ async fn drop_table(session: &mut dyn Session, table: &str) -> Result<(), Failur
     session.run(&format!("DROP TABLE IF EXISTS {quoted}")).await
 }
 
+/// A table whose rows have a key.
+fn keyed(table: &str, fields: Vec<Field>, key: Vec<usize>) -> Target {
+    Target { table: table.to_owned(), fields, key, mode: WriteMode::Upsert, fulltext: Vec::new() }
+}
+
+/// Columns of text that is never absent.
+fn texts<const COLUMNS: usize>(names: [&str; COLUMNS]) -> Vec<Field> {
+    names.map(|name| Field::new(name, DataType::Text, false)).to_vec()
+}
+
+/// Makes a run the owner of a pipeline's new tables.
+async fn own(session: &mut dyn Session, pipeline: &str, run: &str) -> Result<(), Failure> {
+    let target = keyed(OWNERS, texts(["pipeline", "run"]), vec![0]);
+    if session.find_table(OWNERS).await?.is_none() {
+        session.run(&table::create_statement(session.dialect(), &target)).await?;
+    }
+    session.begin().await?;
+    session.change(&format!("DELETE FROM {OWNERS} WHERE pipeline = $1"), &[Argument::Text(pipeline)]).await?;
+    let insert = format!("INSERT INTO {OWNERS} (pipeline, run) VALUES ($1, $2)");
+    session.change(&insert, &[Argument::Text(pipeline), Argument::Text(run)]).await?;
+    session.commit().await
+}
+
 async fn count(session: &mut dyn Session, select: &str) -> Result<i64, Failure> {
     let row = session.integers(&format!("SELECT COUNT(*) FROM ({select}) AS counted"), &[]).await?;
     Ok(row.and_then(|row| row.first().copied().flatten()).unwrap_or_default())
 }
 
-async fn replace(session: &mut dyn Session, tables: &[String]) -> Result<(), Failure> {
+async fn replace(session: &mut dyn Session, (pipeline, run): (&str, &str), tables: &[String]) -> Result<(), Failure> {
     let mut names = Vec::new();
     for table in tables {
         let is_there = session.find_table(table).await?.is_some();
@@ -347,6 +382,12 @@ async fn replace(session: &mut dyn Session, tables: &[String]) -> Result<(), Fai
         names.iter().map(|(new, name, old)| Replacement { new, name, old: old.as_deref() }).collect();
     let statements = session.dialect().replace_tables(&replacements);
     session.begin().await?;
+    // In PostgreSQL and SQLite another run that begins now waits for the end of this transaction.
+    let still = format!("UPDATE {OWNERS} SET run = run WHERE pipeline = $1 AND run = $2");
+    if session.change(&still, &[Argument::Text(pipeline), Argument::Text(run)]).await? == 0 {
+        session.roll_back().await?;
+        return Err(Failure::Definition("another run of this pipeline has begun since; let that one end".to_owned()));
+    }
     for statement in statements {
         session.run(&statement).await?;
     }

@@ -1,5 +1,5 @@
-//! Batches and backfills. A batch is a pipeline that runs over the whole past of its sources, on a log of its own, into tables that are made beside
-//! those that people read. When every check has passed, they take their place, all at once.
+//! Batches and backfills. A batch is a pipeline that runs over the whole past of its sources, on a log of its own, into
+//! tables that are made beside those that people read. When every check has passed, they take their place, all at once.
 //!
 //! A run may be interrupted anywhere. Its folder says how far it had come: what a stage does can be done again, and while
 //! rows are read, log and tables hold positions as those of any pipeline.
@@ -93,42 +93,41 @@ impl<'a> Run<'a> {
     /// # Errors
     /// If something fails. What can be done again will be, by the next call.
     pub async fn run(&self, dates: Option<Dates>, tell: impl Fn(Progress), stop: &CancellationToken) -> Result<Report> {
-        let mut state = self.resume_or_begin(dates)?;
-        if !matches!(state.stage, Stage::Replacing(_)) {
-            let log = self.open_log(&state).await?;
-            let made = self.make(&mut state, &log, tell, stop).await;
-            log.close().await?;
-            let report = made?;
-            if report.outcome == RunOutcome::Refused {
-                self.keep(&report).await?;
-                return Ok(report);
+        let _alone = self.folder.lock()?;
+        let mut state = self.resume_or_begin(dates).await?;
+        let report = match &state.stage {
+            Stage::Replacing(report) => (**report).clone(),
+            Stage::Beginning | Stage::Reading => {
+                let log = self.open_log(&state).await?;
+                let made = self.make(&mut state, &log, tell, stop).await;
+                log.close().await?;
+                made?
             }
-            state.stage = Stage::Replacing(Box::new(report));
+        };
+        if report.outcome == RunOutcome::Published {
+            state.stage = Stage::Replacing(Box::new(report.clone()));
             self.folder.keep(&state)?;
-        }
-        let Stage::Replacing(report) = state.stage else { unreachable!("it was set above") };
-        // After a crash it may be that they are in place, and only the report is missing.
-        if !self.warehouse.is_replaced(&self.tables()).await? {
-            self.warehouse.replace(&self.tables()).await?;
-        }
-        self.keep(&report).await?;
-        Ok(*report)
-    }
-
-    async fn keep(&self, report: &Report) -> Result<()> {
-        self.warehouse.keep_report(&report.pipeline, &report.run, &serde_json::to_string(report)?).await?;
-        self.folder.end()
-    }
-
-    fn resume_or_begin(&self, dates: Option<Dates>) -> Result<RunState> {
-        let digest = self.digest();
-        match self.folder.interrupted()? {
-            Some(state) if state.digest == digest && state.dates == dates => {
-                tracing::info!(pipeline = self.plan().pipeline, run = state.run, "an interrupted run goes on");
-                Ok(state)
+            // After a crash it may be that they are in place, and only the report is missing.
+            if !self.warehouse.is_replaced(&self.tables()).await? {
+                self.warehouse.replace(&report.pipeline, &report.run, &self.tables()).await?;
             }
-            _ => self.folder.begin(now(), dates, digest),
         }
+        self.warehouse.keep_report(&report.pipeline, &report.run, &serde_json::to_string(&report)?).await?;
+        self.folder.end()?;
+        Ok(report)
+    }
+
+    /// The run that was interrupted, if it was the same and its tables are still its own; else a new one.
+    async fn resume_or_begin(&self, dates: Option<Dates>) -> Result<RunState> {
+        let (digest, pipeline) = (self.digest(), &self.plan().pipeline);
+        if let Some(state) = self.folder.interrupted()?
+            && (&state.digest, state.dates) == (&digest, dates)
+            && (state.stage == Stage::Beginning || self.warehouse.belongs_to(pipeline, &state.run).await?)
+        {
+            tracing::info!(pipeline, run = state.run, "an interrupted run goes on");
+            return Ok(state);
+        }
+        self.folder.begin(now(), dates, digest)
     }
 
     /// Identifies what is run.
@@ -173,7 +172,7 @@ impl<'a> Run<'a> {
     /// Clears what an earlier run left, and lays down what is to be read. A run over some days begins with the rows that
     /// are there.
     async fn begin(&self, state: &RunState, log: &dyn Log) -> Result<()> {
-        self.warehouse.begin(&self.plan().pipeline, &self.tables()).await?;
+        self.warehouse.begin(&self.plan().pipeline, &state.run, &self.tables()).await?;
         if state.dates.is_some() {
             for task in &self.plan().tasks {
                 if let End::Store(output) = &task.end {

@@ -1,10 +1,10 @@
 //! How far a run has come, kept beside its log: a run that was interrupted goes on.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use azenha_connect::private;
 use azenha_model::civil::format_timestamp;
 use serde::{Deserialize, Serialize};
@@ -52,6 +52,18 @@ impl RunFolder {
         Self(data.join("batches").join(pipeline))
     }
 
+    /// Keeps other processes from running the pipeline as long as the file is open: they share the folder.
+    pub fn lock(&self) -> Result<File> {
+        let file = self.0.with_extension("lock");
+        private::make_directory(file.parent().unwrap_or(&self.0)).with_context(|| file.display().to_string())?;
+        let opened = File::create(&file).with_context(|| file.display().to_string())?;
+        match opened.try_lock() {
+            Ok(()) => Ok(opened),
+            Err(TryLockError::WouldBlock) => bail!("another process runs this batch now: it holds {}", file.display()),
+            Err(TryLockError::Error(error)) => Err(error).with_context(|| file.display().to_string()),
+        }
+    }
+
     /// Where the run's log is.
     pub fn log(&self) -> PathBuf {
         self.0.join("log")
@@ -79,7 +91,7 @@ impl RunFolder {
     /// Remembers how far the run has come, as a whole or not at all.
     pub fn keep(&self, state: &RunState) -> Result<()> {
         let (file, new) = (self.0.join(FILE), self.0.join(format!("{FILE}.new")));
-        let kept = fs::File::create(&new).and_then(|mut opened| {
+        let kept = File::create(&new).and_then(|mut opened| {
             serde_json::to_writer(&mut opened, state)?;
             opened.sync_all()?;
             fs::rename(&new, &file)
