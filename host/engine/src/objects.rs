@@ -20,8 +20,8 @@ pub struct NewObject {
     pub content: Bytes,
 }
 
-/// The record that says that an object is there. Of what others announce, only the path is needed. It is committed together with the position behind the object's last
-/// row, after the object was put.
+/// The record that says that an object is there. It is committed together with the position behind the object's last row,
+/// after the object was put. Of what others announce, only the path is needed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Announcement {
     /// The object's path below the connection's URL.

@@ -238,6 +238,20 @@ async fn a_batch_with_a_fault_is_refused_and_the_tables_of_before_stay() -> Resu
         assert!(refused.stdout.contains(told) && refused.stdout.contains("refused"), "{fault}: {}", refused.text());
         scene.must_be(&before, fault).await?;
     }
+    let data = scene.azenha.data().display().to_string();
+    let faulty = scene.changed("faulty", FAULTS[0].1)?.display().to_string();
+    let refused = scene.azenha.run(["run", &faulty, "--once", "--data", &data])?;
+    assert!(!refused.status.success() && refused.stderr.contains("was refused"), "{}", refused.text());
+
+    let keyless =
+        scene.changed("keyless", &[("    key: [id]\n    columns: [id, customer", "    columns: [id, customer")])?;
+    let refused = scene.azenha.run(scene.arguments(&keyless, &["--dates", DAYS[0]]))?;
+    assert!(
+        refused.status.code() == Some(2) && refused.stderr.contains("`interactions` has no `key`"),
+        "{}",
+        refused.text()
+    );
+
     // An object that nobody can read is missing in the tables, and so it is found.
     let broken = scene.raw().join(format!("commerce/orders/date={}/commerce_orders-0000-9.ndjson.zst", DAYS[0]));
     fs::write(&broken, "this is not compressed")?;
@@ -250,7 +264,7 @@ async fn a_batch_with_a_fault_is_refused_and_the_tables_of_before_stay() -> Resu
     scene.must_be(&before, "again").await?;
     let outcomes = "SELECT report ->> '$.outcome' || '|' || COUNT(*) FROM azenha_runs
         GROUP BY report ->> '$.outcome' ORDER BY 1";
-    assert_eq!(scene.rows(outcomes).await?, ["published|2", "refused|5"]);
+    assert_eq!(scene.rows(outcomes).await?, ["published|2", "refused|6"]);
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, Method, RequestBuilder, StatusCode, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tokio::time::sleep;
 
 use crate::store::Failure;
 
@@ -16,6 +17,13 @@ const TIMEOUT: Duration = Duration::from_secs(45);
 
 /// Characters of an answer that a message shows.
 const SHOWN: usize = 300;
+
+/// How often, and after which pauses, what is read is asked for again while shards start.
+const TRIES: u32 = 40;
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// What is said of an engine whose shards do not start.
+pub(super) const STARTING: &str = "it answers 503: its shards have not started";
 
 /// A search engine.
 pub(super) struct Api {
@@ -64,6 +72,8 @@ impl<'a> Call<'a> {
 pub(super) enum Trouble {
     /// There was no answer, or one that says that another try may succeed.
     Unavailable(Box<dyn std::error::Error + Send + Sync>),
+    /// Its shards are not there yet, or not any more.
+    Starting,
     /// The engine has more to do than it can.
     Busy,
     /// The answer did not come in time.
@@ -88,6 +98,7 @@ impl From<Trouble> for Failure {
     fn from(trouble: Trouble) -> Self {
         match trouble {
             Trouble::Unavailable(source) => Self::Unavailable(source),
+            Trouble::Starting => Self::Unavailable(STARTING.into()),
             Trouble::Busy => Self::Unavailable("it has more to do than it can (429)".into()),
             Trouble::TooLong => Self::Unavailable("it did not answer in time".into()),
             Trouble::TooLarge => Self::Unavailable("its answer is larger than any that makes sense".into()),
@@ -163,7 +174,7 @@ impl Api {
 
     /// What a call answers.
     pub async fn call<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<T, Trouble> {
-        let bytes = self.bytes(call).await?;
+        let bytes = if call.method == Method::GET { self.patiently(call).await? } else { self.bytes(call).await? };
         serde_json::from_slice(&bytes).map_err(|error| {
             let problem = format!("its answer is not that of Elasticsearch or OpenSearch: {error}");
             Trouble::Unavailable(problem.into())
@@ -177,6 +188,17 @@ impl Api {
             Err(Trouble::Refused(Refusal { status: StatusCode::NOT_FOUND, .. })) => Ok(None),
             Err(trouble) => Err(trouble),
         }
+    }
+
+    /// Asks again while shards start, as those of an index that was just made do.
+    async fn patiently(&self, call: Call<'_>) -> Result<Vec<u8>, Trouble> {
+        for _ in 0..TRIES {
+            match self.bytes(call.clone()).await {
+                Err(Trouble::Starting) => sleep(PAUSE).await,
+                answered => return answered,
+            }
+        }
+        self.bytes(call).await
     }
 
     async fn bytes(&self, call: Call<'_>) -> Result<Vec<u8>, Trouble> {
@@ -226,6 +248,9 @@ fn credentials(url: &Url) -> Result<Option<(String, String)>, String> {
 fn failed(status: StatusCode, bytes: &[u8]) -> Trouble {
     if status == StatusCode::TOO_MANY_REQUESTS {
         return Trouble::Busy;
+    }
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        return Trouble::Starting;
     }
     if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT {
         return Trouble::Unavailable(format!("it answers {status}").into());

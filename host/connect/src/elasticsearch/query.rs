@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value as Json, json};
 
-use super::http::{Api, Call, Refusal, Trouble};
+use super::http::{Api, Call, Refusal, STARTING, Trouble};
 use super::mapping::{Described, describe};
 use crate::query::{Answer, Answers, QueryError, Question};
 
@@ -118,6 +118,7 @@ impl ElasticAnswers {
     fn failed(&self, query: &Query, trouble: Trouble) -> QueryError {
         match trouble {
             Trouble::Unavailable(source) => QueryError::Unavailable { connection: self.name.clone(), source },
+            Trouble::Starting => QueryError::Unavailable { connection: self.name.clone(), source: STARTING.into() },
             Trouble::Busy => QueryError::Busy(self.name.clone()),
             Trouble::TooLong => QueryError::TooLong(query.time_limit),
             Trouble::TooLarge => QueryError::TooLarge(MOST_BYTES),

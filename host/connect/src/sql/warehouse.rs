@@ -160,28 +160,27 @@ impl Warehouse {
         .await
     }
 
-    /// Makes a table of the rows of a statement; gives how many there are.
+    /// Makes a table of the rows of a statement.
     ///
     /// # Errors
-    /// If the database does not do it: the statement may be wrong, or two rows have one key.
-    pub async fn build(&self, table: &str, select: &str) -> Result<i64, StoreError> {
+    /// If the database does not do it: the statement may be wrong.
+    pub async fn build(&self, table: &str, select: &str) -> Result<(), StoreError> {
         self.told(&format!("making `{table}`"), async {
             let session = &mut *self.session().await?;
             let new = building(table);
             drop_table(session, &new).await?;
             let quoted = session.dialect().quotes().table(&new);
-            session.run(&format!("CREATE TABLE {quoted} AS {select}")).await?;
-            count(session, &format!("SELECT 1 FROM {quoted}")).await
+            session.run(&format!("CREATE TABLE {quoted} AS {select}")).await
         })
         .await
     }
 
-    /// Makes the index by which rows of a new table are told apart; `run` names it, because that of the table before is
-    /// there yet.
+    /// Makes the index by which rows of a new table are told apart; the run names it, because that of the table before
+    /// is there yet.
     ///
     /// # Errors
     /// If the database does not do it, for instance because two rows have one key.
-    pub async fn index(&self, table: &str, key: &[String], run: &str) -> Result<(), StoreError> {
+    pub async fn index(&self, table: &str, key: &[String], run: i64) -> Result<(), StoreError> {
         self.told(&format!("indexing `{table}`"), async {
             let session = &mut *self.session().await?;
             let quotes = session.dialect().quotes();
@@ -192,7 +191,7 @@ impl Warehouse {
         .await
     }
 
-    /// How many rows a statement gives. Names of new tables stand in it in quotes, as [`Warehouse::quoted`] gives them.
+    /// How many rows a statement gives. Names of new tables stand in it in quotes, as [`Warehouse::quotes`] gives them.
     ///
     /// # Errors
     /// If the database does not answer.
@@ -225,6 +224,23 @@ impl Warehouse {
     pub async fn quotes(&self) -> Result<impl Fn(&str) -> String + use<>, StoreError> {
         let quotes = self.told("asking", async { Ok(self.session().await?.dialect().quotes()) }).await?;
         Ok(move |name: &str| quotes.table(name))
+    }
+
+    /// Whether each of these tables is being made.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn are_made(&self, tables: &[String]) -> Result<bool, StoreError> {
+        self.told("looking for new tables", async {
+            let session = &mut *self.session().await?;
+            for table in tables {
+                if session.find_table(&building(table)).await?.is_none() {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        })
+        .await
     }
 
     /// Whether new tables stand where they are to stand, so that none is being made any more.

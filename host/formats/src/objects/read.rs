@@ -53,8 +53,8 @@ pub fn lines_of(path: &str, content: Bytes) -> Result<Bytes, ObjectError> {
 /// If it is not what its name and layout say.
 pub fn records_in(path: &str, layout: Layout, content: Bytes) -> Result<u64, ObjectError> {
     if layout == Layout::Parquet {
-        let reader = ParquetRecordBatchReaderBuilder::try_new(content).map_err(ObjectError::of)?;
-        return Ok(reader.metadata().file_metadata().num_rows() as u64);
+        let open = || ParquetRecordBatchReaderBuilder::try_new(content).map_err(ObjectError::of);
+        return Ok(guarded(open)?.metadata().file_metadata().num_rows() as u64);
     }
     let content = lines_of(path, content)?;
     if layout == Layout::Record {

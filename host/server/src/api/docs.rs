@@ -74,6 +74,7 @@ mod tests {
             "/pipelines/{name}/pause",
             "/pipelines/{name}/restart",
             "/pipelines/{name}/resume",
+            "/pipelines/{name}/runs",
             "/pipelines/{name}/steps/{step}/tap",
             "/plugins",
             "/plugins/{name}",

@@ -17,6 +17,7 @@ use azenha_model::{Offset, Records};
 use futures::{StreamExt, TryStreamExt, stream};
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
 
 /// Objects that are fetched at once, to be counted.
 const FETCHES: usize = 8;
@@ -187,6 +188,12 @@ impl Named {
         folders.map(move |(column, value)| (decoded(column), decoded(value)))
     }
 
+    /// Whether it is one record, as sinks of `format: record` write them, and not lines.
+    fn is_record(&self) -> bool {
+        let name = self.path.rsplit('/').next().unwrap_or_default();
+        ["", ".gz", ".zst"].iter().any(|packed| name.ends_with(&format!(".json{packed}")))
+    }
+
     fn is_within(&self, dates: Option<Dates>) -> bool {
         let Some(Dates { first, last }) = dates else { return true };
         let mut days = self.folders().filter_map(|(_, value)| parse_date(&value));
@@ -207,9 +214,11 @@ fn origin(stem: &str) -> Option<(String, u32, Offset)> {
 async fn counted(object: Named, history: &History, store: &Arc<dyn Objects>) -> Result<Announcement> {
     let path = &object.path;
     let found = store.get(path).await?.with_context(|| format!("object `{path}` is gone"))?;
-    let layout = if path.contains(".json") { Layout::Record } else { history.layout };
+    let layout = if object.is_record() { Layout::Record } else { history.layout };
+    let (name, content) = (path.clone(), found.content.clone());
+    let counting = spawn_blocking(move || records_in(&name, layout, content)).await?;
     // What cannot be read is refused, and told, when its rows are wanted; until then nothing is known of it.
-    let rows = records_in(path, layout, found.content.clone()).unwrap_or(0);
+    let rows = counting.unwrap_or(0);
     let value = |value: String| (value != NULL).then_some(value);
     let partition = object.folders().map(|(column, text)| (column, value(text))).collect();
     let (topic, topic_partition, from) = object.origin.unwrap_or_default();
@@ -249,6 +258,14 @@ mod tests {
         let origins: Vec<_> = found.iter().map(|object| object.origin.clone()).collect();
         let of = |partition, offset| Some(("shop.orders".to_owned(), partition, offset));
         assert_eq!(origins, [None, of(0, 20), of(0, 100), of(1, 0)]);
+    }
+
+    #[test]
+    fn a_record_is_told_from_lines_by_the_end_of_its_name() {
+        assert!(named("x/a-0000-1.json").is_record() && named("a.json.zst").is_record());
+        assert!(
+            !named("a.jsonl").is_record() && !named("x.json/a.parquet").is_record() && !named("a.ndjson").is_record()
+        );
     }
 
     #[test]

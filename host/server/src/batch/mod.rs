@@ -27,7 +27,9 @@ use azenha_engine::log::Log;
 use azenha_engine::objects::sha256;
 use azenha_engine::{Engine, EngineOptions, Pipeline};
 use azenha_model::config::HostConfig;
-use azenha_model::plan::{Batch, BuiltTable, Check, DEAD_LETTERS_TABLE, End, Generation, OBJECTS_TABLE, Plan, Test};
+use azenha_model::plan::{
+    Batch, BuiltTable, Check, DEAD_LETTERS_TABLE, End, Generation, Input, OBJECTS_TABLE, Plan, Test, WriteMode,
+};
 use azenha_model::query::Sql;
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
@@ -38,7 +40,7 @@ pub use self::progress::Progress;
 use self::progress::Watch;
 pub use self::report::{CheckReport, Report, RunOutcome, SourceReport};
 pub use self::schedule::Scheduled;
-pub use self::seed::seed;
+pub use self::seed::{Marker, seed};
 use self::state::{RunFolder, RunState, Stage};
 use crate::host::{open_object_stores, program};
 use crate::ingest::now;
@@ -107,6 +109,7 @@ impl<'a> Run<'a> {
         if report.outcome == RunOutcome::Published {
             state.stage = Stage::Replacing(Box::new(report.clone()));
             self.folder.keep(&state)?;
+            self.must_own(&state).await?;
             // After a crash it may be that they are in place, and only the report is missing.
             if !self.warehouse.is_replaced(&self.tables()).await? {
                 self.warehouse.replace(&report.pipeline, &report.run, &self.tables()).await?;
@@ -120,14 +123,57 @@ impl<'a> Run<'a> {
     /// The run that was interrupted, if it was the same and its tables are still its own; else a new one.
     async fn resume_or_begin(&self, dates: Option<Dates>) -> Result<RunState> {
         let (digest, pipeline) = (self.digest(), &self.plan().pipeline);
+        dates.map_or(Ok(()), |_| self.check_days())?;
         if let Some(state) = self.folder.interrupted()?
             && (&state.digest, state.dates) == (&digest, dates)
-            && (state.stage == Stage::Beginning || self.warehouse.belongs_to(pipeline, &state.run).await?)
+            && self.can_go_on(&state).await?
         {
             tracing::info!(pipeline, run = state.run, "an interrupted run goes on");
             return Ok(state);
         }
         self.folder.begin(now(), dates, digest)
+    }
+
+    /// Fails if another run of the pipeline has begun since, here or elsewhere: the new tables are that one's.
+    async fn must_own(&self, state: &RunState) -> Result<()> {
+        let (pipeline, run) = (&self.plan().pipeline, &state.run);
+        if !self.warehouse.belongs_to(pipeline, run).await? {
+            bail!("another run of `{pipeline}` has begun since run {run}; let that one end");
+        }
+        Ok(())
+    }
+
+    /// Whether the tables that rows are read into are there: without them nothing can go on.
+    async fn can_go_on(&self, state: &RunState) -> Result<bool> {
+        let written = self.plan().tasks.iter().filter_map(|task| match &task.end {
+            End::Store(output) => Some(output.name.clone()),
+            _ => None,
+        });
+        Ok(match state.stage {
+            Stage::Beginning => true,
+            Stage::Reading => {
+                self.warehouse.belongs_to(&self.plan().pipeline, &state.run).await?
+                    && self.warehouse.are_made(&written.collect::<Vec<_>>()).await?
+            }
+            Stage::Replacing(_) => self.warehouse.belongs_to(&self.plan().pipeline, &state.run).await?,
+        })
+    }
+
+    /// Refuses days where rows of one day have to do with those of others, or nothing tells a row that is there from the
+    /// same one read again.
+    fn check_days(&self) -> Result<()> {
+        for task in &self.plan().tasks {
+            let problem = match &task.end {
+                End::Store(output) if output.mode == WriteMode::Append => {
+                    "has no `key`, so its rows would be there twice"
+                }
+                End::Store(_) if matches!(task.input, Input::Stream(_)) => continue,
+                _ => "keeps a state, which is that of the whole past",
+            };
+            let name = &task.name;
+            return Err(Usage(format!("days cannot be read alone: `{name}` {problem}; run without dates")).into());
+        }
+        Ok(())
     }
 
     /// Identifies what is run.
@@ -214,11 +260,13 @@ impl<'a> Run<'a> {
         let paths: Vec<String> = past.iter().map(|past| past.announcement.path.clone()).collect();
         let anew = state.dates.map(|_| ("object", paths.as_slice()));
         let dead_letters = letters.rows.num_rows() as u64;
+        self.must_own(state).await?;
         self.warehouse.put(&objects, anew).await?;
         self.warehouse.put(&letters, anew).await?;
         let statements =
             Statements { batch: self.batch, warehouse: &self.warehouse, quoted: self.warehouse.quotes().await? };
         for table in &self.batch.built {
+            self.must_own(state).await?;
             self.warehouse.build(&table.name, &statements.sql(&table.sql)).await?;
         }
         let mut tables = BTreeMap::new();
@@ -230,7 +278,8 @@ impl<'a> Run<'a> {
         let passed = checks.iter().all(|check| check.passed);
         if passed {
             for BuiltTable { name, key, .. } in &self.batch.built {
-                self.warehouse.index(name, key, &state.run).await?;
+                self.must_own(state).await?;
+                self.warehouse.index(name, key, state.started).await?;
             }
         }
         Ok(Report {
@@ -320,11 +369,11 @@ impl<Q: Fn(&str) -> String> Statements<'_, Q> {
 
     async fn check_key(&self, BuiltTable { name: table, key, .. }: &BuiltTable) -> Result<CheckReport> {
         let columns: Vec<String> = key.iter().map(|column| (self.quoted)(column)).collect();
-        let (columns, new) = (columns.join(", "), self.quoted_new(table));
-        let absent = columns.replace(", ", " IS NULL OR ");
+        let (listed, absent) = (columns.join(", "), columns.join(" IS NULL OR "));
+        let new = self.quoted_new(table);
         let wrong = format!(
-            "SELECT {columns} FROM {new} GROUP BY {columns} HAVING COUNT(*) > 1 \
-             UNION ALL SELECT {columns} FROM {new} WHERE {absent} IS NULL"
+            "SELECT {listed} FROM {new} GROUP BY {listed} HAVING COUNT(*) > 1 \
+             UNION ALL SELECT {listed} FROM {new} WHERE {absent} IS NULL"
         );
         let name = format!("`{table}` has each ({}) once", key.join(", "));
         let (passed, found) = none(self.warehouse.count(&name, &wrong).await?);

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::history::Dates;
 use super::progress::Progress;
 use super::report::Report;
+use super::state::RunFolder;
 use super::{Run, warehouse};
 use crate::ingest::now;
 use crate::program::Loaded;
@@ -82,7 +83,7 @@ impl Scheduled {
     /// If something fails. The next call goes on from there.
     pub async fn run(&self, dates: Option<Dates>) -> Result<Report> {
         let _turn = self.turn.lock().await;
-        self.is_running.store(true, Relaxed);
+        let _running = Busy::begin(&self.is_running);
         let told = |progress: Progress| {
             tracing::debug!(pipeline = self.name(), done = progress.done, total = progress.total, "a batch reads");
         };
@@ -90,7 +91,6 @@ impl Scheduled {
             Ok(run) => run.run(dates, told, &self.stop).await,
             Err(error) => Err(error),
         };
-        self.is_running.store(false, Relaxed);
         if let Ok(report) = &done {
             let failed: Vec<&str> = report.failed().map(|check| check.name.as_str()).collect();
             tracing::info!(pipeline = self.name(), run = report.run, ?failed, outcome = ?report.outcome, "a batch ended");
@@ -106,6 +106,12 @@ impl Scheduled {
         let batch = self.batch().context("it is no batch")?;
         let texts = warehouse(&self.config, batch)?.reports(self.name()).await?;
         texts.iter().map(|text| Ok(serde_json::from_str(text)?)).collect()
+    }
+
+    /// Whether a run over everything waits to go on here.
+    fn is_interrupted(&self) -> Result<bool> {
+        let state = RunFolder::of(&self.config.data, self.name()).interrupted()?;
+        Ok(state.is_some_and(|state| state.dates.is_none()))
     }
 
     /// Begins no more runs, and interrupts the one that reads; what it did is kept for the next.
@@ -153,7 +159,12 @@ impl Scheduled {
     /// for its first time.
     async fn due(&self) -> Result<()> {
         let schedule = self.batch().and_then(|batch| batch.schedule.as_ref()).context("it has no schedule")?;
-        let last = self.reports().await?.first().map_or_else(now, |report| report.started);
+        // Runs over some days make up for none over everything.
+        let reports = self.reports().await?;
+        let last = reports.iter().find(|report| report.dates.is_none()).map_or_else(now, |report| report.started);
+        if self.is_interrupted()? {
+            return Ok(());
+        }
         loop {
             let time = now();
             if schedule.last_until(time).is_some_and(|due| due > last) {
@@ -162,6 +173,22 @@ impl Scheduled {
             let next = schedule.next_after(time).context("its schedule has no time in the future")?;
             sleep(Duration::from_micros((next - time).max(0) as u64).min(LOOK_AGAIN)).await;
         }
+    }
+}
+
+/// Says that something runs, until it is dropped.
+struct Busy<'a>(&'a AtomicBool);
+
+impl<'a> Busy<'a> {
+    fn begin(flag: &'a AtomicBool) -> Self {
+        flag.store(true, Relaxed);
+        Self(flag)
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Relaxed);
     }
 }
 

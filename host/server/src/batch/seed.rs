@@ -2,15 +2,45 @@
 //! log that it follows, and whatever kept that past goes on behind it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
+use azenha_connect::private;
 use azenha_engine::log::{LaneId, Log};
 use azenha_engine::objects::Objects;
 use azenha_model::Offset;
 use azenha_model::plan::{Layout, Plan, Task};
 
 use super::history::{self, Dates, Found};
+use crate::ingest::now;
+
+/// A file that stands while a past is being announced. Until it is gone the pipeline must not run: it would go on behind a
+/// past that nobody announced.
+pub struct Marker(PathBuf);
+
+impl Marker {
+    /// That of a pipeline in a host's data directory.
+    pub fn of(data: &Path, pipeline: &str) -> Self {
+        Self(data.join("backfills").join(pipeline))
+    }
+
+    /// Whether a backfill was interrupted before the past was announced.
+    pub fn is_set(&self) -> bool {
+        self.0.exists()
+    }
+
+    fn set(&self) -> Result<()> {
+        let folder = self.0.parent().unwrap_or(&self.0);
+        let made = private::make_directory(folder).and_then(|()| File::create(&self.0)?.sync_all());
+        made.and_then(|()| File::open(folder)?.sync_all()).with_context(|| self.0.display().to_string())
+    }
+
+    fn clear(&self) -> Result<()> {
+        fs::remove_file(&self.0).with_context(|| self.0.display().to_string())
+    }
+}
 
 /// Announces the past of sources whose topics are empty yet; how many objects. Where a task of the same pipeline writes those
 /// objects, it is set to go on behind them first: after a crash between the two, all of it is found and done again.
@@ -19,9 +49,10 @@ pub async fn seed(
     plan: &Plan,
     stores: &HashMap<String, Arc<dyn Objects>>,
     dates: Option<Dates>,
-    now: i64,
+    marker: &Marker,
 ) -> Result<usize> {
     let found = history::find(log, plan, stores, dates).await?;
+    marker.set()?;
     for found in &found {
         let writes = |task: &&Task| {
             let announced = task.end.objects().and_then(|output| output.announce.as_deref());
@@ -31,7 +62,8 @@ pub async fn seed(
             hand_over(log, plan, writer, found).await?;
         }
     }
-    history::announce(log, &found, now).await?;
+    history::announce(log, &found, now()).await?;
+    marker.clear()?;
     Ok(found.iter().map(|found| found.announcements.len()).sum())
 }
 
@@ -71,7 +103,7 @@ fn behind(writer: &Task, found: &Found<'_>) -> Result<BTreeMap<u32, Offset>> {
             );
         }
         let end = behind.entry(announcement.topic_partition).or_insert(0);
-        *end = (*end).max(announcement.from + 1);
+        *end = (*end).max(announcement.from.saturating_add(1));
     }
     Ok(behind)
 }

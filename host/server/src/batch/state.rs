@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use azenha_connect::private;
 use azenha_model::civil::format_timestamp;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::Dates;
 use super::report::Report;
@@ -18,7 +19,7 @@ const FILE: &str = "run.json";
 /// A run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunState {
-    /// Its name: when it began, `20240131T030000Z`.
+    /// Its name: when it began, and what tells it from one that began at the same time.
     pub run: String,
     /// When it began: microseconds since 1970.
     pub started: i64,
@@ -83,6 +84,7 @@ impl RunFolder {
     pub fn begin(&self, started: i64, dates: Option<Dates>, digest: String) -> Result<RunState> {
         self.end()?;
         private::make_directory(&self.0).with_context(|| self.0.display().to_string())?;
+        self.0.parent().map_or(Ok(()), sync)?;
         let state = RunState { run: name(started), started, dates, digest, stage: Stage::Beginning };
         self.keep(&state)?;
         Ok(state)
@@ -96,7 +98,8 @@ impl RunFolder {
             opened.sync_all()?;
             fs::rename(&new, &file)
         });
-        kept.with_context(|| file.display().to_string())
+        kept.with_context(|| file.display().to_string())?;
+        sync(&self.0)
     }
 
     /// Forgets the run.
@@ -110,12 +113,18 @@ impl RunFolder {
     }
 }
 
-/// `20240131T030000Z`
+/// Makes the names in a folder outlast a loss of power.
+fn sync(folder: &Path) -> Result<()> {
+    File::open(folder).and_then(|opened| opened.sync_all()).with_context(|| folder.display().to_string())
+}
+
+/// `20240131T030000.123456Z-1a2b3c4d`: in the order in which runs began, and another for each, wherever it began.
 fn name(started: i64) -> String {
     let text = format_timestamp(started);
     let digits: String = text.chars().filter(char::is_ascii_digit).take(14).collect();
     let (day, time) = digits.split_at(8.min(digits.len()));
-    format!("{day}T{time}Z")
+    let (micros, place) = (started.rem_euclid(1_000_000), Uuid::new_v4().simple().to_string());
+    format!("{day}T{time}.{micros:06}Z-{}", &place[..8])
 }
 
 #[cfg(test)]
@@ -124,8 +133,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_is_called_by_the_second_in_which_it_began() {
-        assert_eq!(name(1_706_670_000_123_456), "20240131T030000Z");
+    fn a_run_is_called_by_the_time_at_which_it_began_and_is_never_taken_for_another() {
+        let first = name(1_706_670_000_123_456);
+        assert!(first.starts_with("20240131T030000.123456Z-"), "{first}");
+        assert_ne!(first, name(1_706_670_000_123_456));
     }
 
     #[test]

@@ -15,9 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::Outcome;
 use super::run::until_signal;
-use crate::batch::{Dates, Progress, Run, RunOutcome, announced, read, seed};
+use crate::batch::{Dates, Marker, Progress, Run, RunOutcome, announced, read, seed};
 use crate::host::{Runner, configuration, open_object_stores, sandbox};
-use crate::ingest::now;
 use crate::program::{Loader, is_batch, partitions_of_histories, pipeline_file};
 use crate::results;
 use crate::usage::Usage;
@@ -120,7 +119,9 @@ async fn catch_up_all(args: &BackfillArgs, runner: &Runner, file: PathBuf) -> Re
         roll_by_size(&mut pipeline.plan);
         redirect(&mut pipeline.plan, &args.from)?;
         let (plan, log) = (&pipeline.plan, &*runner.log);
-        let objects = seed(log, plan, &open_object_stores(&runner.config, plan)?, args.dates, now()).await?;
+        let (stores, marker) =
+            (open_object_stores(&runner.config, plan)?, Marker::of(&runner.config.data, &plan.pipeline));
+        let objects = seed(log, plan, &stores, args.dates, &marker).await?;
         println!("pipeline `{}`: {objects} objects of its past announced", plan.pipeline);
         let (past, shown) = (announced(log, plan).await?, Shown::new()?);
         let running = runner.run(None, pipeline, 0).await?;

@@ -16,7 +16,7 @@ use tracing::field::display;
 
 use super::Outcome;
 use crate::api::Listener;
-use crate::batch::Report;
+use crate::batch::{Report, RunOutcome};
 use crate::dead_letters;
 use crate::feed::{Fed, FedFile, Pace, feed};
 use crate::host::{Host, Running, State, Wanted, configuration};
@@ -231,6 +231,9 @@ pub async fn process(host: &Host, inputs: &Assigned, pace: &Pace) -> Result<u64>
     for report in run_batches(host).await? {
         println!("{report}");
         dead_letters += report.dead_letters;
+        if report.outcome == RunOutcome::Refused {
+            bail!("batch `{}` was refused: {} of its checks do not hold", report.pipeline, report.failed().count());
+        }
     }
     Ok(dead_letters)
 }

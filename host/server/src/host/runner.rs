@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread::available_parallelism;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use azenha_connect::registry::Registries;
 use azenha_engine::clock::SystemClock;
 use azenha_engine::log::Log;
@@ -19,7 +19,7 @@ use azenha_sandbox::{Plugin, Sandbox};
 use tokio::task::{block_in_place, spawn_blocking};
 
 use super::settings::{open_log, open_object_stores, open_stores, sandbox};
-use crate::batch::Scheduled;
+use crate::batch::{Marker, Scheduled};
 use crate::control::Control;
 use crate::ingest::SourceTopic;
 use crate::program::{Loaded, Loader, Origin, Place, Plugins, pipeline_file};
@@ -175,6 +175,12 @@ impl Runner {
 
     /// Starts a pipeline.
     pub async fn run(&self, file: Option<PathBuf>, loaded: &Loaded, generation: Generation) -> Result<Running> {
+        let name = &loaded.plan.pipeline;
+        if Marker::of(&self.config.data, name).is_set() {
+            bail!(
+                "a backfill of pipeline `{name}` was interrupted before its past was announced: run `azenha backfill` again"
+            );
+        }
         let queries = Queries::open(&loaded.plan, &self.config, &self.routes)?;
         let mut plan = loaded.plan.clone();
         if plan.batch.is_some() {

@@ -1,6 +1,7 @@
 //! Batches: what is made anew from history, and what must hold of it.
 
 use super::super::file::{BatchDef, BuiltTableDef, CheckDef, SinkDef, TableSinkDef};
+use super::stores::is_reserved;
 use super::{Outcome, Reported, Resolver};
 use crate::names::unknown;
 use crate::plan::{
@@ -11,13 +12,30 @@ use crate::query::Sql;
 use crate::schedule::Schedule;
 use crate::yaml::{Entries, Named, Spanned};
 
+/// What the names of tables end with while they are made, and until they are dropped.
+const BETWEEN: [&str; 2] = ["__new", "__old"];
+
 /// Letters that the name of a table may have: databases cut off what is longer, and the host puts something behind it
 /// while the table is made.
 const LONGEST_NAME: usize = 40;
 
+/// As long as a name can be in every database, with what is put behind it.
+const LONGEST_HOST_NAME: usize = 58;
+
 impl Resolver<'_> {
-    /// Where the past of sources stands.
-    pub(super) fn histories(&self) -> Vec<History> {
+    /// Where the past of sources stands. What announces it is told once, so no two have one topic.
+    pub(super) fn histories(&mut self) -> Vec<History> {
+        let file = self.file;
+        let pasts: Vec<&super::Source> = file.sources.iter().filter(|source| source.folder.is_some()).collect();
+        for (index, source) in pasts.iter().enumerate() {
+            if let Some(other) = pasts[..index].iter().find(|other| other.topic.value == source.topic.value) {
+                let message =
+                    format!("source `{}` has a past in topic `{}` already", other.name.value, source.topic.value);
+                self.report
+                    .error(source.topic.place, message)
+                    .suggest("let steps read that one, or name another topic");
+            }
+        }
         let history = |source: &super::Source| {
             let objects = &source.objects.as_ref()?.value;
             Some(History {
@@ -28,7 +46,7 @@ impl Resolver<'_> {
                 layout: objects.layout,
             })
         };
-        self.file.sources.iter().filter_map(history).collect()
+        file.sources.iter().filter_map(history).collect()
     }
 
     /// What the pipeline makes, if it is a batch.
@@ -107,6 +125,10 @@ impl Resolver<'_> {
         }
         for alias in [OBJECTS_TABLE, DEAD_LETTERS_TABLE] {
             let name = format!("{}_{alias}", file.name());
+            if name.len() > LONGEST_HOST_NAME {
+                let message = format!("the name of this batch is too long: it would have a table `{name}`");
+                return self.wrong(file.name.place, message, "write a shorter one");
+            }
             tables.push(BatchTable { alias: alias.to_owned(), name });
         }
         Ok(tables)
@@ -120,8 +142,14 @@ impl Resolver<'_> {
             let help = format!("write up to {LONGEST_NAME} letters, digits and `_`, and no schema");
             return self.wrong(name.place, message, help);
         }
-        let taken = [OBJECTS_TABLE, DEAD_LETTERS_TABLE].contains(&name.value.as_str());
-        if taken || others.iter().any(|other| [&other.alias, &other.name].contains(&&name.value)) {
+        if is_reserved(&name.value) || BETWEEN.iter().any(|end| name.value.to_ascii_lowercase().ends_with(end)) {
+            let message = format!("table `{}` is the host's or the store's own", name.value);
+            return self.wrong(name.place, message, "choose another name");
+        }
+        // Some databases take names that differ in case for one.
+        let is_same = |other: &str| other.eq_ignore_ascii_case(&name.value);
+        let taken = [OBJECTS_TABLE, DEAD_LETTERS_TABLE].into_iter().any(is_same);
+        if taken || others.iter().any(|other| is_same(&other.alias) || is_same(&other.name)) {
             return self.wrong(name.place, format!("there is a table `{}` already", name.value), "choose another name");
         }
         Ok(())

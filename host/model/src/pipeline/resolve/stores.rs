@@ -265,7 +265,7 @@ fn is_index_name(name: &str) -> bool {
 
 /// Whether a table, collection or index is one in which the host or the store keeps what it needs itself. SQLite takes capital
 /// letters for small ones.
-fn is_reserved(name: &str) -> bool {
+pub(super) fn is_reserved(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let last = name.rsplit('.').next().unwrap_or_default();
     ["azenha_", "sqlite_"].iter().any(|prefix| last.starts_with(prefix))
