@@ -1,6 +1,6 @@
 //! The two tables of the host: which objects were read, and what was refused of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ const LIMIT: ReadLimit = ReadLimit { records: 10_000, bytes: 16 << 20, wait: Dur
 /// What is taken of a dead letter.
 #[derive(Deserialize)]
 struct Letter {
+    id: String,
     step: String,
     topic: String,
     partition: u32,
@@ -61,7 +62,7 @@ pub fn objects(name: String, past: &[Past]) -> Result<HostTable> {
 pub async fn dead_letters(name: String, log: &dyn Log, topic: &str, past: &[Past]) -> Result<HostTable> {
     let objects = by_place(past);
     let mut numbered: HashMap<(String, String), i64> = HashMap::new();
-    let (mut letters, mut places, mut from) = (Vec::new(), Vec::new(), 0);
+    let (mut letters, mut places, mut seen, mut from) = (Vec::new(), Vec::new(), HashSet::new(), 0);
     loop {
         let fetched = log.read(topic, 0, from, LIMIT).await?;
         if fetched.next == from {
@@ -70,6 +71,10 @@ pub async fn dead_letters(name: String, log: &dyn Log, topic: &str, past: &[Past
         from = fetched.next;
         for value in &fetched.records.values {
             let letter: Letter = serde_json::from_slice(value.unwrap_or_default())?;
+            // After a crash those are written again whose rows were not committed.
+            if !seen.insert(letter.id.clone()) {
+                continue;
+            }
             // Letters of internal topics stand at no object.
             let place = (letter.topic.clone(), letter.partition, letter.offset);
             let object = objects.get(&place).map_or_else(|| letter.topic.clone(), |path| (*path).to_owned());
