@@ -13,7 +13,7 @@ use azenha_engine::objects::{Announcement, Objects, sha256};
 use azenha_formats::objects::records_in;
 use azenha_model::civil::{format_date, parse_date};
 use azenha_model::plan::{History, Layout, Plan, TopicSpec};
-use azenha_model::{Offset, Records};
+use azenha_model::{Fetched, Offset, Records};
 use futures::{StreamExt, TryStreamExt, stream};
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ use tokio::task::spawn_blocking;
 /// Objects that are fetched at once, to be counted.
 const FETCHES: usize = 8;
 
-/// Announcements that are read at once.
+/// Records that are read at once.
 const LIMIT: ReadLimit = ReadLimit { records: 10_000, bytes: 16 << 20, wait: Duration::ZERO };
 
 /// What stands for null in a path.
@@ -134,13 +134,7 @@ pub async fn announced(log: &dyn Log, plan: &Plan) -> Result<Vec<Past>> {
         let topic = &history.topic;
         let partitions = plan.topics.iter().find(|spec| spec.name == *topic).map_or(0, |spec| spec.partitions);
         for partition in 0..partitions {
-            let mut from = 0;
-            loop {
-                let fetched = log.read(topic, partition, from, LIMIT).await?;
-                if fetched.next == from {
-                    break;
-                }
-                from = fetched.next;
+            for fetched in whole(log, topic, partition).await? {
                 for (offset, value) in fetched.offsets.iter().zip(&fetched.records.values) {
                     past.push(Past {
                         source: history.source.clone(),
@@ -154,6 +148,19 @@ pub async fn announced(log: &dyn Log, plan: &Plan) -> Result<Vec<Past>> {
         }
     }
     Ok(past)
+}
+
+/// All that a partition holds.
+pub async fn whole(log: &dyn Log, topic: &str, partition: u32) -> Result<Vec<Fetched>> {
+    let (mut all, mut from) = (Vec::new(), 0);
+    loop {
+        let fetched = log.read(topic, partition, from, LIMIT).await?;
+        if fetched.next == from {
+            return Ok(all);
+        }
+        from = fetched.next;
+        all.push(fetched);
+    }
 }
 
 /// The objects of a source's past, in the order in which they are read.

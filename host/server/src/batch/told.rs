@@ -2,19 +2,15 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Result;
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use azenha_connect::sql::warehouse::HostTable;
-use azenha_engine::log::{Log, ReadLimit};
+use azenha_engine::log::Log;
 use azenha_model::{DataType, Field, Offset};
 use serde::Deserialize;
 
-use super::history::Past;
-
-/// Dead letters that are read at once.
-const LIMIT: ReadLimit = ReadLimit { records: 10_000, bytes: 16 << 20, wait: Duration::ZERO };
+use super::history::{Past, whole};
 
 /// What is taken of a dead letter.
 #[derive(Deserialize)]
@@ -62,13 +58,8 @@ pub fn objects(name: String, past: &[Past]) -> Result<HostTable> {
 pub async fn dead_letters(name: String, log: &dyn Log, topic: &str, past: &[Past]) -> Result<HostTable> {
     let objects = by_place(past);
     let mut numbered: HashMap<(String, String), i64> = HashMap::new();
-    let (mut letters, mut places, mut seen, mut from) = (Vec::new(), Vec::new(), HashSet::new(), 0);
-    loop {
-        let fetched = log.read(topic, 0, from, LIMIT).await?;
-        if fetched.next == from {
-            break;
-        }
-        from = fetched.next;
+    let (mut letters, mut places, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
+    for fetched in whole(log, topic, 0).await? {
         for value in &fetched.records.values {
             let letter: Letter = serde_json::from_slice(value.unwrap_or_default())?;
             // After a crash those are written again whose rows were not committed.
