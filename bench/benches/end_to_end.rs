@@ -17,6 +17,7 @@ use azenha_bench::{Clicks, Clickstream};
 use azenha_connect::embedded::{EmbeddedLog, EmbeddedOptions};
 use azenha_connect::open_store;
 use azenha_engine::clock::SystemClock;
+use azenha_engine::edition::Edition;
 use azenha_engine::log::{Append, Log, ReadLimit};
 use azenha_engine::status::{Counters, TaskStatus};
 use azenha_engine::store::Store;
@@ -79,7 +80,15 @@ impl Case {
         let Clickstream { plan, plugins } = self.stream;
         let started = Instant::now();
         let pipeline = engine
-            .run(Program { plan, plugins, stores, objects: HashMap::new(), registries: HashMap::new(), generation: 0 })
+            .run(Program {
+                plan,
+                plugins,
+                stores,
+                objects: HashMap::new(),
+                registries: HashMap::new(),
+                generation: 0,
+                edition: Edition::default(),
+            })
             .await?;
         pipeline.drain().await?;
         let taken = started.elapsed();

@@ -23,6 +23,7 @@ use azenha_connect::embedded::{EmbeddedLog, EmbeddedOptions};
 use azenha_connect::kafka::{KafkaLog, KafkaOptions};
 use azenha_connect::open_objects;
 use azenha_engine::clock::SystemClock;
+use azenha_engine::edition::Edition;
 use azenha_engine::log::{Append, Log};
 use azenha_engine::objects::Objects;
 use azenha_engine::{Engine, EngineOptions, Pipeline, Program};
@@ -179,7 +180,9 @@ impl Site<'_> {
         let objects = HashMap::from([("lake".to_owned(), Arc::clone(&self.lake))]);
         let (stores, registries) = (HashMap::new(), HashMap::new());
         let (started, cpu) = (Instant::now(), cpu_seconds()?);
-        let pipeline = engine.run(Program { plan, plugins, stores, objects, registries, generation: 0 }).await?;
+        let pipeline = engine
+            .run(Program { plan, plugins, stores, objects, registries, generation: 0, edition: Edition::default() })
+            .await?;
         pipeline.drain().await?;
         let (taken, cpu) = (started.elapsed(), cpu_seconds()? - cpu);
         let rows = rows_out(&pipeline);

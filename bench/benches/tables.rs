@@ -17,6 +17,7 @@ use anyhow::{Context, Result, ensure};
 use arrow_array::BinaryArray;
 use azenha_connect::embedded::{EmbeddedLog, EmbeddedOptions};
 use azenha_engine::clock::SystemClock;
+use azenha_engine::edition::Edition;
 use azenha_engine::log::{Append, Log, ReadLimit};
 use azenha_engine::{Engine, EngineOptions, Pipeline, Program};
 use azenha_model::Records;
@@ -129,6 +130,7 @@ fn program() -> Result<Program> {
         objects: HashMap::new(),
         registries: HashMap::new(),
         generation: 0,
+        edition: Edition::default(),
     })
 }
 

@@ -29,16 +29,26 @@ async fn behind_proxy() -> Option<(MySql, Proxy, Arc<dyn Store>)> {
     Some((fixture, proxy, open_store("warehouse", &url).unwrap()))
 }
 
-/// Waits until so many sessions of the test's database wait for the locks of rows. The server looks for them anew only
-/// when nobody has asked for a tenth of a second.
+/// Only one test asks for the transactions at a time: see [`until_the_store_waits`].
+static ASKS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// Waits until so many sessions of the test's database wait for the locks of rows, half a minute at most. The server
+/// looks for them anew only when nobody has asked for a tenth of a second: two tests that ask by turns would be told the
+/// same for ever.
 async fn until_the_store_waits(fixture: &MySql, sessions: usize) {
     let sql = "SELECT CAST(COUNT(*) AS CHAR) FROM information_schema.INNODB_TRX
         JOIN information_schema.PROCESSLIST ON trx_mysql_thread_id = ID
         WHERE DB = DATABASE() AND trx_state = 'LOCK WAIT'";
     let mut connection = fixture.connect().await;
-    while ask(&mut connection, sql).await != sessions.to_string() {
+    for _ in 0..250 {
+        let alone = ASKS.lock().await;
         tokio::time::sleep(Duration::from_millis(120)).await;
+        if ask(&mut connection, sql).await == sessions.to_string() {
+            return;
+        }
+        drop(alone);
     }
+    panic!("{sessions} sessions should wait for locks");
 }
 
 store_connection_conformance!(behind_proxy());

@@ -214,6 +214,7 @@ pub struct DeadLetters {
     /// By step and offset.
     told: HashMap<(Arc<str>, Offset), Told>,
     late: u64,
+    blamed: u64,
     bytes: usize,
 }
 
@@ -229,6 +230,7 @@ impl DeadLetters {
             timestamps: Vec::new(),
             told: HashMap::new(),
             late: 0,
+            blamed: 0,
             bytes: 0,
         }
     }
@@ -309,6 +311,7 @@ impl DeadLetters {
             record,
         };
         self.late += u64::from(complaint.cause == Cause::Late);
+        self.blamed += u64::from(matches!(complaint.cause, Cause::Rejected | Cause::Failed));
         // Text and numbers always become JSON.
         let mut value = serde_json::to_vec(&letter).unwrap_or_default();
         if value.len() > LETTER_BYTES {
@@ -328,6 +331,11 @@ impl DeadLetters {
     /// How many of them came too late, since this was last asked.
     pub fn take_late(&mut self) -> u64 {
         std::mem::take(&mut self.late)
+    }
+
+    /// How many of them plugins are to blame for, since this was last asked.
+    pub fn take_blamed(&mut self) -> u64 {
+        std::mem::take(&mut self.blamed)
     }
 
     /// Takes them out, to be committed while the lane collects more. Groups of a later commit may stand at the

@@ -3,6 +3,7 @@
 use azenha_formats::objects::ObjectError;
 use azenha_sandbox::OpenError;
 
+use crate::edition::Distrust;
 use crate::log::LogError;
 use crate::plugin::BadPlugin;
 use crate::schemas::SchemasError;
@@ -64,6 +65,12 @@ pub enum EngineError {
         /// Why.
         reason: String,
     },
+    /// The host runs an older version of the pipeline than wrote what a lane reads: it is about to run that one too.
+    #[error("{0}")]
+    Behind(String),
+    /// A lane does not go on with new code; nothing of what that did is committed.
+    #[error("version {} does not go on: {}", .0.version, .0.reason)]
+    Distrusted(Distrust),
     /// The plan names something that the program does not bring, or a thread could not be started.
     #[error("{0}")]
     Setup(String),
@@ -77,6 +84,7 @@ impl EngineError {
             // A lane that is still this host's is taken back; one that is not will be revoked.
             Self::Store(error) => matches!(error, StoreError::Unavailable { .. } | StoreError::Fenced { .. }),
             Self::Schemas(error) => matches!(error, SchemasError::Unavailable { .. }),
+            Self::Behind(_) => true,
             _ => false,
         }
     }

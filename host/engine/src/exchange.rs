@@ -4,10 +4,17 @@
 
 use azenha_model::Offset;
 
+use crate::edition::Version;
 use crate::watermark::Progress;
 use crate::wire::{Frame, Malformed, Writer};
 
 const VERSION: u8 = 1;
+
+/// Kinds of cargo. Hosts before versions were told apart wrote the first one, for accumulators of the version that they ran.
+const UNVERSIONED_PARTIALS: u8 = 0;
+const ROWS: u8 = 1;
+const CHANGES: u8 = 2;
+const PARTIALS: u8 = 3;
 
 /// A message is closed once it holds so many bytes before compression.
 const MESSAGE_BYTES: usize = 512 * 1024;
@@ -15,13 +22,22 @@ const MESSAGE_BYTES: usize = 512 * 1024;
 /// What the parcels of a message are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cargo {
-    /// Accumulators to merge.
-    Partials,
+    /// Accumulators to merge; none: written before it was told whose.
+    Partials(Option<Writing>),
     /// Rows of a stream. In front of an aggregation as `arrow-row` writes the columns that the plugin reads, in front of a
     /// lookup as [`crate::relation::StreamRow`] writes them.
     Rows,
     /// Changes of rows of tables: see [`crate::relation`].
     Changes,
+}
+
+/// Which code wrote accumulators.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Writing {
+    /// The version of the accumulators, as the plugin counts.
+    pub state_version: u32,
+    /// The version of the pipeline.
+    pub edition: Version,
 }
 
 /// One group's part of a message.
@@ -85,11 +101,15 @@ pub fn seal(sender: Sender, before: Progress, cargo: Cargo, parcels: &[Parcel]) 
 }
 
 fn seal_one(sender: Sender, cargo: Cargo, parcels: &[Parcel]) -> Result<Vec<u8>, Malformed> {
-    let mut writer = Writer::new(VERSION, cargo as u8);
+    let mut writer = Writer::new(VERSION, tag(cargo));
     writer.u32(sender.partition);
     sender.progress.write(&mut writer);
     writer.u64(sender.from);
     writer.u64(sender.through);
+    if let Cargo::Partials(Some(writing)) = cargo {
+        writer.u32(writing.state_version);
+        writer.u64(writing.edition);
+    }
     for parcel in parcels {
         writer.bytes(&parcel.key);
         writer.bytes(&parcel.payload);
@@ -98,21 +118,32 @@ fn seal_one(sender: Sender, cargo: Cargo, parcels: &[Parcel]) -> Result<Vec<u8>,
     writer.seal()
 }
 
+fn tag(cargo: Cargo) -> u8 {
+    match cargo {
+        Cargo::Partials(None) => UNVERSIONED_PARTIALS,
+        Cargo::Partials(Some(_)) => PARTIALS,
+        Cargo::Rows => ROWS,
+        Cargo::Changes => CHANGES,
+    }
+}
+
 /// Reads a message back.
 pub fn open(sealed: &[u8]) -> Result<Message, Malformed> {
     let frame = Frame::open(sealed, "message of an exchange", VERSION)?;
     let mut reader = frame.reader();
-    let cargo = match reader.u8()? {
-        0 => Cargo::Partials,
-        1 => Cargo::Rows,
-        2 => Cargo::Changes,
-        other => return Err(Malformed(format!("{other} is no kind of exchange message"))),
-    };
+    let tag = reader.u8()?;
     let sender = Sender {
         partition: reader.u32()?,
         progress: Progress::read(&mut reader)?,
         from: reader.u64()?,
         through: reader.u64()?,
+    };
+    let cargo = match tag {
+        UNVERSIONED_PARTIALS => Cargo::Partials(None),
+        PARTIALS => Cargo::Partials(Some(Writing { state_version: reader.u32()?, edition: reader.u64()? })),
+        ROWS => Cargo::Rows,
+        CHANGES => Cargo::Changes,
+        other => return Err(Malformed(format!("{other} is no kind of exchange message"))),
     };
     let mut parcels = Vec::new();
     while !reader.is_empty() {
@@ -131,12 +162,16 @@ mod tests {
         let sender = Sender { partition: 2, progress: Progress::At(90), from: 10, through: 20 };
         let parcel = |number: u8| Parcel { key: [number].into(), payload: vec![number; 300_000], rows: 3 };
         let parcels: Vec<Parcel> = (0..5).map(parcel).collect();
-        let sealed = seal(sender, Progress::At(50), Cargo::Partials, &parcels).unwrap();
+        let sealed =
+            seal(sender, Progress::At(50), Cargo::Partials(Some(Writing { state_version: 7, edition: 3 })), &parcels)
+                .unwrap();
         let messages: Vec<Message> = sealed.iter().map(|bytes| open(bytes).unwrap()).collect();
         assert!(messages.len() > 1);
         let (last, others) = messages.split_last().unwrap();
         assert_eq!(last.sender, sender);
         assert!(others.iter().all(|message| message.sender.progress == Progress::At(50)));
+        let written = Cargo::Partials(Some(Writing { state_version: 7, edition: 3 }));
+        assert!(messages.iter().all(|message| message.cargo == written));
         let back: Vec<Parcel> = messages.into_iter().flat_map(|message| message.parcels).collect();
         assert_eq!(back, parcels);
     }

@@ -31,10 +31,10 @@ pub struct Commands {
 }
 
 impl Commands {
-    fn new(hurry: watch::Receiver<bool>) -> (Self, Orders) {
+    fn new(hurry: watch::Receiver<bool>, context: Contexts) -> (Self, Orders) {
         let (stop, told) = watch::channel(false);
         let (windows, asked) = mpsc::unbounded_channel();
-        (Self { stop, windows }, Orders { stop: told, windows: asked, hurry })
+        (Self { stop, windows }, Orders { stop: told, windows: asked, hurry, context })
     }
 
     /// Asks for windows to be closed. A lane that has ended drops the answer.
@@ -92,11 +92,14 @@ impl Lanes {
     }
 }
 
+/// What the lanes of a task share: another one when the pipeline has another version.
+pub type Contexts = watch::Receiver<Arc<TaskContext>>;
+
 /// A task on this host.
 #[derive(Debug)]
 pub struct Member {
-    /// What all its lanes share.
-    pub context: Arc<TaskContext>,
+    /// What all its lanes share now.
+    pub contexts: Contexts,
     /// Where lanes run.
     pub workers: Arc<Workers>,
     /// The lanes that run.
@@ -105,7 +108,7 @@ pub struct Member {
 
 impl Member {
     /// Runs the lanes that fall to this host until it is told to stop.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let (mut pause, mut failures) = (FIRST_PAUSE, 0);
         loop {
             let outcome = tokio::select! {
@@ -114,7 +117,8 @@ impl Member {
             };
             self.lanes.stop_all().await;
             let Err(error) = outcome else { continue };
-            let (pipeline, task) = (&self.context.program.plan.pipeline, &self.context.task().name);
+            let context = self.context();
+            let (pipeline, task) = (&context.program.plan.pipeline, &context.task().name);
             if error.is_passing() {
                 tracing::warn!(%pipeline, %task, %error, "the group is joined again in {pause:?}");
                 failures = if pause == FIRST_PAUSE { 1 } else { failures + 1 };
@@ -122,7 +126,11 @@ impl Member {
             } else {
                 tracing::error!(%pipeline, %task, %error, "the task cannot go on");
                 self.tell_all(&LaneState::Failed { error: error.to_string() });
-                return told(&mut stop).await;
+                tokio::select! {
+                    // Another version may do better.
+                    Ok(()) = self.contexts.changed() => continue,
+                    () = told(&mut stop) => return,
+                }
             }
             tokio::select! {
                 () = sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
@@ -133,7 +141,7 @@ impl Member {
 
     /// Joins the group and starts and stops lanes as it says.
     async fn follow(&self, pause: &mut Duration) -> Result<(), EngineError> {
-        let context = &self.context;
+        let context = self.context();
         if let End::Store(output) = &context.task().end {
             // Done already, unless the store could not be reached when the pipeline started.
             context.program.store(&output.connection)?.prepare(output).await?;
@@ -159,33 +167,39 @@ impl Member {
     }
 
     fn start(&self, membership: &Arc<dyn Membership>, partition: u32) {
-        let Some(status) = self.status().iter().find(|lane| lane.partition == partition) else {
-            let task = &self.context.task().name;
+        let context = self.context();
+        let Some(status) = lanes_of(&context).iter().find(|lane| lane.partition == partition) else {
+            let task = &context.task().name;
             return tracing::error!(%task, partition, "a partition that its topic did not have when the task started");
         };
-        let (commands, orders) = Commands::new(self.lanes.hurry.subscribe());
+        let (commands, orders) = Commands::new(self.lanes.hurry.subscribe(), self.contexts.clone());
         if self.lanes.map().insert(partition, commands).is_some() {
             tracing::warn!(partition, "a partition was assigned twice; its first lane ends");
         }
         status.set_state(LaneState::Restoring);
-        let (context, membership, status) = (Arc::clone(&self.context), Arc::clone(membership), Arc::clone(status));
-        self.workers.spawn(move || lane::run(context, membership, status, orders));
+        let (membership, status) = (Arc::clone(membership), Arc::clone(status));
+        self.workers.spawn(move || lane::run(membership, status, orders));
     }
 
-    fn status(&self) -> &[Arc<LaneStatus>] {
-        &self.context.lanes[self.context.index].lanes
+    fn context(&self) -> Arc<TaskContext> {
+        Arc::clone(&self.contexts.borrow())
     }
 
     /// Whatever partition has no lane here is another host's.
     fn leave_to_others(&self) {
         let here = self.lanes.map();
-        let others = self.status().iter().filter(|lane| !here.contains_key(&lane.partition));
+        let context = self.context();
+        let others = lanes_of(&context).iter().filter(|lane| !here.contains_key(&lane.partition));
         others.for_each(|lane| lane.set_state(LaneState::Elsewhere));
     }
 
     fn tell_all(&self, state: &LaneState) {
-        self.status().iter().for_each(|lane| lane.set_state(state.clone()));
+        lanes_of(&self.context()).iter().for_each(|lane| lane.set_state(state.clone()));
     }
+}
+
+fn lanes_of(context: &TaskContext) -> &[Arc<LaneStatus>] {
+    &context.lanes[context.index].lanes
 }
 
 #[cfg(test)]
@@ -195,9 +209,9 @@ mod tests {
     #[test]
     fn a_lane_that_starts_after_the_word_to_hurry_hears_it_too() {
         let lanes = Lanes::default();
-        let (_, before) = Commands::new(lanes.hurry.subscribe());
+        let before = lanes.hurry.subscribe();
         lanes.hurry();
-        let (_, after) = Commands::new(lanes.hurry.subscribe());
-        assert!(*before.hurry.borrow() && *after.hurry.borrow());
+        let after = lanes.hurry.subscribe();
+        assert!(*before.borrow() && *after.borrow());
     }
 }

@@ -3,7 +3,10 @@
 mod aggregation;
 pub mod clock;
 mod dead_letter;
+pub mod difference;
+pub mod edition;
 mod end;
+mod engine;
 mod error;
 mod exchange;
 pub mod failpoint;
@@ -27,6 +30,7 @@ mod window;
 mod wire;
 mod worker;
 
+pub use engine::Engine;
 pub use error::EngineError;
-pub use pipeline::{Drained, Engine, Pipeline};
+pub use pipeline::{Drained, Pipeline};
 pub use task::{EngineOptions, Program};

@@ -1,142 +1,24 @@
 //! Pipelines that run.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use azenha_model::plan::{Emit, End as EndPlan, Input, Plan, StoreOutput, Task, Window};
-use tokio::runtime::Handle;
+use azenha_model::plan::{Emit, Input, Plan, Window};
+use azenha_sandbox::Plugin;
 use tokio::sync::{broadcast, oneshot, watch};
-use tokio::task::JoinHandle;
 
-use crate::clock::Clock;
+use crate::edition::{Begun, Distrust, Version, Versions};
+use crate::engine::{Prepared, RunningTask, TaskId};
 use crate::error::EngineError;
-use crate::group::{Commands, Lanes, Member};
+use crate::group::{Commands, Lanes};
 use crate::lane::CloseWindows;
 use crate::log::{Bounds, Log};
 use crate::objects::Objects;
-use crate::schemas::register_outputs;
 use crate::status::{LaneState, LaneStatus, NO_TIME, TaskStatus};
 use crate::tap::{Tap, Taps};
-use crate::task::{EngineOptions, Program, TaskContext};
+use crate::task::Program;
 use crate::window::Assign;
-use crate::worker::Workers;
-
-/// Runs programs over one log. Clones share everything.
-#[derive(Debug, Clone)]
-pub struct Engine {
-    log: Arc<dyn Log>,
-    clock: Arc<dyn Clock>,
-    options: EngineOptions,
-    workers: Arc<Workers>,
-    io: Handle,
-}
-
-impl Engine {
-    /// Starts the threads that lanes run on. Called inside of the tokio runtime on which logs and stores do
-    /// their I/O.
-    pub fn start(log: Arc<dyn Log>, clock: Arc<dyn Clock>, options: EngineOptions) -> Result<Self, EngineError> {
-        let no_runtime = |error| EngineError::Setup(format!("an engine starts inside of a tokio runtime: {error}"));
-        let io = Handle::try_current().map_err(no_runtime)?;
-        let workers = Arc::new(Workers::start(options.workers)?);
-        Ok(Self { log, clock, options, workers, io })
-    }
-
-    /// Makes the topics and tables that a program needs, and starts its lanes.
-    pub async fn run(&self, program: Program) -> Result<Pipeline, EngineError> {
-        let mut topic_ids = HashMap::new();
-        for topic in &program.plan.topics {
-            let found = self.log.ensure_topic(topic).await?;
-            topic_ids.insert(found.spec.name, found.id);
-        }
-        let topic_ids = Arc::new(topic_ids);
-        for task in &program.plan.tasks {
-            if let EndPlan::Store(output) = &task.end {
-                prepare(&program, output).await?;
-            }
-        }
-        for (connection, objects) in &program.objects {
-            if let Err(error) = objects.prepare().await.map_err(EngineError::from) {
-                if !error.is_passing() {
-                    return Err(error);
-                }
-                let pipeline = &program.plan.pipeline;
-                tracing::warn!(%pipeline, %connection, %error, "objects wait until their store can be reached");
-            }
-        }
-        let schema_ids = Arc::new(register_outputs(&program).await?);
-        let record_limits = Arc::new(self.record_limits(&program.plan).await?);
-        let program = Arc::new(program);
-        let taps = Arc::new(taps(&program.plan));
-        let tasks =
-            Arc::new(program.plan.tasks.iter().map(|task| waiting(&program, task)).collect::<Result<Vec<_>, _>>()?);
-        let (stop, told) = watch::channel(false);
-        let (mut lanes, mut members) = (Vec::new(), Vec::new());
-        for index in 0..program.plan.tasks.len() {
-            let context = Arc::new(TaskContext {
-                program: Arc::clone(&program),
-                index,
-                log: Arc::clone(&self.log),
-                io: self.io.clone(),
-                clock: Arc::clone(&self.clock),
-                options: self.options.clone(),
-                taps: Arc::clone(&taps),
-                topic_ids: Arc::clone(&topic_ids),
-                schema_ids: Arc::clone(&schema_ids),
-                record_limits: Arc::clone(&record_limits),
-                lanes: Arc::clone(&tasks),
-            });
-            let of_task = Arc::new(Lanes::default());
-            lanes.push(Arc::clone(&of_task));
-            let member = Member { context, workers: Arc::clone(&self.workers), lanes: of_task };
-            members.push(self.io.spawn(member.run(told.clone())));
-        }
-        let members = Mutex::new(members);
-        Ok(Pipeline(Arc::new(Shared { program, log: Arc::clone(&self.log), taps, tasks, lanes, members, stop })))
-    }
-}
-
-impl Engine {
-    /// What records of the topics that are written may have at most.
-    async fn record_limits(&self, plan: &Plan) -> Result<HashMap<String, usize>, EngineError> {
-        let mut limits = HashMap::new();
-        for output in plan.tasks.iter().flat_map(|task| task.end.outputs()) {
-            if let Some(limit) = self.log.record_limit(&output.topic).await? {
-                limits.insert(output.topic.clone(), limit);
-            }
-        }
-        Ok(limits)
-    }
-}
-
-/// Makes or checks a sink's table. A store that cannot be reached now is tried again by the task itself.
-async fn prepare(program: &Program, output: &StoreOutput) -> Result<(), EngineError> {
-    match program.store(&output.connection)?.prepare(output).await.map_err(EngineError::from) {
-        Err(error) if error.is_passing() => {
-            let (pipeline, sink) = (&program.plan.pipeline, &output.sink);
-            tracing::warn!(%pipeline, %sink, %error, "the sink begins when its store can be reached");
-            Ok(())
-        }
-        prepared => prepared,
-    }
-}
-
-/// The lanes of a task that has not started.
-fn waiting(program: &Program, task: &Task) -> Result<TaskStatus, EngineError> {
-    let input = task.input.topic();
-    let lanes = (0..program.partitions(input)?).map(|partition| Arc::new(LaneStatus::new(partition))).collect();
-    Ok(TaskStatus { task: task.name.clone(), input: input.to_owned(), lanes })
-}
-
-fn taps(plan: &Plan) -> Taps {
-    let stages = plan.tasks.iter().flat_map(|task| &task.stages).map(|stage| &stage.plugin.step);
-    let steps = plan.tasks.iter().filter_map(|task| match &task.end {
-        EndPlan::Relate { relation, .. } => Some(&relation.step),
-        EndPlan::Lookup { lookup, .. } => Some(&lookup.step),
-        end => end.aggregation().map(|aggregation| &aggregation.plugin.step),
-    });
-    stages.chain(steps).map(|step| (step.clone(), Tap::default())).collect::<BTreeMap<_, _>>()
-}
 
 /// What a drain did beside waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,15 +36,24 @@ struct Shared {
     program: Arc<Program>,
     log: Arc<dyn Log>,
     taps: Arc<Taps>,
-    tasks: Arc<Vec<TaskStatus>>,
-    /// Of each task, those that run on this host.
+    status: Arc<Vec<TaskStatus>>,
+    versions: Option<Arc<Versions>>,
+    distrust: watch::Sender<Option<Distrust>>,
+    /// Of each task, the lanes that run on this host.
     lanes: Vec<Arc<Lanes>>,
-    /// What starts and ends lanes.
-    members: Mutex<Vec<JoinHandle<()>>>,
-    stop: watch::Sender<bool>,
+    /// What starts and ends lanes; none of them once another version has taken over.
+    tasks: Mutex<Vec<RunningTask>>,
 }
 
 impl Pipeline {
+    /// A pipeline of tasks that run, in the plan's order.
+    pub(crate) fn new(prepared: Prepared, log: Arc<dyn Log>, tasks: Vec<RunningTask>) -> Self {
+        let Prepared { program, taps, lanes: status, versions, distrust, .. } = prepared;
+        let lanes = tasks.iter().map(|task| Arc::clone(&task.lanes)).collect();
+        let tasks = Mutex::new(tasks);
+        Self(Arc::new(Shared { program, log, taps, status, versions, distrust, lanes, tasks }))
+    }
+
     /// What runs.
     pub fn plan(&self) -> &Plan {
         &self.0.program.plan
@@ -175,7 +66,7 @@ impl Pipeline {
 
     /// How each task does, in the plan's order.
     pub fn tasks(&self) -> &[TaskStatus] {
-        &self.0.tasks
+        &self.0.status
     }
 
     /// Live rows of a step as JSON objects; none if there is no such step.
@@ -187,7 +78,7 @@ impl Pipeline {
     /// aggregations that give results at their end are closed; those of others stay open.
     pub async fn drain(&self) -> Result<Drained, EngineError> {
         let mut drained = Drained { closed_windows: false };
-        for (index, status) in self.0.tasks.iter().enumerate() {
+        for (index, status) in self.0.status.iter().enumerate() {
             self.0.lanes[index].hurry();
             self.catch_up(status).await?;
             let task = &self.plan().tasks[index];
@@ -214,7 +105,7 @@ impl Pipeline {
 
     /// Closes every window that a row of any lane can have opened; says whether there was a row.
     async fn close_windows(&self, index: usize, window: Window) -> Result<bool, EngineError> {
-        let status = &self.0.tasks[index];
+        let status = &self.0.status[index];
         let highest = status.lanes.iter().map(|lane| lane.event_time.load(Relaxed)).max().unwrap_or(NO_TIME);
         if highest == NO_TIME {
             return Ok(false);
@@ -235,23 +126,74 @@ impl Pipeline {
         Ok(true)
     }
 
-    /// Asks every lane to commit what it has processed and to end, waits until they have, and leaves the groups.
-    pub async fn stop(&self) {
-        self.0.stop.send_replace(true);
-        let members = std::mem::take(&mut *self.0.members.lock().unwrap_or_else(PoisonError::into_inner));
-        for member in members {
-            if let Err(error) = member.await {
-                tracing::error!(%error, "a task did not end as it should");
+    /// The version that runs; 0 for a file's.
+    pub fn version(&self) -> Version {
+        self.0.program.edition.version
+    }
+
+    /// The plugins that run, by their names in the plan.
+    pub fn plugins(&self) -> &HashMap<String, Plugin> {
+        &self.0.program.plugins
+    }
+
+    /// From which offset on each lane ran which version, in the order in which they began; nothing for a file's pipeline.
+    pub async fn versions(&self) -> Result<Vec<Begun>, EngineError> {
+        match &self.0.versions {
+            Some(versions) => versions.all().await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Says why a lane does not go on with this version, once one does not.
+    pub fn distrust(&self) -> watch::Receiver<Option<Distrust>> {
+        self.0.distrust.subscribe()
+    }
+
+    pub(crate) fn taps(&self) -> &Taps {
+        &self.0.taps
+    }
+
+    /// Takes the tasks out, for another version.
+    pub(crate) fn take_tasks(&self) -> HashMap<TaskId, RunningTask> {
+        self.running_tasks().into_iter().map(|task| (task.id.clone(), task)).collect()
+    }
+
+    fn running_tasks(&self) -> Vec<RunningTask> {
+        std::mem::take(&mut *self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Gives a program the stores that are open already, where it has connections of the same names.
+    pub(crate) fn lend_stores(&self, program: &mut Program) {
+        for (connection, store) in &mut program.stores {
+            if let Some(open) = self.0.program.stores.get(connection) {
+                *store = Arc::clone(open);
             }
         }
-        for store in self.0.program.stores.values() {
-            store.close().await;
+    }
+
+    /// Ends the connections that another version does not need.
+    pub(crate) async fn close_stores(&self, next: Option<&Self>) {
+        let is_needed = |connection| next.is_some_and(|next| next.0.program.stores.contains_key(connection));
+        for (connection, store) in &self.0.program.stores {
+            if !is_needed(connection) {
+                store.close().await;
+            }
         }
+    }
+
+    /// Asks every lane to commit what it has processed and to end, waits until they have, and leaves the groups.
+    pub async fn stop(&self) {
+        let tasks = self.running_tasks();
+        tasks.iter().for_each(RunningTask::tell_to_stop);
+        for task in tasks {
+            task.ended().await;
+        }
+        self.close_stores(None).await;
     }
 
     /// What the first lane that cannot go on says.
     pub fn failure(&self) -> Option<EngineError> {
-        let lanes = self.0.tasks.iter().flat_map(|task| task.lanes.iter().map(move |lane| (task, lane)));
+        let lanes = self.0.status.iter().flat_map(|task| task.lanes.iter().map(move |lane| (task, lane)));
         lanes.into_iter().find_map(|(task, lane)| match lane.state() {
             LaneState::Failed { error } => Some(failure(task, lane, error)),
             _ => None,

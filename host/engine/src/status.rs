@@ -2,10 +2,13 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use azenha_model::Offset;
 use serde::Serialize;
 use tokio::sync::watch;
+
+use crate::edition::Version;
 
 /// How a lane is doing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -87,6 +90,17 @@ const PATIENCE: u32 = 8;
 /// No event time was seen yet.
 pub const NO_TIME: i64 = i64::MIN;
 
+/// A lane went over to another version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Switched {
+    /// The version.
+    pub version: Version,
+    /// The first offset that is read with it.
+    pub from: Offset,
+    /// How long the lane processed nothing.
+    pub pause: Duration,
+}
+
 /// One lane: a task's reader of one partition.
 #[derive(Debug)]
 pub struct LaneStatus {
@@ -98,8 +112,11 @@ pub struct LaneStatus {
     pub event_time: AtomicI64,
     /// The watermark in microseconds, or [`NO_TIME`].
     pub watermark: AtomicI64,
+    /// The version that it runs; 0 before it is restored, and for a file's pipeline.
+    pub version: AtomicU64,
     committed: watch::Sender<Option<Offset>>,
     state: Mutex<LaneState>,
+    switched: Mutex<Option<Switched>>,
 }
 
 impl LaneStatus {
@@ -110,8 +127,19 @@ impl LaneStatus {
             event_time: AtomicI64::new(NO_TIME),
             watermark: AtomicI64::new(NO_TIME),
             committed: watch::Sender::default(),
+            version: AtomicU64::new(0),
             state: Mutex::new(LaneState::Joining),
+            switched: Mutex::default(),
         }
+    }
+
+    /// The last time that it went over to another version while it ran.
+    pub fn switched(&self) -> Option<Switched> {
+        *self.switched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_switched(&self, switched: Switched) {
+        *self.switched.lock().unwrap_or_else(PoisonError::into_inner) = Some(switched);
     }
 
     /// How the lane is doing.

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use azenha_model::Offset;
-use azenha_model::plan::{End as EndPlan, Generation, Input, Plan, Task, TopicKind};
+use azenha_model::plan::{Generation, Input, Plan, Task, TopicKind};
 use azenha_sandbox::Plugin;
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
 use crate::clock::Clock;
+use crate::edition::{Distrust, Edition, Versions};
 use crate::end::cut_definition;
 use crate::error::EngineError;
 use crate::log::{LaneId, Log};
@@ -54,6 +56,8 @@ pub struct Program {
     pub registries: HashMap<Option<String>, Arc<dyn Schemas>>,
     /// The version of the pipeline's offsets and rows.
     pub generation: Generation,
+    /// The version of its code.
+    pub edition: Edition,
 }
 
 impl Program {
@@ -113,12 +117,32 @@ pub struct TaskContext {
     pub record_limits: Arc<HashMap<String, usize>>,
     /// The lanes of all tasks of the program, in the plan's order.
     pub lanes: Arc<Vec<TaskStatus>>,
+    /// Which version each lane ran; none if the pipeline is a file's, which has no versions.
+    pub versions: Option<Arc<Versions>>,
+    /// Where a lane says that it does not go on with a version.
+    pub distrust: watch::Sender<Option<Distrust>>,
 }
 
 impl TaskContext {
     /// The task as the plan has it.
     pub fn task(&self) -> &Task {
         &self.program.plan.tasks[self.index]
+    }
+
+    /// The digests of the plugins that the task runs.
+    fn digests(&self) -> impl Iterator<Item = Option<&str>> {
+        let plugin = |name: &str| self.program.plugins.get(name).map(Plugin::digest);
+        self.task().plugins().map(plugin)
+    }
+
+    /// Whether lanes do the same under both, so that nothing changes for them.
+    pub fn runs_like(&self, other: &Self) -> bool {
+        let step = self.end_step();
+        let asked = |context: &Self| {
+            let edition = &context.program.edition;
+            (edition.resets.get(step).copied(), edition.recomputes.get(step).copied())
+        };
+        self.task() == other.task() && self.digests().eq(other.digests()) && asked(self) == asked(other)
     }
 
     /// Whether the input lies between tasks of this program, and is deleted behind them.
@@ -210,16 +234,8 @@ impl TaskContext {
         Some(Duration::from_micros(output.roll.every.unsigned_abs()))
     }
 
-    /// The step whose rows arrive at the end, for dead letters that no plugin caused.
+    /// See [`Task::end_step`].
     pub fn end_step(&self) -> &str {
-        match &self.task().end {
-            EndPlan::Exchange { aggregation, .. } | EndPlan::Aggregate { aggregation, .. } => &aggregation.plugin.step,
-            EndPlan::Store(store) => &store.sink,
-            EndPlan::Objects(output) => &output.sink,
-            EndPlan::Table { table, .. } => &table.name,
-            EndPlan::Relate { relation, .. } => &relation.step,
-            EndPlan::Repartition { lookup, .. } | EndPlan::Lookup { lookup, .. } => &lookup.step,
-            EndPlan::Topics(_) => &self.task().name,
-        }
+        self.task().end_step()
     }
 }

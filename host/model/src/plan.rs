@@ -88,6 +88,11 @@ pub fn results_topic(pipeline: &str, step: &str) -> String {
     internal_topic(pipeline, step, "results")
 }
 
+/// The topic that says from which offset on each lane of a pipeline ran which version of it.
+pub fn versions_topic(pipeline: &str) -> String {
+    format!("{INTERNAL_PREFIX}{pipeline}.versions")
+}
+
 /// The topic of a pipeline's dead letters.
 pub fn dead_letters_topic(pipeline: &str) -> String {
     format!("{pipeline}{DEAD_LETTERS_SUFFIX}")
@@ -118,6 +123,30 @@ pub struct Task {
 }
 
 impl Task {
+    /// The step whose rows arrive at the end, for dead letters that no plugin caused.
+    pub fn end_step(&self) -> &str {
+        match &self.end {
+            End::Exchange { aggregation, .. } | End::Aggregate { aggregation, .. } => &aggregation.plugin.step,
+            End::Store(store) => &store.sink,
+            End::Objects(output) => &output.sink,
+            End::Table { table, .. } => &table.name,
+            End::Relate { relation, .. } => &relation.step,
+            End::Repartition { lookup, .. } | End::Lookup { lookup, .. } => &lookup.step,
+            End::Topics(_) => &self.name,
+        }
+    }
+
+    /// The plugins that run in it, by their names in the pipeline file.
+    pub fn plugins(&self) -> impl Iterator<Item = &str> {
+        let at_end = match &self.end {
+            End::Relate { relation: Relation { operator: Operator::Assemble { plugin, .. }, .. }, .. } => {
+                Some(plugin.as_str())
+            }
+            end => end.aggregation().map(|aggregation| aggregation.plugin.plugin.as_str()),
+        };
+        self.stages.iter().map(|stage| stage.plugin.plugin.as_str()).chain(at_end)
+    }
+
     /// Whether the task keeps state, and so has a changelog.
     pub fn is_stateful(&self) -> bool {
         !matches!(self.end, End::Topics(_) | End::Store(_))

@@ -94,6 +94,13 @@ pub struct AggregatePlan {
     pub retracts: bool,
 }
 
+impl AggregatePlan {
+    /// Whether the plugin can go on with accumulators of a version.
+    pub fn reads(&self, version: u32) -> bool {
+        version == self.state_version || self.reads_versions.contains(&version)
+    }
+}
+
 /// A table that an assemble joins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableFields {

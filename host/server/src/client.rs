@@ -85,9 +85,23 @@ impl Client {
         path: &[&str],
         body: Option<(&'static str, Vec<u8>)>,
     ) -> Result<Answer> {
+        self.call_with(method, path, &[], body).await
+    }
+
+    /// A call with parameters.
+    pub async fn call_with<Answer: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &[&str],
+        parameters: &[(&str, String)],
+        body: Option<(&'static str, Vec<u8>)>,
+    ) -> Result<Answer> {
         let mut url = self.url.clone();
         let no_base = |()| Usage(format!("`{}` is no URL of a host", self.url));
         url.path_segments_mut().map_err(no_base)?.pop_if_empty().extend(path);
+        if !parameters.is_empty() {
+            url.query_pairs_mut().extend_pairs(parameters);
+        }
         let mut request = self.http.request(method, url);
         if let Some(token) = &self.token {
             request = request.bearer_auth(token.reveal());

@@ -191,6 +191,12 @@ impl Group {
         .await
     }
 
+    /// Where the hosts that are ready answer.
+    pub fn addresses(&self) -> Vec<String> {
+        let running = self.hosts.iter().filter_map(|host| host.running.as_ref());
+        running.filter(|running| running.is_ready()).map(|running| running.address.clone()).collect()
+    }
+
     /// What the lanes of a pipeline do, on each host one state.
     pub fn lanes(&self, pipeline: &str) -> BTreeMap<(String, u64), Vec<String>> {
         let mut lanes: BTreeMap<_, Vec<String>> = BTreeMap::new();

@@ -167,10 +167,15 @@ impl Produced {
 
     /// The counts in their topic: those of a window only grow, and the last is that of a recount.
     pub fn check_counts(&self, records: &[Record]) -> Result<()> {
+        self.check_growth("click_count", records)
+    }
+
+    /// The same, where the count stands in a column of another name.
+    pub fn check_growth(&self, column: &str, records: &[Record]) -> Result<()> {
         let mut counts: BTreeMap<(String, i64), i64> = BTreeMap::new();
         for record in records {
             let value = record.json()?;
-            let (start, count) = (value["start_time"].as_i64(), value["click_count"].as_i64());
+            let (start, count) = (value["start_time"].as_i64(), value[column].as_i64());
             let device = value["device"].as_str().context("a count without a device")?.to_owned();
             let (start, count) = start.zip(count).with_context(|| value.to_string())?;
             let before = counts.insert((device, start), count).unwrap_or(0);

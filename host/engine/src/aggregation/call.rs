@@ -10,7 +10,7 @@ use azenha_formats::json::row_json;
 use azenha_model::Field;
 use azenha_model::plan::Aggregation;
 use azenha_model::plugin::Rejection;
-use azenha_sandbox::{Aggregate, Finished, Plugin};
+use azenha_sandbox::{Aggregate, Failure, Finished, Plugin};
 use serde_json::value::RawValue;
 
 use super::keys::KeyCodec;
@@ -87,6 +87,11 @@ impl AggregateCall {
     pub fn take_usage(&mut self) -> Usage {
         let (rows, groups) = (self.guard.take_usage(), self.finish_guard.take_usage());
         Usage { failures: rows.failures + groups.failures, nanos: rows.nanos + groups.nanos }
+    }
+
+    /// Rewrites accumulators of an older version.
+    pub fn migrate(&mut self, from: u32, accumulators: &BinaryArray) -> Result<BinaryArray, Failure> {
+        self.plugin.migrate(from, accumulators)
     }
 
     /// Folds rows into groups: row i into `slots[i]`.

@@ -7,6 +7,7 @@ mod identities;
 mod keys;
 mod merging;
 mod sessions;
+mod versions;
 
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use azenha_sandbox::Plugin;
 
 pub use call::{Complaints, Results};
 pub use keys::KeyCodec;
+pub use versions::Understood;
 
 use crate::clock::Clock;
 use crate::dead_letter::{Cause, Complaint, DeadLetters};
@@ -229,7 +231,7 @@ impl Aggregator {
     /// Takes in what crossed an exchange. Complaints are by parcel.
     pub fn receive(&mut self, cargo: Cargo, parcels: Vec<Parcel>) -> Result<Complaints, EngineError> {
         match cargo {
-            Cargo::Partials => self.merge(parcels),
+            Cargo::Partials(_) => self.merge(parcels),
             Cargo::Changes => Err(EngineError::Malformed {
                 what: format!("step `{}`", self.spec.plugin.step),
                 source: Malformed("an aggregation takes accumulators or rows, not changes of tables".to_owned()),

@@ -11,13 +11,14 @@ use azenha_model::{Field, Offset};
 
 use super::keeper::malformed;
 use super::{End, Keeper, MessageEnd, Moment, Outgoing, RowEnd, State, TopicWriter};
-use crate::aggregation::{Aggregator, Complaints, Results, complain};
+use crate::aggregation::{Aggregator, Complaints, Results, Understood, complain};
 use crate::dead_letter::{Cause, Complaint, DeadLetters, Place};
+use crate::edition::Version;
 use crate::error::EngineError;
-use crate::exchange::{Message, Parcel, open};
+use crate::exchange::{Cargo, Message, Parcel, open};
 use crate::plugin::Usage;
 use crate::rows::{Rows, Source};
-use crate::state::{Slot, StateHeader};
+use crate::state::{Restored, Slot, StateHeader};
 use crate::status::NO_TIME;
 use crate::tap::Tap;
 use crate::watermark::ReceiverWatermark;
@@ -37,6 +38,8 @@ pub struct AggregateEnd {
     fields: Vec<Field>,
     tap: Tap,
     place: (String, u32),
+    /// The version of the pipeline that runs here.
+    edition: Version,
 }
 
 /// Rows for the output: deletes first, then the groups' current rows.
@@ -48,15 +51,15 @@ struct Emission {
 
 impl AggregateEnd {
     /// `senders`: the number of partitions of the source, if the input is an exchange. `input` is the topic
-    /// that is read and its partition.
+    /// that is read and its partition. What the changelog said last stands beside its name.
     pub fn new(
         aggregator: Aggregator,
         senders: Option<u32>,
         writers: Vec<TopicWriter>,
-        changelog: String,
+        (changelog, recovered): (String, Option<&StateHeader>),
         input: (String, u32),
         tap: Tap,
-        recovered: Option<&StateHeader>,
+        edition: Version,
     ) -> Self {
         let reached = recovered.map_or(NO_TIME, |header| header.watermark);
         let known = recovered.map_or(&[][..], |header| &header.senders);
@@ -73,6 +76,7 @@ impl AggregateEnd {
             fields,
             tap,
             place: input,
+            edition,
         };
         let all: Vec<Slot> = end.aggregator.table.iter().map(|(slot, _)| slot).collect();
         end.watch(&all);
@@ -194,7 +198,12 @@ impl MessageEnd for AggregateEnd {
             );
             dead.push(&self.step, source, record, &Complaint::new(Cause::WindowClosed, reason));
         }
-        for (_, complaint) in self.aggregator.receive(cargo, open)? {
+        let understood = match cargo {
+            Cargo::Partials(writing) => self.aggregator.understand(writing, self.edition, open)?,
+            Cargo::Rows | Cargo::Changes => Understood { parcels: open, complaints: Complaints::new() },
+        };
+        let complaints = self.aggregator.receive(cargo, understood.parcels)?;
+        for (_, complaint) in understood.complaints.into_iter().chain(complaints) {
             dead.push(&self.step, source, record, &complaint);
         }
         if let Some(senders) = &mut self.senders {
@@ -240,6 +249,11 @@ impl End for AggregateEnd {
 
     fn pending_bytes(&self) -> usize {
         self.writers.iter().map(TopicWriter::bytes).sum()
+    }
+
+    fn hand_over(&mut self, moment: &Moment) -> Option<Restored> {
+        let header = Some(self.header(moment));
+        Some(Restored { header, table: std::mem::take(&mut self.aggregator.table), ..Restored::default() })
     }
 
     fn state(&mut self) -> Option<State<'_>> {

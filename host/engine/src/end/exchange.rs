@@ -7,15 +7,15 @@ use super::outbox::Outbox;
 use super::{End, Keeper, Moment, Outgoing, RowEnd, State};
 use crate::aggregation::{Aggregator, complain};
 use crate::dead_letter::DeadLetters;
+use crate::edition::Version;
 use crate::error::EngineError;
-use crate::exchange::{Cargo, Parcel};
+use crate::exchange::{Cargo, Parcel, Writing};
 use crate::log::Append;
 use crate::partition::partition_of;
 use crate::plugin::Usage;
 use crate::rows::{Rows, Source};
-use crate::state::StateHeader;
+use crate::state::{Restored, StateHeader};
 use crate::status::NO_TIME;
-use crate::watermark::Progress;
 
 /// Sends groups to their owners.
 pub struct ExchangeEnd {
@@ -24,27 +24,22 @@ pub struct ExchangeEnd {
     keeper: Keeper,
     outbox: Outbox,
     partition: u32,
+    /// What accumulators are sent as.
+    writing: Writing,
     /// Rows that wait, if the plugin does not merge; the groups are in the table otherwise.
     waiting: Vec<Parcel>,
     waiting_bytes: usize,
 }
 
 impl ExchangeEnd {
-    /// The half that reads `partition` of the source and writes to `partitions` of `topic`. `told` is what an
-    /// earlier owner of the lane told the receivers last.
-    pub fn new(
-        aggregator: Aggregator,
-        topic: &str,
-        partitions: u32,
-        changelog: String,
-        partition: u32,
-        told: Option<Progress>,
-    ) -> Self {
+    /// The half that reads `partition` of the source, and runs a version of the pipeline.
+    pub fn new(aggregator: Aggregator, outbox: Outbox, changelog: String, partition: u32, edition: Version) -> Self {
         Self {
             step: aggregator.spec().plugin.step.as_str().into(),
+            writing: Writing { state_version: aggregator.spec().plan.state_version, edition },
             aggregator,
             keeper: Keeper::new(changelog, partition),
-            outbox: Outbox::new(topic, partitions, partition, told),
+            outbox,
             partition,
             waiting: Vec::new(),
             waiting_bytes: 0,
@@ -58,7 +53,7 @@ impl ExchangeEnd {
     /// The messages of one commit.
     fn messages(&mut self, moment: &Moment) -> Result<Vec<Append>, EngineError> {
         let (cargo, parcels) = if self.merges() {
-            (Cargo::Partials, self.aggregator.drain())
+            (Cargo::Partials(Some(self.writing)), self.aggregator.drain())
         } else {
             self.waiting_bytes = 0;
             (Cargo::Rows, std::mem::take(&mut self.waiting))
@@ -70,6 +65,18 @@ impl ExchangeEnd {
             shares[partition_of(group, partitions) as usize].push(parcel);
         }
         self.outbox.messages(moment, cargo, &shares)
+    }
+
+    fn header(&self, moment: &Moment) -> StateHeader {
+        StateHeader {
+            position: moment.position,
+            definition: self.aggregator.definition().to_owned(),
+            state_version: self.aggregator.spec().plan.state_version,
+            timestamp: moment.timestamp,
+            event_time: moment.event_time,
+            watermark: moment.watermark,
+            senders: vec![(self.partition, Outbox::progress(moment))],
+        }
     }
 }
 
@@ -91,15 +98,7 @@ impl RowEnd for ExchangeEnd {
 impl End for ExchangeEnd {
     fn commit(&mut self, moment: &Moment, _: &mut DeadLetters) -> Result<Outgoing, EngineError> {
         let mut appends = self.messages(moment)?;
-        let header = StateHeader {
-            position: moment.position,
-            definition: self.aggregator.definition().to_owned(),
-            state_version: self.aggregator.spec().plan.state_version,
-            timestamp: moment.timestamp,
-            event_time: moment.event_time,
-            watermark: moment.watermark,
-            senders: vec![(self.partition, Outbox::progress(moment))],
-        };
+        let header = self.header(moment);
         let (state, purge_changelog) = self.keeper.blocks(&header, &mut self.aggregator.table)?;
         appends.push(state);
         Ok(Outgoing { appends, purge_changelog, ..Outgoing::default() })
@@ -107,6 +106,11 @@ impl End for ExchangeEnd {
 
     fn pending_bytes(&self) -> usize {
         self.waiting_bytes + self.aggregator.table.bytes()
+    }
+
+    fn hand_over(&mut self, moment: &Moment) -> Option<Restored> {
+        // Everything is on its way to the receivers.
+        Some(Restored { header: Some(self.header(moment)), ..Restored::default() })
     }
 
     fn state(&mut self) -> Option<State<'_>> {

@@ -155,7 +155,7 @@ impl MessageEnd for LookupEnd {
                 self.senders.report(sender.partition, sender.progress);
                 Ok(())
             }
-            Cargo::Partials => {
+            Cargo::Partials(_) => {
                 Err(what(Malformed("a lookup takes rows and changes of rows, not accumulators".to_owned())))
             }
         }

@@ -40,7 +40,7 @@ use crate::log::Append;
 use crate::objects::NewObject;
 use crate::plugin::Usage;
 use crate::rows::{Rows, Source};
-use crate::state::GroupTable;
+use crate::state::{GroupTable, Restored};
 
 /// So many bytes that wait are committed before the interval is over.
 pub const PENDING_BYTES: usize = 4 << 20;
@@ -121,6 +121,12 @@ pub trait End: Send {
 
     /// The offset at which the next commit must be made, if an earlier owner of the lane has begun to make it.
     fn promised(&self) -> Option<Offset> {
+        None
+    }
+
+    /// Gives up what it keeps, as a changelog would give it back, once everything until this moment was handed over to be
+    /// committed: other code goes on with it. None: that has to be read back.
+    fn hand_over(&mut self, _: &Moment) -> Option<Restored> {
         None
     }
 

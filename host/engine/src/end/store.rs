@@ -12,6 +12,7 @@ use crate::dead_letter::DeadLetters;
 use crate::error::EngineError;
 use crate::plugin::Usage;
 use crate::rows::{Rows, Source, batch_of};
+use crate::state::Restored;
 use crate::store::StoreRows;
 
 /// Rows for a store, and the records that they came from: a row that the store refuses is a dead letter.
@@ -80,6 +81,10 @@ impl End for StoreEnd {
 
     fn pending_bytes(&self) -> usize {
         self.bytes
+    }
+
+    fn hand_over(&mut self, moment: &Moment) -> Option<Restored> {
+        Some(Restored::without_state(moment))
     }
 
     fn state(&mut self) -> Option<State<'_>> {

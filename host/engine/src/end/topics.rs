@@ -10,6 +10,7 @@ use crate::dead_letter::DeadLetters;
 use crate::error::EngineError;
 use crate::plugin::Usage;
 use crate::rows::{Rows, Source};
+use crate::state::Restored;
 
 /// Encodes rows for one topic or several.
 pub struct TopicsEnd {
@@ -55,6 +56,10 @@ impl End for TopicsEnd {
 
     fn pending_bytes(&self) -> usize {
         self.writers.iter().map(TopicWriter::bytes).sum()
+    }
+
+    fn hand_over(&mut self, moment: &Moment) -> Option<Restored> {
+        Some(Restored::without_state(moment))
     }
 
     fn state(&mut self) -> Option<State<'_>> {

@@ -48,7 +48,10 @@ impl Lane {
         let Some(delivery) = self.delivery.take() else { return Ok(()) };
         self.tell_cycle_start().await?;
         let moment = self.moment();
-        let outgoing = self.intake.end().commit(&moment, &mut self.dead)?;
+        let mut outgoing = self.intake.end().commit(&moment, &mut self.dead)?;
+        self.judge()?;
+        let pipeline = &self.context.program.plan.pipeline;
+        outgoing.appends.extend(self.begun.take().map(|begun| begun.append(pipeline, moment.timestamp)));
         let late = self.dead.take_late();
         let batch = Batch {
             position: moment.position,
@@ -128,7 +131,7 @@ impl Lane {
     }
 
     /// What the lane has reached.
-    fn moment(&mut self) -> Moment {
+    pub fn moment(&mut self) -> Moment {
         let (event_time, watermark) =
             self.intake.watermark().map_or((NO_TIME, NO_TIME), |watermark| (watermark.highest(), watermark.value()));
         Moment {

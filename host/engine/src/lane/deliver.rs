@@ -31,7 +31,8 @@ pub enum Delivery {
 pub struct Batch {
     /// The next offset to read.
     pub position: Offset,
-    /// Records for topics, dead letters not among them.
+    /// Records for topics, dead letters not among them. What goes to a store has none, but for the word that the lane runs
+    /// another version.
     pub appends: Vec<Append>,
     /// Rows for a store.
     pub rows: Vec<StoreBatch>,
@@ -191,9 +192,13 @@ async fn replace(
 }
 
 /// Dead letters are durable before the store's position passes them: a crash in between writes them again,
-/// with the same ids.
+/// with the same ids. So is the word that a version begins at a position: that holds whether or not the lane ever gets
+/// beyond it.
 async fn store(lane: &mut dyn StoreLane, log: &Arc<dyn Log>, mut batch: Batch) -> Result<Committed, EngineError> {
     let mut committed = Committed::default();
+    if !batch.appends.is_empty() {
+        log.append(batch.appends).await?;
+    }
     loop {
         committed.dead += batch.dead.len() as u64;
         let dead = dead_append(&mut batch.dead, &batch.dead_topic);

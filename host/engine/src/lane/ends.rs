@@ -60,9 +60,10 @@ pub fn open_stream(
         }
         EndPlan::Exchange { aggregation, topic } => {
             let aggregator = aggregator(context, aggregation, GroupTable::default())?;
-            let partitions = context.program.partitions(topic)?;
+            let outbox = Outbox::new(topic, context.program.partitions(topic)?, partition, told);
             let changelog = changelog_topic(&context.program.plan.pipeline, &task.name);
-            Box::new(ExchangeEnd::new(aggregator, topic, partitions, changelog, partition, told))
+            let edition = context.program.edition.version;
+            Box::new(ExchangeEnd::new(aggregator, outbox, changelog, partition, edition))
         }
         EndPlan::Repartition { lookup, columns, topic } => {
             let outbox = Outbox::new(topic, context.program.partitions(topic)?, partition, told);
@@ -115,32 +116,33 @@ fn senders(context: &TaskContext) -> Result<u32, EngineError> {
     context.program.partitions(first_half.input.topic())
 }
 
-/// A state is read back only under the definition, and by the version of the plugin, that wrote it. Rows of tables are
+/// A state is read back only under the definition that wrote it, and by a plugin that reads its version. Rows of tables are
 /// not a plugin's.
 pub fn check_fits(context: &TaskContext, header: &StateHeader) -> Result<(), EngineError> {
     let (step, end) = (context.end_step(), &context.task().end);
-    let (now, version) = match end {
-        EndPlan::Exchange { aggregation, .. } | EndPlan::Aggregate { aggregation, .. } => {
-            (definition(aggregation), aggregation.plan.state_version)
+    let now = match end {
+        EndPlan::Exchange { aggregation, .. } => definition(aggregation),
+        EndPlan::Aggregate { aggregation, .. } => {
+            if !aggregation.plan.reads(header.state_version) {
+                return Err(unread_version(step, header.state_version, aggregation));
+            }
+            definition(aggregation)
         }
-        EndPlan::Objects(_) => (context.cut_definition(), header.state_version),
-        EndPlan::Repartition { lookup, .. } | EndPlan::Lookup { lookup, .. } => {
-            (lookup_definition(lookup), header.state_version)
-        }
+        EndPlan::Objects(_) => context.cut_definition(),
+        EndPlan::Repartition { lookup, .. } | EndPlan::Lookup { lookup, .. } => lookup_definition(lookup),
         EndPlan::Table { .. } | EndPlan::Relate { .. } => return readers_after(context, Some(header)).map(|_| ()),
         EndPlan::Topics(_) | EndPlan::Store(_) => return Ok(()),
     };
-    if header.definition != now {
-        return Err(other_definition(step, &header.definition, &now));
-    }
-    if header.state_version != version {
-        return Err(EngineError::State(format!(
-            "step `{step}`: its state has version {}, but the plugin writes version {version}: bring the older plugin \
-             back, or give the step another name, with which it starts over",
-            header.state_version
-        )));
-    }
-    Ok(())
+    if header.definition == now { Ok(()) } else { Err(other_definition(step, &header.definition, &now)) }
+}
+
+fn unread_version(step: &str, found: u32, aggregation: &Aggregation) -> EngineError {
+    let now = aggregation.plan.state_version;
+    EngineError::State(format!(
+        "step `{step}`: its state has version {found}, but the plugin writes version {now} and does not read {found}: \
+         bring the older plugin back, give the state up with a reset of the step, or give the step another name, with \
+         which it starts over"
+    ))
 }
 
 fn other_definition(step: &str, before: &str, now: &str) -> EngineError {
@@ -249,13 +251,22 @@ fn aggregate(
     senders: Option<u32>,
     recovered: Restored,
 ) -> Result<AggregateEnd, EngineError> {
-    let aggregator = aggregator(context, aggregation, recovered.table)?;
+    let mut aggregator = self::aggregator(context, aggregation, recovered.table)?;
+    let written_by = recovered.header.as_ref().map_or(aggregation.plan.state_version, |header| header.state_version);
+    if written_by != aggregation.plan.state_version {
+        aggregator.migrate(written_by)?;
+    }
+    if recovered.gives_all {
+        aggregator.give_all();
+    }
     let writers = writers(context, outputs, partition)?;
     let task = context.task();
     let changelog = changelog_topic(&context.program.plan.pipeline, &task.name);
     let input = (task.input.topic().to_owned(), partition);
     let tap = context.tap(&aggregation.plugin.step);
-    Ok(AggregateEnd::new(aggregator, senders, writers, changelog, input, tap, recovered.header.as_ref()))
+    let edition = context.program.edition.version;
+    let kept = (changelog, recovered.header.as_ref());
+    Ok(AggregateEnd::new(aggregator, senders, writers, kept, input, tap, edition))
 }
 
 /// Where objects are made of what.

@@ -8,7 +8,9 @@ mod ends;
 mod intake;
 mod open;
 mod pace;
+mod probation;
 mod run;
+mod switch;
 mod upstream;
 
 use std::sync::Arc;
@@ -22,8 +24,10 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::sleep;
 
 use crate::dead_letter::DeadLetters;
+use crate::edition::Begun;
 use crate::end::State;
 use crate::error::EngineError;
+use crate::group::Contexts;
 use crate::log::{LogError, Membership, ReadLimit, Reader};
 use crate::rows::Source;
 use crate::status::LaneStatus;
@@ -32,7 +36,9 @@ use commit::{CommitOutcome, InFlight, landed};
 use deliver::Delivery;
 use intake::Intake;
 use open::{Opened, open};
+use probation::Probation;
 pub use run::run;
+use switch::Taken;
 use upstream::await_table;
 
 /// A lane that waits for records looks up so often, to notice that its partition is idle.
@@ -59,6 +65,8 @@ pub struct CloseWindows {
 /// What a lane is told.
 #[derive(Debug)]
 pub struct Orders {
+    /// What to run: changes when the pipeline has another version.
+    pub context: Contexts,
     /// To commit what was processed, and to end.
     pub stop: watch::Receiver<bool>,
     /// To close windows.
@@ -75,6 +83,7 @@ pub async fn told(stop: &mut watch::Receiver<bool>) {
 /// What a lane woke up for.
 enum Event {
     Stop,
+    Switch,
     Windows(CloseWindows),
     Committed(CommitOutcome),
     Due,
@@ -86,6 +95,15 @@ type Reading = JoinHandle<(Box<dyn Reader>, Result<Fetched, LogError>)>;
 
 /// What the task of a read ends with.
 type ReadOutcome = Result<(Box<dyn Reader>, Result<Fetched, LogError>), tokio::task::JoinError>;
+
+/// Why a lane does not work any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    /// It was told to stop.
+    Stopped,
+    /// It has to be opened again, for another version of its pipeline.
+    Anew,
+}
 
 struct Lane {
     context: Arc<TaskContext>,
@@ -123,6 +141,12 @@ struct Lane {
     /// Whether the last read found nothing.
     at_end: bool,
     hurry: watch::Receiver<bool>,
+    /// That another version begins: it goes out with the next commit.
+    begun: Option<Begun>,
+    /// Set while new code is not trusted.
+    probation: Option<Probation>,
+    /// Records read since the last commit began.
+    records: u64,
 }
 
 impl Lane {
@@ -133,7 +157,8 @@ impl Lane {
         hurry: watch::Receiver<bool>,
     ) -> Result<Self, EngineError> {
         let partition = status.partition;
-        let Opened { delivery, position, timestamp, mut intake, reader } = open(context, membership, partition).await?;
+        let opened = open(context, membership, partition).await?;
+        let Opened { delivery, position, timestamp, mut intake, reader, begun } = opened;
         if let Some(watermark) = intake.watermark() {
             status.event_time.store(watermark.highest(), Relaxed);
         }
@@ -143,7 +168,7 @@ impl Lane {
         let program = &context.program;
         let pipeline = program.plan.pipeline.as_str().into();
         let topic: Arc<str> = context.task().input.topic().into();
-        Ok(Self {
+        let mut lane = Self {
             reading: read(context, reader, Duration::ZERO),
             dead: DeadLetters::new(pipeline, program.generation, context.keeps_records()),
             last_record: context.clock.elapsed(),
@@ -167,31 +192,54 @@ impl Lane {
             idle: false,
             at_end: false,
             hurry,
-        })
+            begun: None,
+            probation: None,
+            records: 0,
+        };
+        match begun.filter(|begun| begun.version == program.edition.version) {
+            Some(begun) => {
+                lane.probation = Probation::of(&program.edition, &begun, position);
+                status.version.store(begun.version, Relaxed);
+            }
+            None => lane.begin(),
+        }
+        Ok(lane)
     }
 
     /// Reads, processes and commits until it is told to stop.
-    async fn work(&mut self, orders: &mut Orders) -> Result<(), EngineError> {
+    async fn work(&mut self, orders: &mut Orders) -> Result<Ended, EngineError> {
         while self.intake.end().has_more() && !*orders.stop.borrow() {
             self.commit_between().await?;
         }
+        let mut is_superseded = false;
         loop {
             match self.next_event(orders).await {
-                Event::Stop => return self.finish().await,
+                Event::Stop => return self.end(Ended::Stopped).await,
+                Event::Switch => is_superseded = true,
                 Event::Windows(CloseWindows { until, answer }) => self.close_windows(until, answer),
                 Event::Committed(outcome) => self.settle(outcome)?,
                 Event::Due => {}
                 Event::Read(read) => {
                     if self.are_first(&read) && !await_table(&self.context, &mut orders.stop).await? {
-                        return self.finish().await;
+                        return self.end(Ended::Stopped).await;
                     }
                     self.take(read).await?;
+                }
+            }
+            if self.in_flight.is_none() && std::mem::take(&mut is_superseded) {
+                let next = Arc::clone(&orders.context.borrow_and_update());
+                if self.switch(next).await? == Taken::Anew {
+                    return self.end(Ended::Anew).await;
                 }
             }
             if self.in_flight.is_none() && self.is_due() {
                 self.begin_commit().await?;
             }
         }
+    }
+
+    async fn end(&mut self, why: Ended) -> Result<Ended, EngineError> {
+        self.finish().await.map(|()| why)
     }
 
     async fn next_event(&mut self, orders: &mut Orders) -> Event {
@@ -202,6 +250,7 @@ impl Lane {
         tokio::select! {
             biased;
             () = told(&mut orders.stop) => Event::Stop,
+            Ok(()) = orders.context.changed() => Event::Switch,
             Some(windows) = orders.windows.recv() => Event::Windows(windows),
             outcome = landed(&mut self.in_flight) => Event::Committed(outcome),
             () = sleep(due_in.unwrap_or_default()), if idle && due_in.is_some() => Event::Due,
@@ -267,6 +316,7 @@ impl Lane {
         counters.records.fetch_add(fetched.offsets.len() as u64, Relaxed);
         counters.bytes.fetch_add(fetched.records.bytes() as u64, Relaxed);
         counters.batches.fetch_add(1, Relaxed);
+        self.records += fetched.offsets.len() as u64;
         let next = fetched.next;
         self.timestamp = fetched.records.timestamps.iter().copied().max().unwrap_or_default().max(self.timestamp);
         let source = Source::new(Arc::clone(&self.topic), self.partition, fetched);

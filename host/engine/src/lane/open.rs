@@ -9,6 +9,8 @@ use azenha_model::plan::{End as EndPlan, Input, changelog_topic};
 use super::deliver::{Delivery, LogDelivery};
 use super::ends::{check_fits, open_exchange, open_stream};
 use super::intake::Intake;
+use super::switch::prepare;
+use crate::edition::Begun;
 use crate::error::EngineError;
 use crate::failpoint;
 use crate::log::{Bounds, Log, LogError, Membership, ReadLimit, Reader};
@@ -28,6 +30,8 @@ pub struct Opened {
     pub timestamp: i64,
     /// What is done with what is read.
     pub intake: Intake,
+    /// The version that the lane began last, by whichever host; none if it never ran one of the log's.
+    pub begun: Option<Begun>,
     /// Reads on from the position.
     pub reader: Box<dyn Reader>,
 }
@@ -40,6 +44,7 @@ pub async fn open(
 ) -> Result<Opened, EngineError> {
     let (delivery, mut committed) = take(context, membership, partition).await?;
     failpoint::reach("lane.taken");
+    let begun = last_version(context, partition).await?;
     let mut recovered = Restored::default();
     if context.task().is_stateful() {
         recovered = recover(context, partition).await?;
@@ -58,6 +63,7 @@ pub async fn open(
         }
     }
     let position = start(context, partition, committed).await?;
+    prepare(context, begun.as_ref().map_or(0, |begun| begun.version), &mut recovered);
     if let Some(header) = &recovered.header {
         check_fits(context, header)?;
     }
@@ -69,7 +75,14 @@ pub async fn open(
     failpoint::reach("lane.restored");
     let membership = Arc::clone(membership);
     let reader = context.io(async move { membership.reader(partition, position).await }).await??;
-    Ok(Opened { delivery, position, timestamp, intake, reader })
+    Ok(Opened { delivery, position, timestamp, intake, begun, reader })
+}
+
+/// The version that the lane began last.
+async fn last_version(context: &Arc<TaskContext>, partition: u32) -> Result<Option<Begun>, EngineError> {
+    let Some(versions) = context.versions.clone() else { return Ok(None) };
+    let task = context.task().name.clone();
+    context.io(async move { versions.last(&task, partition).await }).await?
 }
 
 /// Whether a backfill set the lane to its position: a lane of objects that never committed, and so was making none, needs

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::{Lane, Orders, told};
+use super::{Ended, Lane, Orders, told};
 use crate::error::EngineError;
 use crate::log::Membership;
 use crate::status::{LaneState, LaneStatus};
@@ -19,24 +19,26 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Runs a lane until it is told to stop, or cannot go on.
-pub async fn run(
-    context: Arc<TaskContext>,
-    membership: Arc<dyn Membership>,
-    status: Arc<LaneStatus>,
-    mut orders: Orders,
-) {
+pub async fn run(membership: Arc<dyn Membership>, status: Arc<LaneStatus>, mut orders: Orders) {
     let _watched = PanicWatch(Arc::clone(&status));
-    let lane = context.lane_id(status.partition);
     let (mut pause, mut failures) = (FIRST_PAUSE, 0);
     loop {
+        let context = Arc::clone(&orders.context.borrow_and_update());
+        let lane = context.lane_id(status.partition);
         status.set_state(LaneState::Restoring);
         let commits = status.counters.commits.load(Relaxed);
-        let Err(error) = attempt(&context, &membership, &status, &mut orders).await else {
-            return status.set_state(LaneState::Stopped);
+        let error = match attempt(&context, &membership, &status, &mut orders).await {
+            Ok(Ended::Stopped) => return status.set_state(LaneState::Stopped),
+            Ok(Ended::Anew) => continue,
+            Err(error) => error,
         };
         if !error.is_passing() {
-            tracing::error!(%lane, %error, "the lane cannot go on");
-            return status.set_state(LaneState::Failed { error: error.to_string() });
+            give_up(&context, &status, error);
+            tokio::select! {
+                // Another version may do better.
+                Ok(()) = orders.context.changed() => continue,
+                () = told(&mut orders.stop) => return,
+            }
         }
         if *orders.stop.borrow() {
             tracing::warn!(%lane, %error, "the last rows were not committed; whoever reads on begins before them");
@@ -51,8 +53,22 @@ pub async fn run(
         status.set_state(LaneState::Retrying { error: error.to_string(), failures });
         tokio::select! {
             () = sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
+            Ok(()) = orders.context.changed() => {}
             () = told(&mut orders.stop) => return status.set_state(LaneState::Stopped),
         }
+    }
+}
+
+/// Says that a lane cannot go on with what it runs.
+fn give_up(context: &TaskContext, status: &LaneStatus, error: EngineError) {
+    let lane = context.lane_id(status.partition);
+    tracing::error!(%lane, %error, "the lane cannot go on");
+    match error {
+        EngineError::Distrusted(distrust) => {
+            status.set_state(LaneState::Retrying { error: distrust.reason.clone(), failures: 0 });
+            context.distrust.send_replace(Some(distrust));
+        }
+        error => status.set_state(LaneState::Failed { error: error.to_string() }),
     }
 }
 
@@ -62,18 +78,18 @@ async fn attempt(
     membership: &Arc<dyn Membership>,
     status: &Arc<LaneStatus>,
     orders: &mut Orders,
-) -> Result<(), EngineError> {
+) -> Result<Ended, EngineError> {
     let opened = tokio::select! {
         biased;
         // What it has done so far is to read.
-        () = told(&mut orders.stop) => return Ok(()),
+        () = told(&mut orders.stop) => return Ok(Ended::Stopped),
         opened = Lane::open(context, membership, status, orders.hurry.clone()) => opened,
     };
     let mut lane = opened?;
     status.set_state(LaneState::Running);
     let outcome = lane.work(orders).await;
     lane.reading.abort();
-    outcome
+    if lane.probation.is_some() { lane.trusted(outcome) } else { outcome }
 }
 
 /// Says that a lane has failed if it panics: nobody waits for its task.

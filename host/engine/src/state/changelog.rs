@@ -5,6 +5,7 @@
 use azenha_model::Offset;
 
 use super::groups::{Group, GroupTable, Slot};
+use crate::end::Moment;
 use crate::watermark::Progress;
 use crate::wire::{Frame, Malformed, Reader, Writer};
 
@@ -156,6 +157,33 @@ pub struct Restored {
     pub table: GroupTable,
     /// The last block's header; none if the changelog is empty.
     pub header: Option<StateHeader>,
+    /// Whether every group gives its result anew.
+    pub gives_all: bool,
+}
+
+impl Restored {
+    /// Gives all groups up; what is kept from now on has this version. That they are gone goes out with the next commit.
+    pub fn give_up(&mut self, state_version: u32) {
+        let slots: Vec<Slot> = self.table.iter().map(|(slot, _)| slot).collect();
+        slots.into_iter().for_each(|slot| drop(self.table.remove(slot)));
+        if let Some(header) = &mut self.header {
+            header.state_version = state_version;
+        }
+    }
+
+    /// What a lane without state has reached.
+    pub fn without_state(moment: &Moment) -> Self {
+        let header = StateHeader {
+            position: moment.position,
+            definition: String::new(),
+            state_version: 0,
+            timestamp: moment.timestamp,
+            event_time: moment.event_time,
+            watermark: moment.watermark,
+            senders: Vec::new(),
+        };
+        Self { header: Some(header), ..Self::default() }
+    }
 }
 
 /// Applies blocks in the order of the log.

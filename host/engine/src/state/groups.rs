@@ -120,7 +120,8 @@ impl GroupTable {
         }
     }
 
-    fn touch(&mut self, slot: Slot) {
+    /// Marks a group as changed.
+    pub fn touch(&mut self, slot: Slot) {
         if let Some(group) = self.slots[slot as usize].as_mut()
             && group.listed.is_none()
         {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, PathRejection};
-use axum::extract::{Path, State};
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
 use axum::http::header::{CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 
 use super::error::{ApiError, ErrorBody};
 use super::guard::Caller;
+use super::versions::{self, SwapOptions};
 use crate::control::{Change, ChangeError, Condition, Definition, Version};
 use crate::host::{Host, Origin};
 
@@ -38,11 +39,14 @@ pub struct InForce {
 
 /// Defines a pipeline, or defines it anew. The definition is checked as `azenha validate` checks a file, put into the
 /// log, and read back: when this answers, every host runs it or will. One that is wrong changes nothing. Plugins are
-/// those that were uploaded; each name is taken for what it means now. Variables (`${NAME}`) have their defaults.
+/// those that were uploaded; each name is taken for what it means now. Variables (`${NAME}`) have their defaults. What
+/// runs goes over without a pause: lanes of steps that change switch between two batches, others go on untouched. With
+/// `dry_run` nothing changes, and the answer says what would.
 #[utoipa::path(
     put, path = "/pipelines/{name}", tag = "pipelines",
     params(
         ("name" = String, Path, description = "The pipeline's name, as the definition has it"),
+        SwapOptions,
         ("If-Match" = Option<String>, Header, description = "The version that is to be replaced, as an ETag; or *"),
         ("If-None-Match" = Option<String>, Header, description = "*: only if there is no such pipeline"),
     ),
@@ -53,7 +57,7 @@ pub struct InForce {
     responses(
         (status = 200, description = "It was defined before", body = InForce),
         (status = 201, description = "It is new", body = InForce),
-        (status = 409, description = "A file that this host was started with defines it", body = ErrorBody),
+        (status = 409, description = "A file that this host was started with defines it, or its state does not fit", body = ErrorBody),
         (status = 412, description = "Another version is in force, or another change came first", body = ErrorBody),
         (status = 413, description = "It has more than 256 KiB", body = ErrorBody),
         (status = 415, description = "The content type is neither of the two", body = ErrorBody),
@@ -65,21 +69,33 @@ pub async fn put(
     State(host): State<Arc<Host>>,
     Extension(Caller(by)): Extension<Caller>,
     name: Result<Path<String>, PathRejection>,
+    options: Result<Query<SwapOptions>, QueryRejection>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
     let Path(name) = name?;
     check_is_of_log(&host, &name)?;
+    let Query(options) = options?;
     let condition = condition(&headers)?;
     let text = text(&headers, &body?)?;
-    let plugins = host.runner().check(&name, &text).await?;
-    let is_new = matches!(host.control().definitions.in_force(&name).await, Err(ChangeError::Missing(_)));
+    let (plugins, loaded) = host.runner().check(&name, &text).await?;
+    options.check(&loaded)?;
+    let (is_new, plan) = match host.control().definitions.in_force(&name).await {
+        Ok(in_force) => (false, host.plan_swap(&in_force, &loaded, &options.resets()).await),
+        Err(ChangeError::Missing(_)) => (true, None),
+        Err(error) => return Err(error.into()),
+    };
+    if options.is_dry_run() {
+        return Ok(versions::dry_run(plan));
+    }
+    versions::check_plan(plan.as_ref())?;
     let change = Change { pipeline: name, condition, by };
     let edit = |definition: &mut Definition| {
         // One that was deleted while it was paused runs when it is defined again.
         definition.paused &= definition.text.is_some();
         definition.text = Some(text.clone());
         definition.plugins.clone_from(&plugins);
+        options.note(definition, plan.as_ref());
     };
     let definition = host.change(&change, edit).await?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };

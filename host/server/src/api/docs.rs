@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use utoipa::OpenApi;
 
 use super::guard::MayRead;
-use super::{definitions, health, metrics, offsets, pipelines, plugins, queries, runs, tap, topics};
+use super::{definitions, health, metrics, offsets, pipelines, plugins, queries, runs, tap, topics, versions};
 use crate::host::Host;
 
 #[derive(OpenApi)]
@@ -34,6 +34,8 @@ use crate::host::Host;
         offsets::patch,
         runs::list,
         runs::begin,
+        versions::list,
+        versions::rollback,
         plugins::list,
         plugins::put,
         plugins::remove,
@@ -74,8 +76,10 @@ mod tests {
             "/pipelines/{name}/pause",
             "/pipelines/{name}/restart",
             "/pipelines/{name}/resume",
+            "/pipelines/{name}/rollback",
             "/pipelines/{name}/runs",
             "/pipelines/{name}/steps/{step}/tap",
+            "/pipelines/{name}/versions",
             "/plugins",
             "/plugins/{name}",
             "/readyz",

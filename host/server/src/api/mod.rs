@@ -15,6 +15,7 @@ mod runs;
 mod serve;
 mod tap;
 mod topics;
+mod versions;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -41,6 +42,7 @@ use guard::Guard;
 pub use pipelines::PipelineSummary;
 pub use plugins::PluginDetail;
 use serve::{Bounds, serve};
+pub use versions::{DryRun, VersionDetail};
 
 /// The largest request body of other calls than those that say otherwise, in bytes.
 const BODY_LIMIT: usize = 8 << 20;
@@ -112,6 +114,8 @@ fn router(host: Arc<Host>) -> Router {
         .route("/pipelines/{name}/restart", post(definitions::restart))
         .route("/pipelines/{name}/offsets", get(offsets::show).patch(offsets::patch))
         .route("/pipelines/{name}/runs", get(runs::list).post(runs::begin))
+        .route("/pipelines/{name}/versions", get(versions::list))
+        .route("/pipelines/{name}/rollback", post(versions::rollback))
         .route("/pipelines/{name}/steps/{step}/tap", get(tap::tap))
         .route("/plugins", get(plugins::list))
         .route("/plugins/{name}", put(plugins::put).delete(plugins::remove).layer(limit(plugins::PLUGIN_LIMIT)))

@@ -9,7 +9,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::header::ETAG;
 use axum::response::{IntoResponse, Response};
-use azenha_engine::status::{LaneState, LaneStatus, TaskStatus};
+use azenha_engine::status::{LaneState, LaneStatus, Switched, TaskStatus};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -107,6 +107,23 @@ pub struct LaneDetail {
     records: u64,
     /// Dead letters written since the host started.
     dead_letters: u64,
+    /// The version of the pipeline that it runs; none if that is a file's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<u64>,
+    /// The last time that it went over to another version on this host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    switched: Option<SwitchDetail>,
+}
+
+/// How a lane went over to another version.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SwitchDetail {
+    /// The version.
+    version: u64,
+    /// The first offset that is read with it.
+    from: u64,
+    /// How long the lane processed nothing, in milliseconds.
+    pause_ms: f64,
 }
 
 /// Every pipeline of this host.
@@ -222,6 +239,12 @@ impl LaneDetail {
             lag: bounds.zip(position).map(|(bounds, position)| bounds.end.saturating_sub(position)),
             records: lane.counters.records.load(Relaxed),
             dead_letters: lane.counters.dead_letters.load(Relaxed),
+            version: Some(lane.version.load(Relaxed)).filter(|version| *version > 0),
+            switched: lane.switched().map(|Switched { version, from, pause }| SwitchDetail {
+                version,
+                from,
+                pause_ms: pause.as_secs_f64() * 1_000.0,
+            }),
             error: match state {
                 LaneState::Retrying { error, .. } | LaneState::Failed { error } => Some(error),
                 _ => None,

@@ -23,6 +23,7 @@ use anyhow::{Context, Result, bail};
 use azenha_connect::embedded::{EmbeddedLog, EmbeddedOptions};
 use azenha_connect::sql::warehouse::{Compared, Warehouse, building};
 use azenha_engine::clock::SystemClock;
+use azenha_engine::edition::Edition;
 use azenha_engine::log::Log;
 use azenha_engine::objects::sha256;
 use azenha_engine::{Engine, EngineOptions, Pipeline};
@@ -249,7 +250,7 @@ impl<'a> Run<'a> {
         let engine = Engine::start(Arc::clone(log), Arc::new(SystemClock::start()), options)?;
         // A host that still works on a run of before finds itself fenced.
         let generation = (state.started / 1_000_000) as Generation;
-        Ok(engine.run(program(self.config, plan, &self.loaded.plugins, generation)?).await?)
+        Ok(engine.run(program(self.config, plan, &self.loaded.plugins, (generation, Edition::default()))?).await?)
     }
 
     /// Makes the tables that statements make, and checks everything.

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use azenha_engine::edition::Edition;
 use azenha_engine::objects::is_path;
 use azenha_model::config::HostConfig;
 use azenha_model::plan::{End, Plan};
@@ -124,7 +125,7 @@ async fn catch_up_all(args: &BackfillArgs, runner: &Runner, file: PathBuf) -> Re
         let objects = seed(log, plan, &stores, args.dates, &marker).await?;
         println!("pipeline `{}`: {objects} objects of its past announced", plan.pipeline);
         let (past, shown) = (announced(log, plan).await?, Shown::new()?);
-        let running = runner.run(None, pipeline, 0).await?;
+        let running = runner.run(None, pipeline, 0, Edition::default()).await?;
         let read = read(&running.pipeline, &past, |progress| shown.tell(progress), &CancellationToken::new()).await;
         running.stop().await;
         read?;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use azenha_model::Diagnostics;
+use azenha_model::civil::format_timestamp;
 use azenha_model::pipeline::PipelineFile;
 use clap::{Args, Subcommand};
 use reqwest::Method;
@@ -14,7 +15,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::Outcome;
-use crate::api::{InForce, PipelineSummary};
+use crate::api::{DryRun, InForce, PipelineSummary, VersionDetail};
 use crate::client::{Client, Refused, ServerArgs};
 use crate::plugins::build::Builder;
 use crate::program::{PipelineText, pipeline_file, read_pipelines};
@@ -26,6 +27,8 @@ pub enum PipelineCommand {
     Apply {
         /// A pipeline file, or the folder that holds a `pipeline.yaml`.
         file: PathBuf,
+        #[command(flatten)]
+        change: SwapArgs,
         #[command(flatten)]
         server: ServerArgs,
     },
@@ -42,6 +45,19 @@ pub enum PipelineCommand {
     Resume(Named),
     /// Starts a pipeline again on every host, after something failed.
     Restart(Named),
+    /// Lists the versions that can be gone back to, and from where on each lane ran them.
+    Versions(Named),
+    /// Goes back to an earlier version: the last one that ran other code, unless another one is named.
+    Rollback {
+        #[command(flatten)]
+        named: Named,
+        /// The version.
+        #[arg(long, value_name = "VERSION")]
+        to: Option<u64>,
+        /// Only says what would change.
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Deletes a pipeline; what it wrote stays, and its positions too.
     Delete(Named),
 }
@@ -54,15 +70,52 @@ pub struct Named {
     server: ServerArgs,
 }
 
+/// How a pipeline goes over to another version.
+#[derive(Debug, Args)]
+pub struct SwapArgs {
+    /// Only says what would change. Plugins are uploaded all the same; what runs does not take them.
+    #[arg(long)]
+    dry_run: bool,
+    /// A step whose state is given up.
+    #[arg(long, value_name = "STEP")]
+    reset: Vec<String>,
+    /// A step of which every group gives its result anew.
+    #[arg(long, value_name = "STEP")]
+    recompute: Vec<String>,
+    /// Records of each lane after which new code is trusted [default: 1000]; before, the host goes back by itself if
+    /// plugins refuse or fail on too many rows. 0: trusted at once.
+    #[arg(long, value_name = "RECORDS")]
+    probation: Option<u64>,
+}
+
+impl SwapArgs {
+    fn parameters(&self) -> Vec<(&'static str, String)> {
+        let listed = |name, steps: &[String]| (!steps.is_empty()).then(|| (name, steps.join(",")));
+        [
+            self.dry_run.then(|| ("dry_run", "true".to_owned())),
+            listed("reset", &self.reset),
+            listed("recompute", &self.recompute),
+            self.probation.map(|records| ("probation", records.to_string())),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
 /// Changes and shows what the hosts of a group run.
 pub async fn pipeline(command: PipelineCommand) -> Result<Outcome> {
     match command {
-        PipelineCommand::Apply { file, server } => return apply(&server.client()?, &pipeline_file(&file)).await,
+        PipelineCommand::Apply { file, change, server } => {
+            return apply(&server.client()?, &pipeline_file(&file), &change).await;
+        }
         PipelineCommand::List { server } => list(&server.client()?).await?,
         PipelineCommand::Status(named) => status(&named).await?,
         PipelineCommand::Pause(named) => named.post("pause").await?,
         PipelineCommand::Resume(named) => named.post("resume").await?,
         PipelineCommand::Restart(named) => named.post("restart").await?,
+        PipelineCommand::Versions(named) => versions(&named).await?,
+        PipelineCommand::Rollback { named, to, dry_run } => return rollback(&named, to, dry_run).await,
         PipelineCommand::Delete(named) => named.call(Method::DELETE, &["pipelines", &named.name]).await?,
     }
     Ok(Outcome::Done)
@@ -92,24 +145,27 @@ fn say(in_force: &InForce) {
     }
 }
 
-async fn apply(client: &Client, file: &Path) -> Result<Outcome> {
+async fn apply(client: &Client, file: &Path, change: &SwapArgs) -> Result<Outcome> {
     for pipeline in read_pipelines(file)? {
-        if let Outcome::Failed = apply_one(client, file, pipeline).await? {
+        if let Outcome::Failed = apply_one(client, file, pipeline, change).await? {
             return Ok(Outcome::Failed);
         }
     }
     Ok(Outcome::Done)
 }
 
-async fn apply_one(client: &Client, file: &Path, PipelineText { shown, text }: PipelineText) -> Result<Outcome> {
+async fn apply_one(
+    client: &Client,
+    file: &Path,
+    PipelineText { shown, text }: PipelineText,
+    change: &SwapArgs,
+) -> Result<Outcome> {
     let definition = PipelineFile::parse(&shown, &text, &|_| None)?;
     push_plugins(client, &definition, file).await?;
     let path = ["pipelines", definition.name()];
-    match client.call::<InForce>(Method::PUT, &path, Some(("application/yaml", text.into_bytes()))).await {
-        Ok(in_force) => {
-            say(&in_force);
-            Ok(Outcome::Done)
-        }
+    let body = Some(("application/yaml", text.into_bytes()));
+    match client.call_with::<Value>(Method::PUT, &path, &change.parameters(), body).await {
+        Ok(answer) => say_change(definition.name(), answer),
         Err(error) => match error.downcast::<Refused>() {
             Ok(Refused { body, .. }) if !body.diagnostics.is_empty() => {
                 let diagnostics = body.diagnostics.into_iter().map(|problem| problem.of_file(&shown)).collect();
@@ -140,6 +196,49 @@ async fn push_plugins(client: &Client, definition: &PipelineFile, file: &Path) -
         }
     }
     Ok(())
+}
+
+/// Says what a change did, or what it would do.
+fn say_change(name: &str, answer: Value) -> Result<Outcome> {
+    let Ok(DryRun { accepted, problems, plan }) = serde_json::from_value(answer.clone()) else {
+        say(&serde_json::from_value(answer)?);
+        return Ok(Outcome::Done);
+    };
+    println!("pipeline `{name}`: {}", if accepted { "would be changed" } else { "would be refused" });
+    let mut table = table(["task", "change", "state", "plugins", ""].map(str::to_owned));
+    for task in plan.into_iter().flat_map(|plan| plan.tasks) {
+        let plugins: Vec<String> = task.plugins.into_keys().collect();
+        table.add_row([task.task, task.change, task.state, plugins.join(", "), task.detail.unwrap_or_default()]);
+    }
+    writeln!(stdout(), "{table}")?;
+    problems.iter().for_each(|problem| eprintln!("error: {problem}"));
+    Ok(if accepted { Outcome::Done } else { Outcome::Failed })
+}
+
+async fn versions(named: &Named) -> Result<()> {
+    let versions: Vec<VersionDetail> = named.server.client()?.get(&["pipelines", &named.name, "versions"]).await?;
+    let mut table = table(["version", "at", "by", "lanes that began it", "note"].map(str::to_owned));
+    for version in versions {
+        let begun = version.lanes.iter().map(|lane| format!("{}/{} at {}", lane.task, lane.partition, lane.from));
+        let begun: Vec<String> = begun.collect();
+        let note = version.note.unwrap_or_else(|| match (version.deleted, version.paused) {
+            (true, _) => "deleted".to_owned(),
+            (false, true) => "paused".to_owned(),
+            (false, false) => String::new(),
+        });
+        let at = format_timestamp(version.at);
+        table.add_row([version.version.to_string(), at, version.by.unwrap_or_default(), begun.join("\n"), note]);
+    }
+    align_right(&mut table, 0..1);
+    writeln!(stdout(), "{table}")?;
+    Ok(())
+}
+
+async fn rollback(named: &Named, to: Option<u64>, dry_run: bool) -> Result<Outcome> {
+    let mut parameters: Vec<(&str, String)> = to.map(|to| ("to", to.to_string())).into_iter().collect();
+    parameters.extend(dry_run.then(|| ("dry_run", "true".to_owned())));
+    let path = ["pipelines", &named.name, "rollback"];
+    say_change(&named.name, named.server.client()?.call_with(Method::POST, &path, &parameters, None).await?)
 }
 
 async fn list(client: &Client) -> Result<()> {

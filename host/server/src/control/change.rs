@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use azenha_engine::log::LogError;
 
-use super::definition::{Definition, Definitions, FORMAT, Version};
+use super::definition::{Definition, Definitions, FORMAT, KEPT, Version};
 use super::follow::Followed;
 use super::library::json;
 use crate::ingest::now;
@@ -71,7 +71,9 @@ impl Change {
         let id = format!("{:032x}", fastrand::u128(..));
         let (by, at) = (self.by.clone(), now());
         match in_force {
-            Some(before) => Definition { id, replaces: before.version(), by, at, ..before.clone() },
+            Some(before) => {
+                Definition { format: FORMAT, id, replaces: before.version(), note: None, by, at, ..before.clone() }
+            }
             None => Definition {
                 format: FORMAT,
                 pipeline: self.pipeline.clone(),
@@ -82,6 +84,10 @@ impl Change {
                 restarts: 0,
                 generation: 0,
                 plugins: Default::default(),
+                guard: None,
+                resets: Default::default(),
+                recomputes: Default::default(),
+                note: None,
                 by,
                 at,
             },
@@ -142,11 +148,13 @@ impl Followed<Definitions> {
         if let Some(before) = before.as_ref().filter(|before| before.runs_like(&definition)) {
             return Ok(Arc::clone(before));
         }
+        let kept = self.look(|definitions| definitions.versions(&change.pipeline));
         self.append(&[(definition.key(), Some(json(&definition)))]).await?;
         self.catch_up().await?;
         let is_accepted = self.look(|definitions| definitions.is_accepted(&definition));
-        let out_of_force = if is_accepted { before.map(|before| before.key()) } else { Some(definition.key()) };
-        if let Some(key) = out_of_force {
+        let oldest = kept.first().filter(|_| kept.len() == KEPT).map(|oldest| oldest.key());
+        let no_longer_kept = if is_accepted { oldest } else { Some(definition.key()) };
+        if let Some(key) = no_longer_kept {
             self.tidy(key).await;
         }
         if is_accepted { Ok(Arc::new(definition)) } else { Err(ChangeError::Overtaken(definition.pipeline)) }
@@ -155,7 +163,7 @@ impl Followed<Definitions> {
     /// Lets compaction remove a record. One that stays does no harm.
     async fn tidy(&self, key: String) {
         if let Err(error) = self.append(&[(key, None)]).await {
-            tracing::warn!(%error, "a definition that is out of force stays in the log");
+            tracing::warn!(%error, "a definition that nobody goes back to stays in the log");
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use azenha_engine::edition::{Edition, Guard};
 use azenha_model::Offset;
 use azenha_model::pipeline::is_pipeline_name;
 use azenha_model::plan::Generation;
@@ -13,11 +14,15 @@ use super::follow::Table;
 /// Counts the changes of a pipeline's definition; the first is 1.
 pub type Version = u64;
 
-/// The newest format of changes that this version knows.
-pub const FORMAT: u32 = 1;
+/// The newest format of changes that this version knows: since 2 they say what becomes of state, and when code is not
+/// trusted.
+pub const FORMAT: u32 = 2;
+
+/// So many versions of a pipeline are kept, to go back to.
+pub const KEPT: usize = 32;
 
 /// One change: everything that holds for a pipeline from then on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Definition {
     /// The format of this record. What name, id and version mean is the same in all of them, so that every host
     /// accepts the same changes; a host does not run what is newer than [`FORMAT`], and does not change it.
@@ -43,6 +48,18 @@ pub struct Definition {
     /// upload changes nothing that runs.
     #[serde(default)]
     pub plugins: BTreeMap<String, String>,
+    /// When lanes do not go on with the code of this version.
+    #[serde(default)]
+    pub guard: Option<Guard>,
+    /// Steps whose state was given up, with the version that said so last.
+    #[serde(default)]
+    pub resets: BTreeMap<String, Version>,
+    /// Steps of which every group gave its result anew, with the version that said so last.
+    #[serde(default)]
+    pub recomputes: BTreeMap<String, Version>,
+    /// Why this version was made, if no person asked for it or it is that of an earlier one.
+    #[serde(default)]
+    pub note: Option<String>,
     /// The name of the token that was used.
     #[serde(default)]
     pub by: Option<String>,
@@ -54,6 +71,29 @@ impl Definition {
     /// The version that this change makes.
     pub fn version(&self) -> Version {
         self.replaces.saturating_add(1)
+    }
+
+    /// What the engine is told of this version.
+    pub fn edition(&self) -> Edition {
+        Edition {
+            version: self.version(),
+            guard: self.guard,
+            resets: self.resets.clone(),
+            recomputes: self.recomputes.clone(),
+        }
+    }
+
+    /// Whether both run the same code.
+    pub fn has_code_of(&self, other: &Self) -> bool {
+        (&self.text, &self.plugins) == (&other.text, &other.plugins)
+    }
+
+    /// Makes it run what an earlier version ran. What becomes of state from now on is not undone.
+    pub fn go_back_to(&mut self, earlier: &Self, note: String) {
+        self.text.clone_from(&earlier.text);
+        self.plugins.clone_from(&earlier.plugins);
+        self.guard = None;
+        self.note = Some(note);
     }
 
     /// What no host writes: a name that no pipeline has, or a version beyond the last.
@@ -73,7 +113,8 @@ impl Definition {
     /// Whether both run the same, so that a host which runs one has nothing to do for the other.
     pub fn runs_like(&self, other: &Self) -> bool {
         let running = |definition: &Self| (definition.paused, definition.restarts, definition.generation);
-        (&self.text, &self.plugins, running(self)) == (&other.text, &other.plugins, running(other))
+        let asked = |definition: &Self| (definition.resets.clone(), definition.recomputes.clone());
+        self.has_code_of(other) && running(self) == running(other) && asked(self) == asked(other)
     }
 }
 
@@ -81,29 +122,57 @@ impl Definition {
 #[derive(Debug, Default)]
 pub struct Definitions(BTreeMap<String, History>);
 
+/// The last versions that were accepted, the one in force among them.
 #[derive(Debug)]
 struct History {
     in_force: Arc<Definition>,
-    /// The ids of all versions that were accepted.
-    accepted: BTreeMap<Version, String>,
+    kept: BTreeMap<Version, Arc<Definition>>,
+}
+
+impl History {
+    fn of(first: Definition) -> Self {
+        let in_force = Arc::new(first);
+        Self { kept: BTreeMap::from([(in_force.version(), Arc::clone(&in_force))]), in_force }
+    }
+
+    fn accept(&mut self, definition: Definition) {
+        self.in_force = Arc::new(definition);
+        self.kept.insert(self.in_force.version(), Arc::clone(&self.in_force));
+        while self.kept.len() > KEPT {
+            self.kept.pop_first();
+        }
+    }
 }
 
 impl Definitions {
     /// Takes the next change of the log, if it follows the version in force. A change that follows a later version
     /// than is known follows one whose record is deleted already: nobody can have written it before that was accepted.
     pub fn take(&mut self, definition: Definition) {
-        let (version, id) = (definition.version(), definition.id.clone());
         match self.0.get_mut(&definition.pipeline) {
-            Some(history) if definition.replaces >= history.in_force.version() => {
-                history.in_force = Arc::new(definition);
-                history.accepted.insert(version, id);
-            }
+            Some(history) if definition.replaces >= history.in_force.version() => history.accept(definition),
             Some(_) => {}
-            None => {
-                let accepted = BTreeMap::from([(version, id)]);
-                self.0.insert(definition.pipeline.clone(), History { in_force: Arc::new(definition), accepted });
-            }
+            None => drop(self.0.insert(definition.pipeline.clone(), History::of(definition))),
         }
+    }
+
+    /// Forgets a version whose record is deleted.
+    fn forget(&mut self, key: &str) {
+        for history in self.0.values_mut() {
+            let in_force = history.in_force.version();
+            history.kept.retain(|version, definition| *version == in_force || definition.key() != key);
+        }
+    }
+
+    /// The last versions of a pipeline, the one in force last.
+    pub fn versions(&self, pipeline: &str) -> Vec<Arc<Definition>> {
+        self.0.get(pipeline).map(|history| history.kept.values().cloned().collect()).unwrap_or_default()
+    }
+
+    /// The last version before one that ran other code than it.
+    pub fn other_code_before(&self, definition: &Definition) -> Option<Arc<Definition>> {
+        let versions = self.versions(&definition.pipeline).into_iter();
+        let mut earlier = versions.rev().filter(|earlier| earlier.version() < definition.version());
+        earlier.find(|earlier| earlier.text.is_some() && !earlier.has_code_of(definition))
     }
 
     /// What is in force for a pipeline, which may be that it was deleted.
@@ -119,16 +188,16 @@ impl Definitions {
     /// Whether a change that the log holds was accepted.
     pub fn is_accepted(&self, definition: &Definition) -> bool {
         let history = self.0.get(&definition.pipeline);
-        history.and_then(|history| history.accepted.get(&definition.version())) == Some(&definition.id)
+        let accepted = history.and_then(|history| history.kept.get(&definition.version()));
+        accepted.is_some_and(|accepted| accepted.id == definition.id)
     }
 }
 
 impl Table for Definitions {
     const TOPIC: &'static str = "azenha.definitions";
 
-    fn apply(&mut self, offset: Offset, _: &str, value: Option<&[u8]>) {
-        // What is out of force needs no record.
-        let Some(value) = value else { return };
+    fn apply(&mut self, offset: Offset, key: &str, value: Option<&[u8]>) {
+        let Some(value) = value else { return self.forget(key) };
         let read = serde_json::from_slice(value).map_err(|error| error.to_string());
         let sound = |definition: Definition| match definition.problem() {
             Some(problem) => Err(problem.to_owned()),
@@ -158,6 +227,10 @@ mod tests {
             restarts: 0,
             generation: 0,
             plugins: BTreeMap::new(),
+            guard: None,
+            resets: BTreeMap::new(),
+            recomputes: BTreeMap::new(),
+            note: None,
             by: None,
             at: 0,
         }
@@ -219,6 +292,23 @@ mod tests {
                 log.into_iter().filter(|change| change.id == in_force.id || random.bool()).collect();
             assert_eq!(after(&left).get("shop").unwrap(), in_force, "seed {seed}: {left:?}");
         }
+    }
+
+    #[test]
+    fn one_goes_back_to_the_last_version_with_other_code() {
+        let paused = Definition { paused: true, text: Some("text 2".to_owned()), ..change(3, 2) };
+        let definitions = after(&[change(1, 0), change(2, 1), paused.clone()]);
+        let earlier = definitions.other_code_before(&paused).unwrap();
+        assert_eq!((earlier.version(), earlier.id.as_str()), (1, "1"));
+        assert!(definitions.other_code_before(&earlier).is_none());
+    }
+
+    #[test]
+    fn a_version_whose_record_is_deleted_is_not_gone_back_to() {
+        let mut definitions = after(&[change(1, 0), change(2, 1)]);
+        definitions.apply(7, "shop/1", None);
+        assert_eq!(definitions.versions("shop").len(), 1);
+        assert!(definitions.other_code_before(&change(2, 1)).is_none());
     }
 
     #[test]

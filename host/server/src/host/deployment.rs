@@ -4,14 +4,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use azenha_engine::difference::Side;
+use azenha_engine::edition::Distrust;
 use futures::future::{Either, pending};
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::runner::{Runner, Running};
-use crate::control::{Definition, FORMAT};
+use super::swap::SwapPlan;
+use crate::control::{Change, ChangeError, Condition, Definition, FORMAT};
 use crate::ingest::SourceTopic;
 use crate::program::Loaded;
 
@@ -41,6 +44,25 @@ pub enum State {
     Failed(String),
     /// It was deleted.
     Deleted,
+}
+
+/// Why what is wanted does not run.
+struct NotDeployed {
+    error: anyhow::Error,
+    /// Whether what ran before goes on.
+    goes_on: bool,
+}
+
+impl From<anyhow::Error> for NotDeployed {
+    fn from(error: anyhow::Error) -> Self {
+        Self { error, goes_on: false }
+    }
+}
+
+/// Whether what runs can go over to another version of it without a pause.
+fn can_go_over(runs: &Definition, wanted: &Definition) -> bool {
+    let started = |definition: &Definition| (definition.generation, definition.restarts);
+    wanted.format <= FORMAT && wanted.text.is_some() && !wanted.paused && started(runs) == started(wanted)
 }
 
 /// A pipeline on this host.
@@ -117,18 +139,24 @@ impl Deployment {
         let Origin::Log(definition) = &self.origin else { return };
         let mut wanted = definition.subscribe();
         let mut pause = PAUSES.0;
+        let mut runs: Option<Arc<Definition>> = None;
         loop {
             let definition = Arc::clone(&wanted.borrow_and_update());
-            let retry = match self.deploy(runner, &definition).await {
+            let retry = match self.deploy(runner, runs.as_deref(), &definition).await {
                 Ok(state) => {
+                    runs = matches!(state, State::Running(_)).then(|| Arc::clone(&definition));
                     self.state.send_replace(state);
                     pause = PAUSES.0;
                     Either::Left(pending())
                 }
-                Err(error) => {
-                    tracing::error!(pipeline = self.name, "it does not start: {error:#}");
-                    self.halt().await;
-                    self.state.send_replace(State::Failed(format!("{error:#}")));
+                Err(NotDeployed { error, goes_on }) => {
+                    let version = definition.version();
+                    tracing::error!(pipeline = self.name, version, goes_on, "it does not start: {error:#}");
+                    if !goes_on {
+                        runs = None;
+                        self.halt().await;
+                        self.state.send_replace(State::Failed(format!("{error:#}")));
+                    }
                     let retry = sleep(pause);
                     pause = (pause * 2).min(PAUSES.1);
                     Either::Right(retry)
@@ -137,12 +165,70 @@ impl Deployment {
             tokio::select! {
                 _ = wanted.changed() => pause = PAUSES.0,
                 () = retry => {}
+                () = self.go_back_from(runner, &definition) => {}
             }
         }
     }
 
-    /// Loads what is wanted before it stops what runs, so that as little time as possible lies between.
-    async fn deploy(&self, runner: &Runner, definition: &Definition) -> Result<State> {
+    /// Once a lane does not go on with the code of a version, has every host go back to what ran before. Never ends.
+    async fn go_back_from(&self, runner: &Runner, definition: &Definition) {
+        let distrusted = match self.running() {
+            Some(running) => {
+                running.pipeline.distrust().wait_for(Option::is_some).await.ok().and_then(|told| told.clone())
+            }
+            None => None,
+        };
+        let Some(Distrust { reason, .. }) = distrusted else { return pending().await };
+        while let Err(error) = self.go_back(runner, definition, &reason).await {
+            tracing::error!(pipeline = self.name, "it does not go back: {error:#}");
+            sleep(PAUSES.1).await;
+        }
+        pending().await
+    }
+
+    async fn go_back(&self, runner: &Runner, definition: &Definition, reason: &str) -> Result<()> {
+        let version = definition.version();
+        let earlier = runner.control.definitions.look(|definitions| definitions.other_code_before(definition));
+        let earlier = earlier.context("no version with other code is kept")?;
+        let before = runner.load(&self.name, earlier.text.as_deref().unwrap_or_default(), &earlier.plugins).await?;
+        let now = runner.load(&self.name, definition.text.as_deref().unwrap_or_default(), &definition.plugins).await?;
+        let problems = SwapPlan::between(Side { plan: &now.plan, plugins: &now.plugins }, &before, &[]).problems();
+        if !problems.is_empty() {
+            bail!("version {} cannot go on with the state: {}", earlier.version(), problems.join("; "));
+        }
+        let note = format!("back to version {} by itself, because of version {version}: {reason}", earlier.version());
+        tracing::error!(pipeline = self.name, version, "{note}");
+        let change = Change { pipeline: self.name.clone(), condition: Condition::Version(version), by: None };
+        match runner.control.definitions.change(&change, |next| next.go_back_to(&earlier, note.clone())).await {
+            // Another host was quicker, or a person.
+            Ok(_) | Err(ChangeError::NotMet { .. } | ChangeError::Overtaken(_)) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Loads what is wanted before it touches what runs, and lets that go over where it can: `runs` is its definition.
+    async fn deploy(
+        &self,
+        runner: &Runner,
+        runs: Option<&Definition>,
+        definition: &Definition,
+    ) -> Result<State, NotDeployed> {
+        if let Some((running, runs)) = self.running().zip(runs).filter(|(_, runs)| can_go_over(runs, definition)) {
+            let text = definition.text.as_deref().unwrap_or_default();
+            let loaded = runner.load(&self.name, text, &definition.plugins).await?;
+            if loaded.plan.batch.is_none() && running.batch.is_none() {
+                let (before, version, by) = (runs.version(), definition.version(), definition.by.as_deref());
+                let swapped = runner.swap(&running, &loaded, definition.generation, definition.edition()).await;
+                let swapped = swapped.map_err(|error| NotDeployed { error, goes_on: true })?;
+                tracing::info!(pipeline = self.name, before, version, by, "swapped");
+                return Ok(State::Running(Arc::new(swapped)));
+            }
+        }
+        Ok(self.replace(runner, definition).await?)
+    }
+
+    /// Ends what runs, and starts what is wanted.
+    async fn replace(&self, runner: &Runner, definition: &Definition) -> Result<State> {
         let (version, by) = (definition.version(), definition.by.as_deref());
         if definition.format > FORMAT {
             let found = definition.format;
@@ -161,7 +247,7 @@ impl Deployment {
             return Ok(State::Paused(Arc::new(loaded)));
         }
         self.state.send_replace(State::Starting);
-        let running = runner.run(None, &loaded, definition.generation).await?;
+        let running = runner.run(None, &loaded, definition.generation, definition.edition()).await?;
         tracing::info!(pipeline = self.name, version, by, "started");
         Ok(State::Running(Arc::new(running)))
     }

@@ -4,6 +4,7 @@ mod deployment;
 mod offsets;
 mod runner;
 mod settings;
+mod swap;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use arrow_array::BinaryArray;
+use azenha_engine::edition::Edition;
 use azenha_engine::log::{Append, Log};
 use azenha_model::Offset;
 use azenha_model::config::HostConfig;
@@ -28,6 +30,7 @@ pub use deployment::{Deployment, Origin, State};
 pub use offsets::{LaneOffset, NewOffset, OffsetError, lanes, set};
 pub use runner::{Runner, Running, program};
 pub use settings::{configuration, open_log_beside, open_object_stores, open_stores, sandbox};
+pub use swap::SwapPlan;
 
 /// How long pipelines may take to finish their commits when the host stops.
 const STOP_TIME: Duration = Duration::from_secs(8);
@@ -58,8 +61,10 @@ impl Host {
         for (file, loaded) in loaded {
             let name = loaded.plan.pipeline.clone();
             check_name_is_free(&name, &file, &deployments, &runner.control)?;
-            let running =
-                runner.run(Some(file.clone()), &loaded, 0).await.with_context(|| format!("pipeline `{name}`"))?;
+            let running = runner
+                .run(Some(file.clone()), &loaded, 0, Edition::default())
+                .await
+                .with_context(|| format!("pipeline `{name}`"))?;
             deployments.insert(name, Arc::new(Deployment::of_file(file, running)));
         }
         let deployer = Arc::new(Deployer::new(runner, deployments, wanted.definitions));

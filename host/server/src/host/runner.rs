@@ -9,6 +9,7 @@ use std::thread::available_parallelism;
 use anyhow::{Result, bail};
 use azenha_connect::registry::Registries;
 use azenha_engine::clock::SystemClock;
+use azenha_engine::edition::Edition;
 use azenha_engine::log::Log;
 use azenha_engine::{Engine, EngineOptions, Pipeline, Program};
 use azenha_model::Diagnostics;
@@ -112,13 +113,14 @@ impl Runner {
         })
     }
 
-    /// Checks a definition that somebody sends, with the plugins as their names are understood now; gives their digests.
+    /// Checks a definition that somebody sends, with the plugins as their names are understood now; gives their digests,
+    /// and what would run.
     /// Everything that is wrong with it is one error, [`Diagnostics`](azenha_model::Diagnostics).
-    pub async fn check(&self, pipeline: &str, text: &str) -> Result<BTreeMap<String, String>> {
+    pub async fn check(&self, pipeline: &str, text: &str) -> Result<(BTreeMap<String, String>, Loaded)> {
         let file = parse(pipeline, text)?;
         let plugins = self.control.pin(file.plugins().map(|reference| reference.plugin.value)).await?;
-        self.load_pinned(file, &plugins).await?;
-        Ok(plugins)
+        let loaded = self.load_pinned(file, &plugins).await?;
+        Ok((plugins, loaded))
     }
 
     /// Loads a definition of the log, with the plugins that it pins.
@@ -173,8 +175,38 @@ impl Runner {
         Ok(())
     }
 
+    /// Goes on with another version of a pipeline that runs: see [`Engine::swap`]. Not for a batch.
+    ///
+    /// # Errors
+    /// If the other version does not start: what runs goes on.
+    pub async fn swap(
+        &self,
+        running: &Running,
+        loaded: &Loaded,
+        generation: Generation,
+        edition: Edition,
+    ) -> Result<Running> {
+        let program = program(&self.config, loaded.plan.clone(), &loaded.plugins, (generation, edition))?;
+        let pipeline = self.engine.swap(&running.pipeline, program).await?;
+        let queries = match Queries::open(&loaded.plan, &self.config, &self.routes) {
+            Ok(queries) => queries,
+            Err(error) => {
+                pipeline.stop().await;
+                return Err(error);
+            }
+        };
+        running.queries.close().await;
+        Ok(Running { file: None, pipeline, sources: loaded.sources.clone(), queries, batch: None })
+    }
+
     /// Starts a pipeline.
-    pub async fn run(&self, file: Option<PathBuf>, loaded: &Loaded, generation: Generation) -> Result<Running> {
+    pub async fn run(
+        &self,
+        file: Option<PathBuf>,
+        loaded: &Loaded,
+        generation: Generation,
+        edition: Edition,
+    ) -> Result<Running> {
         let name = &loaded.plan.pipeline;
         if Marker::of(&self.config.data, name).is_set() {
             bail!(
@@ -188,7 +220,7 @@ impl Runner {
             plan.tasks.clear();
             plan.topics.retain(|topic| topic.name == loaded.plan.dead_letters);
         }
-        let pipeline = self.engine.run(program(&self.config, plan, &loaded.plugins, generation)?).await?;
+        let pipeline = self.engine.run(program(&self.config, plan, &loaded.plugins, (generation, edition))?).await?;
         let batch = loaded.plan.batch.is_some();
         let batch = batch.then(|| Scheduled::start(Arc::clone(&self.config), loaded, Arc::clone(&self.log)));
         Ok(Running { file, pipeline, sources: loaded.sources.clone(), queries, batch })
@@ -200,7 +232,7 @@ pub fn program(
     config: &HostConfig,
     plan: Plan,
     plugins: &HashMap<String, Plugin>,
-    generation: Generation,
+    (generation, edition): (Generation, Edition),
 ) -> Result<Program> {
     Ok(Program {
         plugins: plugins.clone(),
@@ -209,6 +241,7 @@ pub fn program(
         registries: Registries::new(config.registry.clone()).of_plan(&plan)?,
         plan,
         generation,
+        edition,
     })
 }
 

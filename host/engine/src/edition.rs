@@ -1,0 +1,131 @@
+//! Versions of a pipeline: what is known of the one that runs, and from where on each lane runs it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_array::{Array, BinaryArray};
+use azenha_model::plan::{TopicKind, TopicSpec, versions_topic};
+use azenha_model::{Offset, Records};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+
+use crate::error::EngineError;
+use crate::log::{Append, Log, LogError, ReadLimit};
+
+/// Counts the versions of a pipeline that the log defines; 0 is that of a file, of which nothing is kept.
+pub type Version = u64;
+
+/// What is known of the version that a program is.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Edition {
+    /// Its number.
+    pub version: Version,
+    /// When a lane must not go on with it; none: whatever it does, it goes on.
+    pub guard: Option<Guard>,
+    /// Steps whose state was given up, with the version at which that was said.
+    pub resets: BTreeMap<String, Version>,
+    /// Steps of which every group gives its result anew, with the version at which that was said.
+    pub recomputes: BTreeMap<String, Version>,
+}
+
+/// New code is trusted once a lane has read some records with it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Guard {
+    /// Records of each lane.
+    pub records: u64,
+    /// The share of them that plugins may refuse or fail on: 0 to 1.
+    pub share: f64,
+}
+
+/// A lane gave up a version before it had committed what made it do so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Distrust {
+    /// The version.
+    pub version: Version,
+    /// The lane and what it saw, for people.
+    pub reason: String,
+}
+
+/// From where on a lane runs a version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Begun {
+    /// The task.
+    pub task: String,
+    /// The partition of its input.
+    pub partition: u32,
+    /// What it runs from there on.
+    pub version: Version,
+    /// The first offset that it reads with it.
+    pub from: Offset,
+}
+
+impl Begun {
+    /// The record that says so. Its key differs between versions: all of them are kept.
+    pub fn append(&self, pipeline: &str, timestamp: i64) -> Append {
+        let key = format!("{}/{}/{}", self.task, self.partition, self.version);
+        // Text and numbers always become JSON.
+        let value = serde_json::to_vec(self).unwrap_or_default();
+        let records = Records {
+            timestamps: vec![timestamp],
+            keys: BinaryArray::from_iter_values([key]),
+            values: BinaryArray::from_iter_values([value]),
+        };
+        Append { topic: versions_topic(pipeline), partition: 0, records }
+    }
+}
+
+/// What the log says of the versions that the lanes of a pipeline ran.
+#[derive(Debug)]
+pub struct Versions {
+    log: Arc<dyn Log>,
+    topic: String,
+    read: Mutex<Read>,
+}
+
+#[derive(Debug, Default)]
+struct Read {
+    next: Offset,
+    begun: Vec<Begun>,
+}
+
+impl Versions {
+    /// Makes the topic if it is missing.
+    pub async fn open(log: &Arc<dyn Log>, pipeline: &str) -> Result<Self, EngineError> {
+        let topic = versions_topic(pipeline);
+        log.ensure_topic(&TopicSpec { name: topic.clone(), partitions: 1, kind: TopicKind::Compacted }).await?;
+        Ok(Self { log: Arc::clone(log), topic, read: Mutex::default() })
+    }
+
+    /// What a lane began last.
+    pub async fn last(&self, task: &str, partition: u32) -> Result<Option<Begun>, EngineError> {
+        let all = self.all().await?;
+        Ok(all.into_iter().rfind(|begun| begun.task == task && begun.partition == partition))
+    }
+
+    /// What all lanes began, in the order in which they did.
+    pub async fn all(&self) -> Result<Vec<Begun>, EngineError> {
+        let mut read = self.read.lock().await;
+        // A commit of the lane's last owner may be on its way still.
+        let end = self.log.settled_end(&self.topic, 0).await?;
+        read.next = read.next.max(self.log.bounds(&self.topic, 0).await?.start);
+        while read.next < end {
+            let limit = ReadLimit { records: 1_000, bytes: 4 << 20, wait: std::time::Duration::ZERO };
+            let fetched = self.log.read(&self.topic, 0, read.next, limit).await?;
+            if fetched.next == read.next {
+                let what = format!("reading {} from offset {} to its end, {end}", self.topic, read.next);
+                return Err(LogError::Storage { what, source: "nothing came".into() }.into());
+            }
+            read.next = fetched.next;
+            let values = &fetched.records.values;
+            for row in (0..values.len()).filter(|row| values.is_valid(*row)) {
+                match serde_json::from_slice(values.value(row)) {
+                    Ok(begun) => read.begun.push(begun),
+                    Err(error) => {
+                        tracing::error!(topic = self.topic, %error, "a record cannot be read; it is passed over");
+                    }
+                }
+            }
+        }
+        Ok(read.begun.clone())
+    }
+}

@@ -1,0 +1,218 @@
+//! A hundred swaps of a plugin while three hosts count a steady stream on Kafka, one of them killed every ten swaps:
+//! nothing is lost or doubled, and each result says which version made it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use azenha_e2e::kafka::Kafka;
+use azenha_e2e::numbered::{Load, NUMBERED, PARTITIONS};
+use azenha_e2e::{Azenha, Group, OwnKafka, is_long, repository, seed, send};
+use fastrand::Rng;
+use serde_json::Value;
+
+/// Records a second.
+const RATE: u64 = 2_000;
+/// One host is killed every so many swaps.
+const KILL_EVERY: usize = 10;
+const HOSTS: usize = 3;
+const TOKEN: &str = "deployer-0123456789";
+const PIPELINE: &str = "swapped";
+
+/// Swaps; the long form has more of them.
+fn swaps() -> usize {
+    if is_long() { 400 } else { 100 }
+}
+
+fn definition(tag: usize) -> String {
+    format!(
+        "name: {PIPELINE}
+sources:
+  numbered:
+    topic: {NUMBERED}
+    partitions: {PARTITIONS}
+    schema: {{ device: text, timestamp: timestamp(ms) }}
+    event_time: {{ field: timestamp, lateness: 30s, idle_after: 10m }}
+steps:
+  counts: {{ aggregate: tagged-count, from: numbered, by: [device], window: {{ tumbling: 1m }}, config: {{ tag: v{tag} }} }}
+sinks:
+  swapped_counts: {{ from: counts, topic: swapped_counts, key: [device, start_time] }}
+"
+    )
+}
+
+/// Three hosts that run what the log defines, with a token.
+struct Hosts {
+    group: Group,
+    random: Rng,
+}
+
+impl Hosts {
+    async fn start(brokers: &str, seed: u64) -> Result<Self> {
+        let config = format!(
+            "log: {{ kafka: {{ brokers: '{brokers}', session_timeout_ms: 6000, heartbeat_interval_ms: 1000, \
+             transaction_timeout_ms: 10000 }} }}\n\
+             http: {{ tokens: [{{ name: deployer, token: {TOKEN}, rights: [read, write, plugins] }}] }}\n"
+        );
+        let mut hosts = Self { group: Group::new(&[], &config), random: Rng::with_seed(seed) };
+        for _ in 0..HOSTS {
+            hosts.group.add()?;
+        }
+        hosts.define().await?;
+        Ok(hosts)
+    }
+
+    /// Uploads the plugin, and defines the pipeline.
+    async fn define(&mut self) -> Result<()> {
+        let azenha = Azenha::new()?;
+        let file = azenha.write("pipeline.yaml", &definition(1))?;
+        azenha.succeed(["validate", &file.display().to_string()])?;
+        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), PathBuf::from);
+        let component = std::fs::read(target.join("plugins/tagged-count.wasm"))?;
+        self.group.wait_until("the hosts are ready", async |group| Ok(group.addresses().len() == HOSTS)).await?;
+        let address = self.group.addresses().first().cloned().context("no host")?;
+        let pushed = call(&address, "PUT", "/plugins/tagged-count", "application/wasm", &component)?;
+        ensure!(pushed.is_some(), "the plugin was not taken");
+        self.swap(1).await?;
+        self.group.wait_until_shared(PIPELINE).await
+    }
+
+    /// Puts a version; another host takes it if the first one that is asked does not answer.
+    async fn swap(&mut self, tag: usize) -> Result<()> {
+        self.group
+            .wait_until("a version is accepted", async |group| {
+                let path = format!("/pipelines/{PIPELINE}");
+                let body = definition(tag);
+                let accepts = |address: &String| call(address, "PUT", &path, "application/yaml", body.as_bytes());
+                Ok(group.addresses().iter().any(|address| matches!(accepts(address), Ok(Some(_)))))
+            })
+            .await
+    }
+
+    /// The lanes of all hosts that run.
+    fn lanes(&self) -> Vec<Value> {
+        let shown = |address: &String| call(address, "GET", &format!("/pipelines/{PIPELINE}"), "", b"").ok().flatten();
+        let hosts: Vec<Value> = self.group.addresses().iter().filter_map(shown).collect();
+        let tasks = hosts.iter().flat_map(|host| host["tasks"].as_array().into_iter().flatten());
+        let lanes = tasks.flat_map(|task| task["lanes"].as_array().into_iter().flatten());
+        lanes.filter(|lane| lane["state"] == "running").cloned().collect()
+    }
+
+    /// Waits until every lane runs somewhere and has nothing left to read.
+    async fn settle(&mut self) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            self.group.tend()?;
+            let lanes = self.lanes();
+            if lanes.len() == 2 * PARTITIONS as usize && lanes.iter().all(|lane| lane["lag"] == 0) {
+                return Ok(());
+            }
+            ensure!(begun.elapsed() < Duration::from_secs(120), "not everything is counted: {lanes:?}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// What lanes say of their last swap: version, and how long they processed nothing.
+    fn switched(&self) -> Vec<(u64, f64)> {
+        let switched = |lane: &Value| {
+            let switched = &lane["switched"];
+            Some((switched["version"].as_u64()?, switched["pause_ms"].as_f64()?))
+        };
+        self.lanes().iter().filter_map(switched).collect()
+    }
+
+    /// Kills a host, and starts it again with its data.
+    async fn lose_one(&mut self) -> Result<()> {
+        let index = self.random.usize(..HOSTS);
+        self.group.hosts()[index].kill()?;
+        tokio::time::sleep(Duration::from_millis(self.random.u64(0..400))).await;
+        self.group.start(index, &[])
+    }
+}
+
+/// A call with the token; none if it was refused.
+fn call(address: &str, method: &str, path: &str, kind: &str, body: &[u8]) -> Result<Option<Value>> {
+    let bearer = format!("Bearer {TOKEN}");
+    let answer = send(address, method, path, &[("Authorization", &bearer), ("Content-Type", kind)], body)?;
+    Ok(if answer.status < 300 { Some(answer.json()?) } else { None })
+}
+
+async fn swap_again_and_again(hosts: &mut Hosts) -> Result<Vec<f64>> {
+    let mut pauses = Vec::new();
+    for number in 2..=swaps() + 1 {
+        hosts.swap(number).await?;
+        let begun = Instant::now();
+        if number % KILL_EVERY == 0 {
+            hosts.lose_one().await?;
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            continue;
+        }
+        // Every lane that runs goes over; after a kill some are still on their way to another host.
+        let expected = number as u64;
+        while begun.elapsed() < Duration::from_secs(2) {
+            let switched = hosts.switched();
+            let done: Vec<f64> =
+                switched.iter().filter(|(version, _)| *version == expected).map(|(_, pause)| *pause).collect();
+            if done.len() == 2 * PARTITIONS as usize {
+                if number % KILL_EVERY > 4 {
+                    pauses.extend(done);
+                }
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(hosts.random.u64(50..300))).await;
+    }
+    Ok(pauses)
+}
+
+fn print_pauses(mut pauses: Vec<f64>) -> Result<()> {
+    pauses.sort_by(f64::total_cmp);
+    ensure!(!pauses.is_empty(), "no lane ever went over while it ran");
+    let (median, worst) = (pauses[pauses.len() / 2], pauses[pauses.len() - 1]);
+    println!(
+        "{} lanes went over while no host was being lost, at {RATE} records/s: p50 {median:.1} ms, worst {worst:.1} ms",
+        pauses.len()
+    );
+    Ok(())
+}
+
+/// Each result of a window is made by one version, and later ones by none before it.
+fn check_tags(kafka: &Kafka) -> Result<()> {
+    let mut last: BTreeMap<i32, usize> = BTreeMap::new();
+    let mut seen = BTreeSet::new();
+    for record in kafka.read("swapped_counts")? {
+        let value = record.json()?;
+        let tag = value["tag"].as_str().and_then(|tag| tag.strip_prefix('v')?.parse::<usize>().ok());
+        let tag = tag.with_context(|| format!("{value} has no tag"))?;
+        let before = last.insert(record.partition, tag).unwrap_or(0);
+        ensure!(before <= tag, "partition {}: version {tag} after {before} at {}", record.partition, record.offset);
+        seen.insert(tag);
+    }
+    println!("{} versions have results", seen.len());
+    ensure!(seen.len() > swaps() / 2, "too few of {} versions have results", swaps());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_swaps_under_load_with_hosts_killed_lose_and_double_nothing() -> Result<()> {
+    let Some(broker) = OwnKafka::start(1)? else { return Ok(()) };
+    let seed = seed();
+    let kafka = Kafka::at(&broker.brokers()?);
+    kafka.create_topic(NUMBERED, PARTITIONS).await?;
+    let mut hosts = Hosts::start(&broker.brokers()?, seed).await?;
+    let load = Load::start(&kafka, RATE, seed)?;
+    let swapped = swap_again_and_again(&mut hosts).await;
+    let produced = load.stop()?;
+    println!("{} records were sent", produced.total());
+    let settled = hosts.settle().await;
+    let checked = async {
+        settled?;
+        produced.check_growth("counted", &kafka.read("swapped_counts")?)?;
+        check_tags(&kafka)?;
+        print_pauses(swapped?)
+    };
+    let outcome = checked.await;
+    hosts.group.judge("swaps", outcome)
+}
