@@ -77,16 +77,27 @@ pub fn between(before: Side<'_>, after: Side<'_>) -> Vec<TaskChange> {
     let same = |task: &Task, other: &Task| task.name == other.name && task.input.topic() == other.input.topic();
     let changed = after.plan.tasks.iter().map(|task| {
         let old = before.plan.tasks.iter().find(|old| same(old, task));
-        old.map_or_else(|| begins_or_ends(task, Fate::Added), |old| change((before, old), (after, task)))
+        let Some(old) = old else { return begins(before.plan, task) };
+        change((before, old), (after, task))
     });
     let is_gone = |old: &&Task| !after.plan.tasks.iter().any(|task| same(task, old));
-    let gone = before.plan.tasks.iter().filter(is_gone).map(|old| begins_or_ends(old, Fate::Removed));
+    let gone = before.plan.tasks.iter().filter(is_gone).map(|old| of_one_side(old, Fate::Removed, StateFate::None));
     changed.chain(gone).collect()
 }
 
-fn begins_or_ends(task: &Task, fate: Fate) -> TaskChange {
+fn of_one_side(task: &Task, fate: Fate, state: StateFate) -> TaskChange {
     let (task, step) = (task.name.clone(), task.end_step().to_owned());
-    TaskChange { task, step, fate, state: StateFate::None, plugins: BTreeMap::new() }
+    TaskChange { task, step, fate, state, plugins: BTreeMap::new() }
+}
+
+/// A task that nobody is. A state that there is under its name belongs to positions in another topic.
+fn begins(before: &Plan, task: &Task) -> TaskChange {
+    let namesake = before.tasks.iter().find(|old| old.name == task.name && old.is_stateful() && task.is_stateful());
+    let state = namesake.map_or(StateFate::None, |old| {
+        let (was, is) = (old.input.topic(), task.input.topic());
+        StateFate::Unfit { reason: format!("it was made of topic `{was}`, and the step reads `{is}` now") }
+    });
+    of_one_side(task, Fate::Added, state)
 }
 
 fn change((before, old): (Side<'_>, &Task), (after, task): (Side<'_>, &Task)) -> TaskChange {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::{Ended, Lane, Orders, told};
+use crate::edition::Distrust;
 use crate::error::EngineError;
 use crate::log::Membership;
 use crate::status::{LaneState, LaneStatus};
@@ -64,9 +65,9 @@ fn give_up(context: &TaskContext, status: &LaneStatus, error: EngineError) {
     let lane = context.lane_id(status.partition);
     tracing::error!(%lane, %error, "the lane cannot go on");
     match error {
-        EngineError::Distrusted(distrust) => {
-            status.set_state(LaneState::Retrying { error: distrust.reason.clone(), failures: 0 });
-            context.distrust.send_replace(Some(distrust));
+        // The host goes back.
+        EngineError::Distrusted(Distrust { reason, .. }) => {
+            status.set_state(LaneState::Retrying { error: reason, failures: 0 });
         }
         error => status.set_state(LaneState::Failed { error: error.to_string() }),
     }
@@ -89,7 +90,12 @@ async fn attempt(
     status.set_state(LaneState::Running);
     let outcome = lane.work(orders).await;
     lane.reading.abort();
-    if lane.probation.is_some() { lane.trusted(outcome) } else { outcome }
+    let outcome = if lane.probation.is_some() { lane.trusted(outcome) } else { outcome };
+    if let Err(EngineError::Distrusted(distrust)) = &outcome {
+        // To whoever started the version that the lane ran last.
+        lane.context.distrust.send_replace(Some(distrust.clone()));
+    }
+    outcome
 }
 
 /// Says that a lane has failed if it panics: nobody waits for its task.
