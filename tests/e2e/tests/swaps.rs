@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use azenha_e2e::{Answer, Azenha, Running, repository, send};
 use serde_json::{Value, json};
 
@@ -103,8 +103,10 @@ impl Stage {
     fn wait_until(&mut self, what: &str, check: impl Fn(&Self) -> Result<bool>) -> Result<()> {
         let start = std::time::Instant::now();
         while !check(self)? {
-            let log = self.host.as_ref().map(Running::log).unwrap_or_default();
-            ensure!(start.elapsed() < Duration::from_secs(60), "{what}: not within a minute: {log}");
+            if start.elapsed() > Duration::from_secs(60) {
+                let log = self.host.as_ref().map(Running::log).unwrap_or_default();
+                bail!("{what}: not within a minute: {:?}\n{log}", self.lanes());
+            }
             std::thread::sleep(Duration::from_millis(10));
         }
         Ok(())
@@ -273,6 +275,7 @@ fn a_version_that_traps_on_everything_goes_back_by_itself_and_nothing_is_lost() 
     stage.send(500)?;
     stage.settle()?;
     ensure!(stage.put(&definition("tagged-count", "{ tag: b, fails: true }"), "")?.status == 200);
+    stage.await_version(2)?;
     stage.send(2_000)?;
     stage.await_version(3)?;
     stage.send(100)?;
@@ -285,7 +288,8 @@ fn a_version_that_traps_on_everything_goes_back_by_itself_and_nothing_is_lost() 
 
     // Whoever trusts it at once has lanes that stand still, until a person goes back.
     ensure!(stage.put(&definition("tagged-count", "{ tag: b, fails: true }"), "?probation=0")?.status == 200);
-    stage.send(200)?;
+    stage.await_version(4)?;
+    stage.send(2_000)?;
     stage.wait_until("a lane has failed", |stage| Ok(stage.lanes()?.iter().any(|lane| lane["state"] == "failed")))?;
     let back = stage.call("POST", "/pipelines/counted/rollback", "", b"")?;
     ensure!(back.status == 200, "{back:?}");
