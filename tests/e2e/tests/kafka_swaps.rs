@@ -75,7 +75,7 @@ impl Hosts {
         let pushed = call(&address, "PUT", "/plugins/tagged-count", "application/wasm", &component)?;
         ensure!(pushed.is_some(), "the plugin was not taken");
         self.swap(1).await?;
-        self.group.wait_until_shared(PIPELINE).await
+        self.settle().await
     }
 
     /// Puts a version; another host takes it if the first one that is asked does not answer.

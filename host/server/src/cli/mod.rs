@@ -10,6 +10,7 @@ mod run;
 mod schema;
 mod topic;
 mod validate;
+mod watch;
 
 use std::io;
 use std::process::ExitCode;
@@ -54,6 +55,8 @@ enum Command {
     /// Changes and shows what the hosts of a group run.
     #[command(subcommand)]
     Pipeline(pipeline::PipelineCommand),
+    /// Applies a pipeline whenever a file of it, or of its plugins, is saved.
+    Watch(watch::WatchArgs),
     /// Makes, builds, tests and uploads plugins.
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
@@ -83,6 +86,7 @@ impl Cli {
             Command::Load(args) => load::load(args).await,
             Command::Topic(command) => topic::topic(command).await,
             Command::Pipeline(command) => pipeline::pipeline(command).await,
+            Command::Watch(args) => watch::watch(args).await,
             Command::Plugin(command) => plugin::plugin(command).await,
         }
     }

@@ -145,7 +145,8 @@ fn say(in_force: &InForce) {
     }
 }
 
-async fn apply(client: &Client, file: &Path, change: &SwapArgs) -> Result<Outcome> {
+/// Uploads what a pipeline file names, and defines its pipelines.
+pub async fn apply(client: &Client, file: &Path, change: &SwapArgs) -> Result<Outcome> {
     for pipeline in read_pipelines(file)? {
         if let Outcome::Failed = apply_one(client, file, pipeline, change).await? {
             return Ok(Outcome::Failed);

@@ -124,7 +124,7 @@ fn existing_file(path: PathBuf) -> Option<Found> {
 }
 
 /// The latest change of a file, or of any file below a folder but build output and test cases.
-fn newest_change(path: &Path) -> Option<SystemTime> {
+pub fn newest_change(path: &Path) -> Option<SystemTime> {
     let metadata = fs::metadata(path).ok()?;
     if metadata.is_file() {
         return metadata.modified().ok();
