@@ -145,7 +145,7 @@ fn id(row: &Vec<Value>) -> i64 {
 }
 
 fn index(language: Option<Language>) -> Target {
-    Target::Index { search: vec!["words".to_owned()], language }
+    Target::Index { search: vec!["words".to_owned()], language, each: None }
 }
 
 async fn sqlite() -> Option<Scene> {

@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn words_are_found_where_there_is_an_index_of_them() {
-        let index = Target::Index { search: Vec::new(), language: None };
+        let index = Target::Index { search: Vec::new(), language: None, each: None };
         let fulltext = Target::Table { fulltext: vec!["words".to_owned()] };
         for (kind, has_index, has_fulltext, is_searched) in [
             (Elasticsearch, true, false, true),

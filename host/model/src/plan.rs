@@ -12,7 +12,7 @@ use crate::types::{Field, Schema};
 pub use aggregation::{Aggregation, Emit, WINDOW_END, WINDOW_START, Window, named_by, window_bounds};
 pub use batch::{Batch, BatchTable, BuiltTable, Check, DEAD_LETTERS_TABLE, History, OBJECTS_TABLE, Reference, Test};
 pub use objects::{Compression, Layout, ObjectsInput, ObjectsOutput, PartitionColumn, ReaderHints, Roll};
-pub use store::{Language, StoreOutput, Target, WriteMode};
+pub use store::{DatePart, Each, Language, StoreOutput, Target, WriteMode};
 
 mod aggregation;
 mod batch;

@@ -257,7 +257,11 @@ fn describe_target(output: &StoreOutput) -> String {
     match &output.target {
         Target::Table { fulltext } if fulltext.is_empty() => format!("table {}", output.name),
         Target::Table { fulltext } => format!("table {} (words of {fulltext:?})", output.name),
-        Target::Index { search, language } => format!("index {} (words of {search:?} in {language:?})", output.name),
+        Target::Index { search, language, each } => {
+            let each = each.as_ref().map(|each| format!(" for each {:?} of {}", each.part, each.column));
+            let each = each.unwrap_or_default();
+            format!("index {}{each} (words of {search:?} in {language:?})", output.name)
+        }
         Target::Collection { indexes } => format!("collection {} (indexes {indexes:?})", output.name),
     }
 }

@@ -48,9 +48,10 @@ fn docker_compose_accepts_the_file() -> Result<()> {
     ensure!(output.stderr.is_empty(), "it warns: {}", String::from_utf8_lossy(&output.stderr));
     let accepted: Value = serde_json::from_slice(&output.stdout)?;
     let services: BTreeSet<&String> = accepted["services"].as_object().context("no services")?.keys().collect();
-    let wanted = "azenha commerce commerce-interactions commerce-orders connect connect-sqlserver connectors \
-                  connectors-lake connectors-sqlserver grafana kafka lake lake-init load mongodb objects orders \
-                  postgres prometheus registry shop shop-sqlserver shop-sqlserver-tables";
+    let wanted = "azenha cdp cdp-load cdp-questions commerce commerce-interactions commerce-orders connect \
+                  connect-sqlserver connectors connectors-lake connectors-sqlserver elasticsearch \
+                  elasticsearch-exporter grafana kafka kafka-exporter lake lake-init load mongodb mysql objects \
+                  orders postgres prometheus registry shop shop-sqlserver shop-sqlserver-tables";
     for service in wanted.split_whitespace() {
         assert!(services.contains(&service.to_owned()), "{service} is not among {services:?}");
     }
@@ -114,16 +115,51 @@ fn every_variable_is_in_the_example_and_no_secret_is_anywhere() -> Result<()> {
     Ok(())
 }
 
+/// Which services run a command of the binary.
+fn running<'a>(compose: &'a Value, command: &str) -> Result<BTreeSet<&'a str>> {
+    let services = compose["services"].as_object().context("no services")?;
+    let runs = services.iter().filter(|(_, service)| service["command"][0] == command);
+    Ok(runs.map(|(name, _)| name.as_str()).collect())
+}
+
 #[test]
-fn the_dashboard_asks_data_sources_that_are_provisioned() -> Result<()> {
+fn every_host_every_load_and_every_exporter_is_scraped() -> Result<()> {
+    let (compose, prometheus) = (yaml("compose.yaml")?, yaml("prometheus/prometheus.yml")?);
+    let scraped = |job: &str| -> Result<(BTreeSet<&str>, u64)> {
+        let jobs = prometheus["scrape_configs"].as_array().context("nothing is scraped")?;
+        let found = jobs.iter().find(|found| found["job_name"] == job).context("no such job")?;
+        let found = &found["dns_sd_configs"][0];
+        let names = found["names"].as_array().context("no names")?.iter().filter_map(Value::as_str).collect();
+        Ok((names, found["port"].as_u64().context("no port")?))
+    };
+    assert_eq!(scraped("azenha")?, (running(&compose, "run")?, 8080));
+    let loads = running(&compose, "load")?;
+    for load in &loads {
+        let command = compose["services"][load]["command"].to_string();
+        assert!(command.contains("--metrics=0.0.0.0:9100"), "{load} tells nobody: {command}");
+    }
+    assert_eq!(scraped("load")?, (loads, 9100));
+    for exporter in ["kafka", "elasticsearch"] {
+        let name = format!("{exporter}-exporter");
+        assert!(compose["services"][&name].is_object() && scraped(exporter)?.0.contains(name.as_str()), "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_dashboards_ask_data_sources_that_are_provisioned() -> Result<()> {
     let provisioned = yaml("grafana/datasources/datasources.yaml")?;
     let sources = provisioned["datasources"].as_array().context("no data sources")?;
     let identity = |source: &Value| (source["uid"].to_string(), source["type"].to_string());
     let known: BTreeSet<(String, String)> = sources.iter().map(identity).collect();
-    let dashboard: Value = serde_json::from_str(&text("grafana/dashboards/clickstream.json")?)?;
-    for panel in dashboard["panels"].as_array().context("no panels")? {
-        for asked in panel["targets"].as_array().into_iter().flatten().chain([panel]) {
-            assert!(known.contains(&identity(&asked["datasource"])), "{}: {}", panel["title"], asked["datasource"]);
+    for name in ["clickstream", "cdp"] {
+        let dashboard: Value = serde_json::from_str(&text(&format!("grafana/dashboards/{name}.json"))?)?;
+        let panels = dashboard["panels"].as_array().context("no panels")?;
+        let in_rows = panels.iter().filter_map(|panel| panel["panels"].as_array()).flatten();
+        for panel in panels.iter().chain(in_rows).filter(|panel| panel["type"] != "row") {
+            for asked in panel["targets"].as_array().into_iter().flatten().chain([panel]) {
+                assert!(known.contains(&identity(&asked["datasource"])), "{}: {}", panel["title"], asked["datasource"]);
+            }
         }
     }
     let provider = yaml("grafana/providers/dashboards.yaml")?;

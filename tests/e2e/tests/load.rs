@@ -1,6 +1,7 @@
 //! `azenha load`: what it says it sent is there, the same again for the same seed.
 
 use std::collections::BTreeMap;
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
@@ -25,6 +26,10 @@ steps:
 sinks:
   warehouse: { from: counts, connection: warehouse, table: counts, key: [campaignId] }
 ";
+
+fn free_address() -> Result<String> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
+}
 
 /// The values of a topic by partition, in order.
 fn loaded(azenha: &Azenha) -> Result<BTreeMap<u64, Vec<Value>>> {
@@ -140,6 +145,28 @@ fn a_load_that_is_stopped_says_what_it_sent_and_that_is_what_is_there() -> Resul
     let records: usize = loaded(&azenha)?.values().map(Vec::len).sum();
     let said = String::from_utf8(ended.stdout)?.replace(',', "");
     assert!(said.starts_with(&format!("loaded {records} records in ")), "{records}: {said}");
+    Ok(())
+}
+
+#[test]
+fn prometheus_is_told_what_was_sent_so_far() -> Result<()> {
+    let azenha = Azenha::empty()?;
+    let (data, address) = (azenha.data().display().to_string(), free_address()?);
+    let arguments = ["--partitions", "2", "--rate", "2000", "--data", &data, "--metrics", &address];
+    let mut loading = azenha.spawn(["load", "--topic", TOPIC].iter().chain(&arguments))?;
+    let value = |metric: &str| {
+        let metrics = get(&address, "/metrics").ok()?.body;
+        let line = metrics.lines().find(|line| line.starts_with(&format!("{metric}{{topic=\"{TOPIC}\"}}")))?;
+        line.rsplit(' ').next()?.parse::<f64>().ok()
+    };
+    loading.wait_until("records are counted", |_| Ok(value("azenha_load_records_total") >= Some(4_000.0)))?;
+    let (records, bytes) = (value("azenha_load_records_total"), value("azenha_load_bytes_total"));
+    assert!(bytes > records.map(|records| 50.0 * records), "{records:?} records of {bytes:?} bytes");
+    assert_eq!((value("azenha_load_errors_total"), value("azenha_load_target_rate")), (Some(0.0), Some(2_000.0)));
+    assert!(value("azenha_load_append_seconds_count") > Some(0.0));
+    assert!(loading.terminate()?.0.success());
+    let there = loaded(&azenha)?.values().map(Vec::len).sum::<usize>();
+    assert!(Some(there as f64) >= records, "{there} records are there, {records:?} were counted");
     Ok(())
 }
 

@@ -16,14 +16,14 @@ name: NAME
 sources:
   events:
     topic: events
-    schema: { id: int64, customer: text, at: timestamp(ms), texto: text }
+    schema: { id: int64, day: date, customer: text, at: timestamp(ms), texto: text }
     event_time: { field: at }
 sinks:
   found:
     from: events
     connection: engine
     index: NAME
-    key: [id]
+    key: [id, day]
     search: [texto]
   kept: { from: events, connection: warehouse, table: events, key: [id], fulltext: [texto] }
 queries:
@@ -61,6 +61,15 @@ const SIGABRT: i32 = 6;
 const RATE: &str = "20000";
 const WORDS: [&str; 8] = ["produto", "reembolso", "garantia", "não", "chegou", "atendimento", "péssimo", "rápido"];
 
+/// One index, or one for each month under one name.
+const PLAIN: &str = "    index: NAME\n";
+const MONTHLY: &str = "    index: NAME\n    each: { month: day }\n";
+
+/// The day of an event, which never changes: in one of four months.
+fn day(id: i64) -> String {
+    format!("2023-{:02}-{:02}", 9 + id % 4, 1 + id % 28)
+}
+
 /// The changes of events, in the order in which they come.
 fn changes() -> Vec<Value> {
     let mut random = Rng::with_seed(11);
@@ -68,7 +77,7 @@ fn changes() -> Vec<Value> {
         let id = random.i64(0..EVENTS);
         let words: Vec<&str> = (0..4).map(|_| WORDS[random.usize(0..WORDS.len())]).collect();
         let customer = format!("c{}", id % 50);
-        json!({ "id": id, "customer": customer, "at": START + index as i64, "texto": words.join(" ") })
+        json!({ "id": id, "day": day(id), "customer": customer, "at": START + index as i64, "texto": words.join(" ") })
     };
     (0..CHANGES).map(change).collect()
 }
@@ -80,25 +89,28 @@ struct Scene {
     engine: String,
     /// Of the pipeline, whose position the engine keeps, and of its index.
     name: String,
+    /// There is an index for each month.
+    is_monthly: bool,
     pipeline: PathBuf,
     input: PathBuf,
     changes: Vec<Value>,
 }
 
 impl Scene {
-    fn new(url: &str, name: &str) -> Result<Self> {
+    fn new(url: &str, name: &str, is_monthly: bool) -> Result<Self> {
         let engine = url.strip_prefix("http://").context("the URL of an engine")?.to_owned();
         let name = format!("e2e-{name}-{}", std::process::id());
         let azenha = Azenha::new()?;
         let connections = format!("engine: {{ url: \"{url}\" }}, warehouse: {{ url: \"sqlite:./warehouse.db\" }}");
         azenha.write("host.yaml", &format!("connections: {{ {connections} }}\n"))?;
-        let text = PIPELINE.replace("NAME", &name);
+        let index = if is_monthly { MONTHLY } else { PLAIN };
+        let text = PIPELINE.replacen(PLAIN, index, 1).replace("NAME", &name);
         let pipeline = azenha.write("support.yaml", &text)?;
         let changes = changes();
         let mut lines: Vec<String> = changes.iter().map(Value::to_string).collect();
         (0..lines.len()).step_by(BROKEN).for_each(|place| lines[place] += "\n{\"id\": }");
         let input = azenha.write("events.ndjson", &(lines.join("\n") + "\n"))?;
-        Ok(Self { azenha, engine, name, pipeline, input, changes })
+        Ok(Self { azenha, engine, name, is_monthly, pipeline, input, changes })
     }
 
     fn arguments(&self, more: &[&str]) -> Vec<String> {
@@ -121,8 +133,11 @@ impl Scene {
             self.changes.iter().filter_map(|change| Some((change["id"].as_i64()?, change))).collect();
         ensure!(hits.len() == latest.len(), "{} documents, not {}", hits.len(), latest.len());
         for (hit, wanted) in hits.iter().zip(latest.values()) {
-            let (source, id) = (&hit["_source"], wanted["id"].to_string());
+            let (source, id) = (&hit["_source"], json!([wanted["id"].to_string(), wanted["day"]]).to_string());
             ensure!(hit["_id"] == id.as_str() && source["texto"] == wanted["texto"], "{hit}, not {wanted}");
+            let month = &wanted["day"].as_str().context("a day")?[..7];
+            let index = if self.is_monthly { format!("{}.{month}", self.name) } else { self.name.clone() };
+            ensure!(hit["_index"] == index.as_str(), "{hit} is not in {index}");
         }
         let dead = self.azenha.dead_letters(&self.name)?;
         let wanted = 2 * CHANGES.div_ceil(BROKEN);
@@ -154,7 +169,7 @@ fn rows(host: &Running, path: &str, question: &str) -> Result<Vec<Value>> {
 #[test]
 fn documents_are_the_last_state_whatever_kills_host_and_engine_and_both_endpoints_agree() -> Result<()> {
     let Some(server) = OwnDatabase::opensearch()? else { return Ok(()) };
-    let scene = Scene::new(&server.url()?, "kill")?;
+    let scene = Scene::new(&server.url()?, "kill", true)?;
     for share in 1..=4 {
         let mut running = scene.azenha.spawn(scene.arguments(&["--rate", RATE]))?;
         while scene.count().unwrap_or_default() < share * EVENTS as u64 / 6 && running.ended()?.is_none() {
@@ -218,7 +233,7 @@ fn a_host_that_dies_at_any_step_of_a_commit_changes_nothing() -> Result<()> {
         return Ok(());
     };
     for point in POINTS.iter().filter(|point| point.starts_with("elasticsearch.")) {
-        let scene = Scene::new(&url, &point.replace(['.', '_'], "-"))?;
+        let scene = Scene::new(&url, &point.replace(['.', '_'], "-"), false)?;
         let passing = format!("{point}:2");
         let died = scene.azenha.run_with(scene.arguments(&["--rate", RATE]), &[("AZENHA_FAILPOINT", &passing)])?;
         ensure!(died.status.signal() == Some(SIGABRT), "{point}: {}: {}", died.status, died.text());

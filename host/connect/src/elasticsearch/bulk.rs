@@ -64,7 +64,7 @@ enum Outcome {
 
 /// Does all actions whose rows the engine takes, and says which it refuses. What was done before is no error: a version
 /// that is there already, or a later one.
-pub(super) async fn write(api: &Api, index: &str, actions: &Actions) -> Result<Vec<RefusedRow>, Failure> {
+pub(super) async fn write(api: &Api, actions: &Actions) -> Result<Vec<RefusedRow>, Failure> {
     let (mut refused, mut open): (Vec<RefusedRow>, Vec<usize>) = (Vec::new(), (0..actions.len()).collect());
     let (end, mut pause) = (Instant::now() + PATIENCE, PAUSE);
     loop {
@@ -72,7 +72,7 @@ pub(super) async fn write(api: &Api, index: &str, actions: &Actions) -> Result<V
         let mut rest = &open[..];
         while !rest.is_empty() {
             let (now, behind) = rest.split_at(fitting(rest.iter().map(|action| actions.lines(*action).len())));
-            let outcomes = send(api, index, now.iter().map(|action| actions.lines(*action))).await?;
+            let outcomes = send(api, now.iter().map(|action| actions.lines(*action))).await?;
             for (action, outcome) in now.iter().zip(outcomes) {
                 match outcome {
                     Outcome::Done => {}
@@ -106,15 +106,10 @@ fn fitting(sizes: impl Iterator<Item = usize>) -> usize {
 }
 
 /// An outcome for each action.
-async fn send<'a>(
-    api: &Api,
-    index: &str,
-    lines: impl ExactSizeIterator<Item = &'a [u8]>,
-) -> Result<Vec<Outcome>, Failure> {
+async fn send<'a>(api: &Api, lines: impl ExactSizeIterator<Item = &'a [u8]>) -> Result<Vec<Outcome>, Failure> {
     let count = lines.len();
     let body = lines.collect::<Vec<_>>().concat();
-    let path = [index, "_bulk"];
-    let call = Call { body, ..Call::new(Method::POST, &path).with(&PARTS) };
+    let call = Call { body, ..Call::new(Method::POST, &["_bulk"]).with(&PARTS) };
     let answer: Answer = match api.call(call).await {
         Err(Trouble::Busy) => return Ok((0..count).map(|_| Outcome::Later).collect()),
         answer => answer?,

@@ -1,16 +1,19 @@
-//! Rows as the lines of a bulk request: for each an action with id and version, and the document that is put.
+//! Rows as the lines of a bulk request: for each an action with index, id and version, and the document that is put.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use arrow_array::BinaryArray;
 use azenha_engine::store::{RefusedRow, StoreLaneId, StoreRows};
 use azenha_formats::civil;
 use azenha_formats::json::JsonEncoder;
-use azenha_model::plan::{Generation, OutputColumn, TimeFormat};
+use azenha_model::plan::{DatePart, Generation, OutputColumn, TimeFormat};
 use azenha_model::{Field, Offset};
 use serde::de::IgnoredAny;
 
-use crate::documents::{Documents, ID, MAX_BYTES, MAX_DEPTH};
+use super::Index;
+use crate::documents::{ID, MAX_BYTES, MAX_DEPTH};
 use crate::store::cells::{Cells, Values};
 use crate::store::changes::{Change, Checked};
 use crate::store::{Failure, Fault, Operation};
@@ -28,6 +31,8 @@ const GENERATION_BITS: u32 = 63 - OFFSET_BITS;
 pub(super) struct Actions {
     buffer: Vec<u8>,
     all: Vec<Action>,
+    /// The names of the indexes that they are about.
+    indexes: BTreeSet<String>,
 }
 
 /// An action of a bulk request.
@@ -40,20 +45,21 @@ struct Action {
 
 impl Actions {
     /// The actions for some rows, or those that cannot be documents.
-    pub fn encode(documents: &Documents, lane: &StoreLaneId, rows: &[StoreRows]) -> Result<Checked<Self>, Failure> {
-        let changes = match documents.changes(lane, rows)? {
+    pub fn encode(index: &Index, lane: &StoreLaneId, rows: &[StoreRows]) -> Result<Checked<Self>, Failure> {
+        let changes = match index.documents.changes(lane, rows)? {
             Ok(changes) => changes,
             Err(refused) => return Ok(Err(refused)),
         };
         let (mut actions, mut refused) = (Self::default(), Vec::new());
         for change in &changes {
-            let encoder = Encoder::new(documents, change)?;
+            let encoder = Encoder::new(index, change)?;
             for row in 0..change.rows.num_rows() {
                 let (batch, place) = change.place(row);
                 let version = version(lane.generation, rows[batch].offsets[place])?;
                 let start = actions.buffer.len();
                 match encoder.push(&mut actions.buffer, row, version) {
-                    Ok(()) => {
+                    Ok(name) => {
+                        actions.note(&name);
                         let lines = start..actions.buffer.len();
                         actions.all.push(Action { lines, place: (batch, place) });
                     }
@@ -66,6 +72,17 @@ impl Actions {
             }
         }
         Ok(if refused.is_empty() { Ok(actions) } else { Err(refused) })
+    }
+
+    fn note(&mut self, index: &str) {
+        if !self.indexes.contains(index) {
+            self.indexes.insert(index.to_owned());
+        }
+    }
+
+    /// The names of the indexes that they are about.
+    pub fn indexes(&self) -> &BTreeSet<String> {
+        &self.indexes
     }
 
     pub fn len(&self) -> usize {
@@ -96,15 +113,20 @@ fn version(generation: Generation, offset: Offset) -> Result<u64, Failure> {
 
 /// Encodes the rows of a change.
 struct Encoder<'a> {
+    /// The name of the index, or of all of them.
+    index: &'a str,
     cells: Vec<Cells<'a>>,
     /// Positions in `cells`.
     key: Vec<usize>,
+    /// What says in which of several indexes a row belongs: a position in `cells`.
+    date: Option<(usize, DatePart)>,
     /// A document for each row; none if they are deleted.
     sources: Option<BinaryArray>,
 }
 
 impl<'a> Encoder<'a> {
-    fn new(documents: &'a Documents, change: &'a Change) -> Result<Self, Failure> {
+    fn new(index: &'a Index, change: &'a Change) -> Result<Self, Failure> {
+        let documents = &index.documents;
         let (fields, is_put) = (documents.fields(), change.operation == Operation::Put);
         let (fields, key): (Vec<&Field>, Vec<usize>) = if is_put {
             (fields.iter().collect(), documents.key().to_vec())
@@ -116,18 +138,30 @@ impl<'a> Encoder<'a> {
         let cells = fields.iter().zip(columns).map(|(field, column)| Cells::new(field, column));
         let cells = cells.collect::<Result<Vec<_>, _>>()?;
         let sources = is_put.then(|| sources(&fields, change));
-        Ok(Self { cells, key, sources })
+        let date = match &index.each {
+            None => None,
+            Some(each) => {
+                let found = fields.iter().position(|field| field.name == each.column);
+                let missing = || Failure::Definition(format!("rows have no `{}`", each.column));
+                Some((found.ok_or_else(missing)?, each.part))
+            }
+        };
+        Ok(Self { index: &index.name, cells, key, date, sources })
     }
 
-    fn push(&self, out: &mut Vec<u8>, row: usize, version: u64) -> Result<(), Failure> {
+    /// Returns the name of the index that the document is in.
+    fn push(&self, out: &mut Vec<u8>, row: usize, version: u64) -> Result<Cow<'a, str>, Failure> {
         self.check(row)?;
+        let index = self.index(row)?;
         let operation = if self.sources.is_some() { "index" } else { "delete" };
         let id = serde_json::Value::String(self.id(row)?);
         // A document that was written half by an older code is written again by a newer one at the same version.
-        let action =
-            format!("{{\"{operation}\":{{\"_id\":{id},\"version\":{version},\"version_type\":\"external_gte\"}}}}\n");
+        let action = format!(
+            "{{\"{operation}\":{{\"_index\":\"{index}\",\"_id\":{id},\"version\":{version},\
+             \"version_type\":\"external_gte\"}}}}\n"
+        );
         out.extend_from_slice(action.as_bytes());
-        let Some(sources) = &self.sources else { return Ok(()) };
+        let Some(sources) = &self.sources else { return Ok(index) };
         let start = out.len();
         out.extend_from_slice(sources.value(row));
         if out.len() - start > MAX_BYTES {
@@ -137,7 +171,22 @@ impl<'a> Encoder<'a> {
         // Between the parts of what a `json` column holds there may be ends of lines; in its texts there are none.
         out[start..].iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
         out.push(b'\n');
-        Ok(())
+        Ok(index)
+    }
+
+    /// The index that a row belongs in.
+    fn index(&self, row: usize) -> Result<Cow<'a, str>, Failure> {
+        let Some((position, part)) = self.date else { return Ok(Cow::Borrowed(self.index)) };
+        let cells = &self.cells[position];
+        if cells.is_null(row) {
+            return Err(cells.fault("is null, but says in which index the document is"));
+        }
+        let days = match cells.values {
+            Values::Date(array) => array.value(row),
+            Values::Timestamp(array) => array.value(row).div_euclid(civil::DAY) as i32,
+            _ => return Err(Failure::Definition(format!("`{}` is no day", cells.field.name))),
+        };
+        Ok(Cow::Owned(super::dates::index_name(self.index, &part.of(days))))
     }
 
     /// That every value can be written as JSON, and read again.

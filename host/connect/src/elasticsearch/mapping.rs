@@ -6,6 +6,7 @@ use azenha_model::plan::Language;
 use azenha_model::{DataType, Field};
 use reqwest::Method;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
 use super::Index;
@@ -28,6 +29,8 @@ const KNOWN_DELETES: &str = "24h";
 /// An index as the engine describes it.
 #[derive(Debug, Deserialize)]
 pub(super) struct Described {
+    #[serde(default)]
+    aliases: BTreeMap<String, IgnoredAny>,
     #[serde(default)]
     mappings: Mappings,
     settings: Settings,
@@ -67,6 +70,11 @@ impl Described {
         &self.settings.index.uuid
     }
 
+    /// Whether it can be read under this name, too.
+    pub fn has_alias(&self, alias: &str) -> bool {
+        self.aliases.contains_key(alias)
+    }
+
     /// The type of a field; none if it has no such field.
     pub fn kind(&self, field: &str) -> Option<&str> {
         self.mappings.properties.get(field).map(|property| property.kind.as_str())
@@ -94,15 +102,14 @@ async fn ensure(api: &Api, index: &Index) -> Result<(), Failure> {
             made => return Ok(made?),
         },
     };
-    complete(api, index, &found).await
+    complete(api, index, &index.name, &found).await
 }
 
 /// The index of a name; none if there is none.
 pub(super) async fn describe(api: &Api, name: &str) -> Result<Option<Described>, Trouble> {
-    let found: Option<BTreeMap<String, Described>> = api.find(Call::new(Method::GET, &[name])).await?;
-    let mut found: Vec<Described> = found.into_iter().flat_map(BTreeMap::into_values).collect();
+    let mut found = describe_all(api, name).await?;
     match found.len() {
-        0 | 1 => Ok(found.pop()),
+        0 | 1 => Ok(found.pop_first().map(|(_, described)| described)),
         several => {
             let reason = format!("`{name}` stands for {several} indexes: name one of them");
             let status = reqwest::StatusCode::BAD_REQUEST;
@@ -111,15 +118,23 @@ pub(super) async fn describe(api: &Api, name: &str) -> Result<Option<Described>,
     }
 }
 
+/// All indexes that can be read under a name, by their own names.
+pub(super) async fn describe_all(api: &Api, name: &str) -> Result<BTreeMap<String, Described>, Trouble> {
+    Ok(api.find(Call::new(Method::GET, &[name])).await?.unwrap_or_default())
+}
+
 async fn make(api: &Api, index: &Index) -> Result<(), Trouble> {
-    let fields = index.columns.iter();
+    api.call::<Value>(Call::new(Method::PUT, &[&index.name]).json(&shape(index))).await.map(drop)
+}
+
+/// Settings and fields of an index that the host makes.
+pub(super) fn shape(index: &Index) -> Value {
     let mut settings = json!({ "index": { "gc_deletes": KNOWN_DELETES, "refresh_interval": "1s" } });
     if !index.search.is_empty() {
         settings["analysis"] = analysis(index.language);
     }
-    let mappings = json!({ "dynamic": "strict", "properties": properties(index, fields) });
-    let body = json!({ "settings": settings, "mappings": mappings });
-    api.call::<Value>(Call::new(Method::PUT, &[&index.name]).json(&body)).await.map(drop)
+    let mappings = json!({ "dynamic": "strict", "properties": properties(index, index.columns.iter()) });
+    json!({ "settings": settings, "mappings": mappings })
 }
 
 /// Words without case and accents, and, in a language, without their endings: accents go first, so that a word is found
@@ -174,8 +189,9 @@ fn kinds(data_type: DataType, is_searched: bool) -> &'static [&'static str] {
     }
 }
 
-async fn complete(api: &Api, index: &Index, found: &Described) -> Result<(), Failure> {
-    let problems: Vec<String> = index.columns.iter().filter_map(|field| problem(index, field, found)).collect();
+/// Checks an index that was found under a name of its own, and adds the fields that it lacks.
+pub(super) async fn complete(api: &Api, index: &Index, name: &str, found: &Described) -> Result<(), Failure> {
+    let problems: Vec<String> = index.columns.iter().filter_map(|field| problem(index, field, name, found)).collect();
     if !problems.is_empty() {
         return Err(Failure::Definition(problems.join("\n")));
     }
@@ -183,22 +199,22 @@ async fn complete(api: &Api, index: &Index, found: &Described) -> Result<(), Fai
     let missing = properties(index, index.columns.iter().filter(is_missing));
     if !missing.is_empty() {
         let body = json!({ "properties": missing });
-        api.call::<Value>(Call::new(Method::PUT, &[&index.name, "_mapping"]).json(&body)).await?;
+        api.call::<Value>(Call::new(Method::PUT, &[name, "_mapping"]).json(&body)).await?;
     }
     if found.settings.index.gc_deletes.is_none() {
         let body = json!({ "index": { "gc_deletes": KNOWN_DELETES } });
-        api.call::<Value>(Call::new(Method::PUT, &[&index.name, "_settings"]).json(&body)).await?;
+        api.call::<Value>(Call::new(Method::PUT, &[name, "_settings"]).json(&body)).await?;
     }
     Ok(())
 }
 
-fn problem(index: &Index, field: &Field, found: &Described) -> Option<String> {
+fn problem(index: &Index, field: &Field, name: &str, found: &Described) -> Option<String> {
     let kinds = kinds(field.data_type, index.is_searched(field));
     let kind = found.kind(&field.name).filter(|kind| !kinds.is_empty() && !kinds.contains(kind))?;
     let wanted = property(field.data_type, index.is_searched(field));
     Some(format!(
-        "field `{}` of index `{}` is {kind}, but the sink writes {}, which needs {wanted}: a field cannot be changed, so \
+        "field `{}` of index `{name}` is {kind}, but the sink writes {}, which needs {wanted}: a field cannot be changed, so \
          write to another index, or under another name",
-        field.name, index.name, field.data_type
+        field.name, field.data_type
     ))
 }

@@ -4,12 +4,13 @@
 //! offset that it comes from as its version, and the engine takes none for which it has a later one. So whoever repeats
 //! the first step changes nothing, and a host that lost its lane and does not know it yet cannot hide newer rows.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use azenha_engine::failpoint;
 use azenha_engine::store::{Store, StoreError, StoreLaneId, StoreRows};
-use azenha_model::plan::{Language, StoreOutput, Target};
+use azenha_model::plan::{Each, Language, StoreOutput, Target};
 use azenha_model::{Field, Offset};
 
 use self::documents::Actions;
@@ -18,6 +19,7 @@ use crate::documents::Documents;
 use crate::store::{Backend, Failure, Outcome, PositionedStore, Step, Taken};
 
 mod bulk;
+mod dates;
 mod documents;
 mod http;
 mod mapping;
@@ -39,14 +41,17 @@ struct ElasticBackend {
 /// What a lane knows.
 #[derive(Debug, Default)]
 struct Session {
-    /// The index is known to be the sink's own.
-    owns_index: bool,
+    /// Indexes that are known to be the sink's own.
+    owned: BTreeSet<String>,
 }
 
 /// What a sink writes.
 #[derive(Debug)]
 struct Index {
+    /// With `each` it is the name of all indexes together.
     name: String,
+    /// What parts the rows among several indexes.
+    each: Option<Each>,
     /// The columns that are written.
     columns: Vec<Field>,
     /// Those whose words can be searched for.
@@ -61,17 +66,33 @@ impl Index {
     }
 }
 
+impl ElasticBackend {
+    /// Makes sure that an index is there and the sink's own.
+    async fn own(&self, session: &mut Session, index: &Index, name: &str, lane: &StoreLaneId) -> Result<(), Failure> {
+        if session.owned.contains(name) {
+            return Ok(());
+        }
+        if index.each.is_some() {
+            dates::open(&self.api, index, name).await?;
+        }
+        owner::claim(&self.api, name, lane).await?;
+        session.owned.insert(name.to_owned());
+        Ok(())
+    }
+}
+
 #[async_trait]
 impl Backend for ElasticBackend {
     type Session = Session;
     type Target = Index;
 
     fn target(&self, output: &StoreOutput) -> Result<Index, Failure> {
-        let Target::Index { search, language } = &output.target else {
+        let Target::Index { search, language, each } = &output.target else {
             return Err(Failure::Definition("a search engine has indexes only: write `index: …`".to_owned()));
         };
         Ok(Index {
             name: output.name.clone(),
+            each: each.clone(),
             columns: output.columns.iter().map(|column| column.field.clone()).collect(),
             search: search.clone(),
             language: *language,
@@ -86,7 +107,10 @@ impl Backend for ElasticBackend {
 
     async fn prepare(&self, _session: &mut Session, index: &Index) -> Result<(), Failure> {
         positions::prepare(&self.api).await?;
-        mapping::prepare(&self.api, index).await
+        match index.each {
+            Some(_) => dates::prepare(&self.api, index).await,
+            None => mapping::prepare(&self.api, index).await,
+        }
     }
 
     async fn take(&self, _session: &mut Session, lane: &StoreLaneId) -> Result<Option<Taken>, Failure> {
@@ -108,17 +132,16 @@ impl Backend for ElasticBackend {
         step: Step<'_>,
         rows: &[StoreRows],
     ) -> Result<Outcome, Failure> {
-        let actions = match Actions::encode(&index.documents, step.lane, rows)? {
+        let actions = match Actions::encode(index, step.lane, rows)? {
             Ok(actions) => actions,
             Err(refused) => return Ok(Outcome::refused(refused)),
         };
-        if !session.owns_index {
-            owner::claim(&self.api, &index.name, step.lane).await?;
-            session.owns_index = true;
+        for name in actions.indexes() {
+            self.own(session, index, name, step.lane).await?;
         }
         let Some(held) = positions::hold(&self.api, step).await? else { return Ok(Outcome::Fenced) };
         failpoint::reach("elasticsearch.begun");
-        let refused = bulk::write(&self.api, &index.name, &actions).await?;
+        let refused = bulk::write(&self.api, &actions).await?;
         if !refused.is_empty() {
             return Ok(Outcome::refused(refused));
         }

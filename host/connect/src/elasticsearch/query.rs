@@ -16,8 +16,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value as Json, json};
 
+use super::dates;
 use super::http::{Api, Call, Refusal, STARTING, Trouble};
-use super::mapping::{Described, describe};
+use super::mapping::{Described, describe_all};
 use crate::query::{Answer, Answers, QueryError, Question};
 
 /// Bytes that an answer may have.
@@ -70,7 +71,9 @@ impl Answers for ElasticAnswers {
             return Err(self.unfit(query, "a search engine is asked by `search`, not by `sql`".to_owned()));
         };
         if !self.lock().contains(&query.name) {
-            self.check(query, search).await?;
+            if !self.check(query, search).await? {
+                return Ok(Answer { rows: Vec::new(), more: false });
+            }
             self.lock().insert(query.name.clone());
         }
         let path = [search.index.as_str(), "_search"];
@@ -97,18 +100,20 @@ impl ElasticAnswers {
         self.checked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// To a search, a field that is not there is one without values: nobody would notice.
-    async fn check(&self, query: &Query, search: &Search) -> Result<(), QueryError> {
-        let described = describe(&self.api, &search.index).await.map_err(|trouble| self.failed(query, trouble))?;
-        let Some(described) = described else {
-            return Err(self.unfit(query, format!("there is no index `{}`", search.index)));
-        };
-        let columns = query.columns.iter().map(|field| &field.name);
-        let compared = search.conditions.iter().flat_map(|condition| condition.test.columns());
-        match columns.chain(compared).find(|column| described.kind(column).is_none()) {
-            Some(unknown) => Err(self.unfit(query, format!("index `{}` has no field `{unknown}`", search.index))),
-            None => check_words(&described, search).map_err(|problem| self.unfit(query, problem)),
+    /// To a search, a field that is not there is one without values: nobody would notice. False if no index was made yet.
+    async fn check(&self, query: &Query, search: &Search) -> Result<bool, QueryError> {
+        let name = &search.index;
+        let described = describe_all(&self.api, name).await.map_err(|trouble| self.failed(query, trouble))?;
+        if described.is_empty() {
+            let is_to_come = dates::is_to_come(&self.api, name).await.map_err(|trouble| self.failed(query, trouble))?;
+            return if is_to_come { Ok(false) } else { Err(self.unfit(query, format!("there is no index `{name}`"))) };
         }
+        for (index, described) in &described {
+            check_fields(described, query, search)
+                .and_then(|()| check_words(described, search))
+                .map_err(|problem| self.unfit(query, format!("index `{index}`: {problem}")))?;
+        }
+        Ok(true)
     }
 
     fn unfit(&self, query: &Query, reason: String) -> QueryError {
@@ -128,6 +133,15 @@ impl ElasticAnswers {
     }
 }
 
+fn check_fields(described: &Described, query: &Query, search: &Search) -> Result<(), String> {
+    let columns = query.columns.iter().map(|field| &field.name);
+    let compared = search.conditions.iter().flat_map(|condition| condition.test.columns());
+    match columns.chain(compared).find(|column| described.kind(column).is_none()) {
+        Some(unknown) => Err(format!("there is no field `{unknown}`")),
+        None => Ok(()),
+    }
+}
+
 /// Words are found in texts only, and whole texts only where they are kept as such.
 fn check_words(described: &Described, search: &Search) -> Result<(), String> {
     for Condition { test, .. } in &search.conditions {
@@ -136,7 +150,7 @@ fn check_words(described: &Described, search: &Search) -> Result<(), String> {
         if let Some(column) = test.columns().iter().find(is_wrong) {
             let help = if has_words { "name it in the sink's `search`" } else { "look for words in it with `match`" };
             let found = described.kind(column).unwrap_or_default();
-            return Err(format!("field `{column}` of index `{}` is {found}: {help}", search.index));
+            return Err(format!("field `{column}` is {found}: {help}"));
         }
     }
     Ok(())

@@ -17,7 +17,7 @@ async fn behind_proxy(fixture: &ElasticFixture) -> (Proxy, Indexes) {
 }
 
 fn index(name: &str) -> StoreOutput {
-    StoreOutput { target: Target::Index { search: Vec::new(), language: None }, ..simple(name) }
+    StoreOutput { target: Target::Index { search: Vec::new(), language: None, each: None }, ..simple(name) }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

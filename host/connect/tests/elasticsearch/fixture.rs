@@ -124,7 +124,7 @@ impl Indexes {
         let name = format!("{}-{}", self.prefix, output.name);
         let target = match &output.target {
             Target::Index { .. } => output.target.clone(),
-            _ => Target::Index { search: Vec::new(), language: None },
+            _ => Target::Index { search: Vec::new(), language: None, each: None },
         };
         StoreOutput { name, target, ..output.clone() }
     }

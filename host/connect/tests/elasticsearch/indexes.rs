@@ -183,7 +183,7 @@ async fn only_indexes_are_made() {
 #[tokio::test]
 async fn an_index_can_have_words_that_are_searched_for() {
     let Some(fixture) = server(crate::fixture::OPENSEARCH).await else { return };
-    let target = Target::Index { search: vec!["name".to_owned()], language: None };
+    let target = Target::Index { search: vec!["name".to_owned()], language: None, each: None };
     let output = StoreOutput { target, ..simple("words") };
     for _ in 0..2 {
         fixture.store().prepare(&output).await.unwrap();

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking, in their helpers too")]
 
+mod dates;
 mod failures;
 mod fixture;
 mod indexes;

@@ -37,9 +37,14 @@ pub async fn metrics(State(host): State<Arc<Host>>) -> impl IntoResponse {
     registry.register_collector(Box::new(Steps(steps)));
     registry.register_collector(Box::new(Lanes(lanes)));
     registry.register_collector(Box::new(Asked(host.running())));
+    openmetrics(&registry)
+}
+
+/// Metrics as Prometheus reads them.
+pub fn openmetrics(registry: &Registry) -> impl IntoResponse + use<> {
     let mut text = String::new();
     // Writing to a string cannot fail.
-    let _ = encode(&mut text, &registry);
+    let _ = encode(&mut text, registry);
     ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
 }
 
@@ -122,7 +127,7 @@ impl Collector for Asked {
         for running in &self.0 {
             for served in &running.queries.served {
                 for (ended, name) in Ended::ALL {
-                    let (sum, buckets) = served.timings.read(ended);
+                    let (sum, buckets) = served.timings.of(ended).read();
                     let labels = [
                         ("pipeline", running.name().to_owned()),
                         ("query", served.query.name.clone()),

@@ -39,9 +39,10 @@ pub use definitions::InForce;
 use error::ApiError;
 pub use error::ErrorBody;
 use guard::Guard;
+pub use metrics::openmetrics;
 pub use pipelines::PipelineSummary;
 pub use plugins::PluginDetail;
-use serve::{Bounds, serve};
+pub use serve::{Bounds, serve};
 pub use versions::{DryRun, VersionDetail};
 
 /// The largest request body of other calls than those that say otherwise, in bytes.

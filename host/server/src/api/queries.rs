@@ -40,7 +40,7 @@ pub async fn answer(State(host): State<Arc<Host>>, method: Method, uri: Uri) -> 
         Err(error) if error.status().is_client_error() => Ended::Refused,
         Err(_) => Ended::Failed,
     };
-    served.timings.count(ended, watch.began.elapsed());
+    served.timings.of(ended).count(watch.began.elapsed());
     let mut response = answered.unwrap_or_else(IntoResponse::into_response);
     if let Ok(timing) = HeaderValue::from_str(&watch.told) {
         response.headers_mut().insert(SERVER_TIMING, timing);

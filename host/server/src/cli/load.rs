@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::pending;
 use std::io::{Write, stdout};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::available_parallelism;
@@ -26,8 +27,8 @@ use crate::client;
 use crate::host::{configuration, open_log_beside};
 use crate::ingest::now;
 use crate::load::{
-    Clicks, CustomerEvents, Generator as Generates, Interactions, Limits, LogTarget, Manner, Orders, Schedule,
-    Sequences, ServerTarget, Source, Target, load as send,
+    Clicks, CustomerEvents, Generator as Generates, Interactions, Limits, LogTarget, Manner, Meter, Orders, Schedule,
+    Sequences, ServerTarget, Source, Target, Watched, load as send,
 };
 use crate::results::grouped;
 use crate::usage::Usage;
@@ -96,6 +97,10 @@ pub struct LoadArgs {
     /// Numbers the records of each key: the field `seq`, from 0 on.
     #[arg(long, requires = "key")]
     sequence: bool,
+    /// Answers Prometheus while it runs, at /metrics of this address, for instance 127.0.0.1:9100. Whoever reaches it may
+    /// ask: it tells counts only.
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
+    metrics: Option<SocketAddr>,
 }
 
 /// What makes records.
@@ -128,6 +133,10 @@ fn parse_time(text: &str) -> Result<i64, String> {
 fn parse_speed(text: &str) -> Result<f64, String> {
     let factor = text.parse().ok().filter(|factor: &f64| factor.is_finite() && *factor > 0.0);
     factor.ok_or_else(|| "write a number above 0, for instance 1 or 60".to_owned())
+}
+
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "write an address and a port, for instance 127.0.0.1:9100".to_owned())
 }
 
 fn parse_part(text: &str) -> Result<f64, String> {
@@ -223,8 +232,13 @@ async fn run(args: &LoadArgs, source: Source, target: Target) -> Result<Outcome>
         in_flight: if ordered { 1 } else { IN_FLIGHT },
     };
     let limits = Limits { records: args.records, duration: args.duration };
-    let (progress, stop) = (progress(args.records)?, CancellationToken::new());
-    let mut loading = std::pin::pin!(send(source, target, manner, limits, &progress, &stop));
+    let meter = Arc::new(Meter::new(&args.topic, args.rate));
+    let _serving = match args.metrics {
+        Some(address) => Some(meter.serve(address).await?),
+        None => None,
+    };
+    let (watched, stop) = (Watched { progress: progress(args.records)?, meter }, CancellationToken::new());
+    let mut loading = std::pin::pin!(send(source, target, manner, limits, &watched, &stop));
     let loaded = tokio::select! {
         loaded = &mut loading => Some(loaded),
         _ = until_signal(pending::<Result<()>>()) => None,
@@ -237,8 +251,8 @@ async fn run(args: &LoadArgs, source: Source, target: Target) -> Result<Outcome>
         }
     };
     // A bar that is finished stands at its end, wherever it was.
-    let durable = progress.position();
-    progress.finish_and_clear();
+    let durable = watched.progress.position();
+    watched.progress.finish_and_clear();
     let loaded =
         loaded.map_err(|error| error.context(format!("after {} records that are durable", grouped(durable))))?;
     let (records, seconds) = (loaded.records, loaded.elapsed.as_secs_f64());
@@ -305,6 +319,7 @@ mod tests {
             ("--server http://host --config c", "--config"),
             ("--generator rain", "commerce-orders"),
             ("--broken 2", "0.02"),
+            ("--metrics nowhere", "127.0.0.1:9100"),
         ] {
             let error = parse(arguments).unwrap_err();
             assert!(error.contains(help), "{arguments}: {error}");

@@ -4,6 +4,7 @@ mod cdp;
 mod clicks;
 mod commerce;
 mod keys;
+mod meter;
 mod random;
 mod schedule;
 mod source;
@@ -24,6 +25,7 @@ pub use cdp::CustomerEvents;
 pub use clicks::Clicks;
 pub use commerce::{Interactions, Orders};
 pub use keys::Sequences;
+pub use meter::{Meter, Sent};
 pub use schedule::Schedule;
 pub use source::Source;
 pub use target::{LogTarget, ServerTarget, Target};
@@ -61,6 +63,15 @@ pub struct Manner {
     pub in_flight: usize,
 }
 
+/// Where it is seen how far a load is.
+#[derive(Debug, Clone)]
+pub struct Watched {
+    /// Counts the records that are durable, for people.
+    pub progress: ProgressBar,
+    /// Counts what is sent, for Prometheus.
+    pub meter: Arc<Meter>,
+}
+
 /// What was done.
 #[derive(Debug, Clone, Copy)]
 pub struct Loaded {
@@ -70,8 +81,7 @@ pub struct Loaded {
     pub elapsed: Duration,
 }
 
-/// Sends the records of `source` to `target` until a limit is reached, the source ends or `stop` says so. `progress`
-/// counts the records that are durable.
+/// Sends the records of `source` to `target` until a limit is reached, the source ends or `stop` says so.
 ///
 /// # Errors
 /// If the source cannot be read, or the target did not take a portion.
@@ -80,17 +90,17 @@ pub async fn load(
     target: Target,
     mut manner: Manner,
     limits: Limits,
-    progress: &ProgressBar,
+    watched: &Watched,
     stop: &CancellationToken,
 ) -> Result<Loaded> {
     let began = Instant::now();
-    let mut sending = Sending { target: Arc::new(target), portions: JoinSet::new(), taken: 0, progress };
+    let mut sending = Sending { target: Arc::new(target), portions: JoinSet::new(), taken: 0, watched };
     let mut outcome = send_all(&mut source, &mut sending, &mut manner, limits, stop).await;
     // After a failure too: whoever reads the number of records wants all that arrived.
     while !sending.portions.is_empty() {
         outcome = sending.arrived().await.and(outcome);
     }
-    outcome.map(|()| Loaded { records: progress.position(), elapsed: began.elapsed() })
+    outcome.map(|()| Loaded { records: watched.progress.position(), elapsed: began.elapsed() })
 }
 
 async fn send_all(
@@ -132,21 +142,26 @@ struct Sending<'a> {
     portions: JoinSet<Result<u64>>,
     /// Records that were sent, durable or not.
     taken: u64,
-    progress: &'a ProgressBar,
+    watched: &'a Watched,
 }
 
 impl Sending<'_> {
     fn send(&mut self, portion: Vec<Records>) {
-        let (target, first) = (self.target.clone(), self.taken);
+        let (target, meter, first) = (self.target.clone(), self.watched.meter.clone(), self.taken);
         let records = portion.iter().map(|records| records.len() as u64).sum::<u64>();
         self.taken += records;
-        self.portions.spawn(async move { target.send(&portion, first).await.map(|()| records) });
+        self.portions.spawn(async move {
+            let (began, bytes) = (Instant::now(), portion.iter().map(|records| records.bytes() as u64).sum());
+            let sent = target.send(&portion, first).await;
+            meter.count(Sent { records, bytes, took: began.elapsed(), is_durable: sent.is_ok() });
+            sent.map(|()| records)
+        });
     }
 
     /// Waits for one portion.
     async fn arrived(&mut self) -> Result<()> {
         if let Some(arrived) = self.portions.join_next().await {
-            self.progress.inc(arrived??);
+            self.watched.progress.inc(arrived??);
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ use crate::yaml::{Entries, Spanned, from_keys};
 pub(crate) use batch::{BatchDef, BuiltTableDef, CheckDef};
 pub(crate) use objects::{CompressionDef, LayoutDef, ObjectsSinkDef, RollDef};
 pub(crate) use queries::{ParameterDef, QueryDef, Scalar, SearchDef};
-pub(crate) use sinks::{CollectionSinkDef, IndexSinkDef, SinkColumns, SinkDef, TableSinkDef, TopicSinkDef};
+pub(crate) use sinks::{CollectionSinkDef, EachDef, IndexSinkDef, SinkColumns, SinkDef, TableSinkDef, TopicSinkDef};
 pub(crate) use sources::{EventTimeDef, FormatDef, Partitions, SourceDef};
 pub(crate) use steps::{AggregateDef, IdentifyDef, StepDef, TransformDef, WindowDef};
 pub(crate) use tables::{AssembleDef, AssembledDef, GroupRows, JoinDef, LookupDef, TableDef};
@@ -74,6 +74,7 @@ mod tests {
             ("/$defs/TableSinkDef", TableSinkDef::KEYS),
             ("/$defs/CollectionSinkDef", CollectionSinkDef::KEYS),
             ("/$defs/IndexSinkDef", IndexSinkDef::KEYS),
+            ("/$defs/EachDef", EachDef::KEYS),
             ("/$defs/ObjectsSinkDef", ObjectsSinkDef::KEYS),
             ("/$defs/RollDef", RollDef::KEYS),
             ("/$defs/QueryDef", QueryDef::KEYS),

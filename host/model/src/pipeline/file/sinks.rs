@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 
 use super::{FormatDef, ObjectsSinkDef, Partitions};
-use crate::plan::{Language, WriteMode};
+use crate::plan::{DatePart, Language, WriteMode};
 use crate::yaml::{Entries, FromNode, Node, Report, Spanned, Value, choose, from_keys, word};
 
 /// Where rows go: a topic, a table, collection or index of a store, or objects.
@@ -132,8 +132,10 @@ pub(crate) struct IndexSinkDef {
     pub from: Spanned<String>,
     /// The name of a connection of the host's configuration.
     pub connection: Spanned<String>,
-    /// The index's name.
+    /// The index's name; with `each`, that of all indexes together.
     pub index: Spanned<String>,
+    /// Makes several indexes: one for each day, month or year of a column. By default there is one.
+    pub each: Option<Spanned<EachDef>>,
     /// The columns that make a document's `_id`, under the names they have before renaming.
     pub key: Option<Spanned<Vec<Spanned<String>>>>,
     /// A list of columns to write, or a mapping of new names; by default all columns.
@@ -149,8 +151,30 @@ pub(crate) struct IndexSinkDef {
 from_keys!(
     IndexSinkDef, "an index sink",
     required: [from, connection, index],
-    optional: [key, columns, mode, search, language]
+    optional: [each, key, columns, mode, search, language]
 );
+
+/// What an index holds, by the column of dates or timestamps that says when, as documents have it: one of these.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct EachDef {
+    /// The rows of a day.
+    pub day: Option<Spanned<String>>,
+    /// The rows of a month.
+    pub month: Option<Spanned<String>>,
+    /// The rows of a year.
+    pub year: Option<Spanned<String>>,
+}
+from_keys!(EachDef, "`each`", required: [], optional: [day, month, year]);
+
+impl EachDef {
+    /// The one that is written; none if it is not exactly one.
+    pub fn only(&self) -> Option<(DatePart, &Spanned<String>)> {
+        let all = [(DatePart::Day, &self.day), (DatePart::Month, &self.month), (DatePart::Year, &self.year)];
+        let mut written = all.into_iter().filter_map(|(part, column)| Some((part, column.as_ref()?)));
+        written.next().filter(|_| written.next().is_none())
+    }
+}
 
 impl FromNode for Language {
     fn from_node(node: &Node, report: &mut Report) -> Option<Self> {

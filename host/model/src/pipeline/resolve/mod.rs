@@ -9,6 +9,7 @@ mod aggregate;
 mod batch;
 mod columns;
 mod identify;
+mod indexes;
 mod lookup;
 mod objects;
 mod order;

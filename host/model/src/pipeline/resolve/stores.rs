@@ -1,29 +1,28 @@
 //! Sinks in stores: tables, collections and indexes.
 
-use super::super::file::{CollectionSinkDef, IndexSinkDef, SinkColumns, TableSinkDef};
+use super::super::file::{CollectionSinkDef, SinkColumns, TableSinkDef};
 use super::sinks::{KeyNames, reads};
 use super::stream::Rows;
 use super::{Outcome, Reported, Resolver};
 use crate::names::unknown;
 use crate::plan::{End, OutputColumn, StoreOutput, Target, WriteMode};
-use crate::types::DataType;
 use crate::yaml::{Place, Spanned};
 
-/// Bytes of the name of an index.
-const MOST_INDEX_NAME: usize = 255;
+/// Bytes of the name of an index: some less than engines take, because a date may stand behind it.
+const MOST_INDEX_NAME: usize = 240;
 
 /// The field that identifies a document.
 const ID: &str = "_id";
 
 /// What the sinks in stores have in common.
-struct StoreSink<'a> {
-    from: &'a Spanned<String>,
-    connection: &'a Spanned<String>,
+pub(super) struct StoreSink<'a> {
+    pub from: &'a Spanned<String>,
+    pub connection: &'a Spanned<String>,
     /// The table, collection or index.
-    name: &'a Spanned<String>,
-    key: Option<&'a KeyNames>,
-    columns: Option<&'a SinkColumns>,
-    mode: Option<&'a Spanned<WriteMode>>,
+    pub name: &'a Spanned<String>,
+    pub key: Option<&'a KeyNames>,
+    pub columns: Option<&'a SinkColumns>,
+    pub mode: Option<&'a Spanned<WriteMode>>,
 }
 
 impl Resolver<'_> {
@@ -36,21 +35,6 @@ impl Resolver<'_> {
         self.store_sink(name, &sink, |resolver, columns, _| {
             resolver.check_texts(fulltext, columns)?;
             Ok(Target::Table { fulltext: texts(fulltext) })
-        })
-    }
-
-    pub(super) fn index_sink(&mut self, name: &Spanned<String>, sink: &IndexSinkDef) -> Outcome<()> {
-        let IndexSinkDef { from, connection, index, key, columns, mode, search, language } = sink;
-        let (key, columns, mode) = (key.as_ref(), columns.as_ref(), mode.as_ref());
-        let sink = StoreSink { from, connection, name: index, key, columns, mode };
-        let search = search.as_deref().unwrap_or_default();
-        let target = Target::Index { search: texts(search), language: language.as_ref().map(|found| found.value) };
-        self.check_store(&sink, &target);
-        let place = columns.and_then(SinkColumns::place).unwrap_or(name.place);
-        self.store_sink(name, &sink, |resolver, columns, _| {
-            resolver.check_members(columns, place)?;
-            resolver.check_texts(search, columns)?;
-            Ok(target)
         })
     }
 
@@ -68,7 +52,7 @@ impl Resolver<'_> {
     }
 
     /// `target` is told what is written, and the positions of the key in it.
-    fn store_sink(
+    pub(super) fn store_sink(
         &mut self,
         name: &Spanned<String>,
         sink: &StoreSink<'_>,
@@ -101,7 +85,7 @@ impl Resolver<'_> {
         Ok(())
     }
 
-    fn check_store(&mut self, sink: &StoreSink<'_>, target: &Target) {
+    pub(super) fn check_store(&mut self, sink: &StoreSink<'_>, target: &Target) {
         let (kind, help) = match target {
             Target::Table { .. } => {
                 ("table", "write `collection: …` or `index: …`, or name a connection that has tables")
@@ -140,38 +124,6 @@ impl Resolver<'_> {
                 .error(name.place, format!("an index cannot be called `{}`", name.value))
                 .suggest("write small letters, digits, `_` and `-`, beginning with a letter or a digit");
         }
-    }
-
-    /// Names that no document of a search engine can have.
-    fn check_members(&mut self, columns: &[OutputColumn], place: Place) -> Outcome<()> {
-        let is_wrong = |name: &str| name.is_empty() || name.starts_with('_') || name.contains(['.', '*']);
-        match columns.iter().map(|column| &column.field.name).find(|name| is_wrong(name)) {
-            None => Ok(()),
-            Some(name) => {
-                let message = format!("column `{name}` cannot be a field of an index");
-                self.wrong(place, message, "rename it in `columns`: without `.` and `*`, and not beginning with `_`")
-            }
-        }
-    }
-
-    /// That words are looked for in texts.
-    fn check_texts(&mut self, names: &[Spanned<String>], columns: &[OutputColumn]) -> Outcome<()> {
-        for name in names {
-            let found = columns.iter().map(|column| &column.field).find(|field| field.name == name.value);
-            match found.map(|field| field.data_type) {
-                Some(DataType::Text) => {}
-                Some(other) => {
-                    let message = format!("`{}` is {other}, but words are those of a text", name.value);
-                    return self.wrong(name.place, message, "name columns of type text");
-                }
-                None => {
-                    let known: Vec<&str> = columns.iter().map(|column| column.field.name.as_str()).collect();
-                    let help = unknown(&name.value, "columns that are written are", &known);
-                    return self.wrong(name.place, format!("no column `{}` is written", name.value), help);
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Names that no document can have, whatever its values; `key` is what identifies it.
@@ -252,7 +204,7 @@ impl Resolver<'_> {
     }
 }
 
-fn texts(names: &[Spanned<String>]) -> Vec<String> {
+pub(super) fn texts(names: &[Spanned<String>]) -> Vec<String> {
     names.iter().map(|name| name.value.clone()).collect()
 }
 

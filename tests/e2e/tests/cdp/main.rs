@@ -2,6 +2,8 @@
 //! profiles beside them, with a host that is killed at random and servers that crash; everything must be what is found again
 //! from the topic by other means.
 
+mod group;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -34,6 +36,56 @@ struct Servers {
     engine: OwnDatabase,
 }
 
+impl Servers {
+    /// Both; none if one of them cannot be had.
+    fn start() -> Result<Option<Self>> {
+        let (Some(mariadb), Some(engine)) = (OwnDatabase::mariadb()?, OwnDatabase::opensearch()?) else {
+            return Ok(None);
+        };
+        Ok(Some(Self { mariadb, engine }))
+    }
+
+    /// The host's connections to them.
+    fn connections(&self) -> Result<String> {
+        let (cdp, busca) = (self.mariadb.url()?, self.engine.url()?);
+        Ok(format!("connections: {{ cdp: {{ url: \"{cdp}\" }}, busca: {{ url: \"{busca}\" }} }}\n"))
+    }
+
+    async fn connect(&self) -> Result<MySqlConnection> {
+        Ok(MySqlConnection::connect(&self.mariadb.url()?).await?)
+    }
+
+    async fn event_ids(&self) -> Result<Vec<String>> {
+        let rows = sqlx::query(EVENT_IDS).fetch_all(&mut self.connect().await?).await?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
+    async fn profiles(&self) -> Result<Vec<ProfileRow>> {
+        Ok(sqlx::query_as(PROFILES).fetch_all(&mut self.connect().await?).await?)
+    }
+}
+
+type ProfileRow = (String, i64, i64, i64, String);
+
+/// Profiles by customer.
+fn by_customer(rows: Vec<ProfileRow>) -> BTreeMap<String, Profile> {
+    let profile = |(customer, events, purchases, value_cents, sources)| {
+        (customer, Profile { events, purchases, value_cents, sources })
+    };
+    rows.into_iter().map(profile).collect()
+}
+
+/// That the profiles are those of the customers that were found by other means.
+fn check_profiles(found: &BTreeMap<String, Profile>, expected: &Customers) -> Result<()> {
+    assert_eq!(found.values().map(|profile| profile.events).sum::<i64>() as usize, expected.events.len());
+    let differing = expected.profiles.iter().find(|(customer, profile)| found.get(*customer) != Some(*profile));
+    if let Some((customer, profile)) = differing {
+        anyhow::bail!("{customer}: {:?}, not {profile:?}", found.get(customer));
+    }
+    assert_eq!(found.len(), expected.profiles.len(), "profiles that nobody has");
+    Ok(())
+}
+
 struct Scene {
     azenha: Azenha,
     pipeline: PathBuf,
@@ -45,13 +97,8 @@ impl Scene {
     /// A topic of two partitions that holds events, and nobody who has read them.
     fn new(servers: Option<Servers>, seed: u64) -> Result<Self> {
         let azenha = Azenha::new()?;
-        if let Some(Servers { mariadb, engine }) = &servers {
-            let (cdp, busca) = (mariadb.url()?, engine.url()?);
-            let connections = format!("connections: {{ cdp: {{ url: \"{cdp}\" }}, busca: {{ url: \"{busca}\" }} }}\n");
-            azenha.write("host.yaml", &connections)?;
-        } else {
-            azenha.write("host.yaml", "{}")?;
-        }
+        let config = servers.as_ref().map_or(Ok("{}".to_owned()), Servers::connections)?;
+        azenha.write("host.yaml", &config)?;
         let (data, records, seed) = (azenha.data().display().to_string(), EVENTS.to_string(), seed.to_string());
         let load = ["load", "--generator", "cdp", "--topic", "cdp_events", "--partitions", "2", "--data", &data];
         azenha.succeed(load.into_iter().chain([
@@ -76,27 +123,18 @@ impl Scene {
     }
 
     async fn event_ids(&self) -> Result<Vec<String>> {
-        let Some(servers) = &self.servers else {
-            let rows: Vec<(String,)> = self.database().await?.rows(EVENT_IDS).await?;
-            return Ok(rows.into_iter().map(|(id,)| id).collect());
-        };
-        let mut connection = MySqlConnection::connect(&servers.mariadb.url()?).await?;
-        let rows = sqlx::query(EVENT_IDS).fetch_all(&mut connection).await?;
-        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+        if let Some(servers) = &self.servers {
+            return servers.event_ids().await;
+        }
+        let rows: Vec<(String,)> = self.database().await?.rows(EVENT_IDS).await?;
+        Ok(rows.into_iter().map(|(id,)| id).collect())
     }
 
     async fn profiles(&self) -> Result<BTreeMap<String, Profile>> {
-        let rows: Vec<(String, i64, i64, i64, String)> = match &self.servers {
+        Ok(by_customer(match &self.servers {
             None => self.database().await?.rows(PROFILES).await?,
-            Some(servers) => {
-                let mut connection = MySqlConnection::connect(&servers.mariadb.url()?).await?;
-                sqlx::query_as(PROFILES).fetch_all(&mut connection).await?
-            }
-        };
-        let profile = |(customer, events, purchases, value_cents, sources)| {
-            (customer, Profile { events, purchases, value_cents, sources })
-        };
-        Ok(rows.into_iter().map(profile).collect())
+            Some(servers) => servers.profiles().await?,
+        }))
     }
 
     async fn database(&self) -> Result<Database> {
@@ -145,26 +183,14 @@ impl Scene {
         assert!(expected.dead > EVENTS / 100, "{} events are broken", expected.dead);
         assert_eq!(self.azenha.dead_letters("cdp")?.len(), expected.dead);
         assert!(ids.into_iter().collect::<BTreeSet<_>>() == expected.events, "other events than were sent");
-        self.check_profiles(&expected).await?;
+        check_profiles(&self.profiles().await?, &expected)?;
         Ok(expected)
-    }
-
-    async fn check_profiles(&self, expected: &Customers) -> Result<()> {
-        let found = self.profiles().await?;
-        assert_eq!(found.values().map(|profile| profile.events).sum::<i64>() as usize, expected.events.len());
-        let differing = expected.profiles.iter().find(|(customer, profile)| found.get(*customer) != Some(*profile));
-        if let Some((customer, profile)) = differing {
-            anyhow::bail!("{customer}: {:?}, not {profile:?}", found.get(customer));
-        }
-        assert_eq!(found.len(), expected.profiles.len(), "profiles that nobody has");
-        Ok(())
     }
 
     /// After a crash MariaDB has every row, but its full-text index may lack some that it was writing.
     async fn mend_index(&self) -> Result<()> {
         if let Some(servers) = &self.servers {
-            let mut connection = MySqlConnection::connect(&servers.mariadb.url()?).await?;
-            sqlx::raw_sql("OPTIMIZE TABLE eventos").execute(&mut connection).await?;
+            sqlx::raw_sql("OPTIMIZE TABLE eventos").execute(&mut servers.connect().await?).await?;
         }
         Ok(())
     }
@@ -273,8 +299,8 @@ async fn events_and_profiles_are_what_was_sent_whenever_the_host_is_killed() -> 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_comes_out_of_mariadb_and_opensearch_whatever_crashes() -> Result<()> {
-    let (Some(mariadb), Some(engine)) = (OwnDatabase::mariadb()?, OwnDatabase::opensearch()?) else { return Ok(()) };
-    play(Some(Servers { mariadb, engine })).await
+    let Some(servers) = Servers::start()? else { return Ok(()) };
+    play(Some(servers)).await
 }
 
 /// The plugin that makes profiles has no business with what customers write, nor the one that enriches with a document
