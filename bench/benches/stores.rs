@@ -18,6 +18,7 @@ use azenha_bench::{CustomerLoad, cpu_seconds};
 use azenha_connect::embedded::{EmbeddedLog, EmbeddedOptions};
 use azenha_connect::open_store;
 use azenha_engine::clock::SystemClock;
+use azenha_engine::edition::Edition;
 use azenha_engine::log::{Append, Log};
 use azenha_engine::store::Store;
 use azenha_engine::{Engine, EngineOptions, Program};
@@ -118,6 +119,7 @@ impl Bench {
             objects: HashMap::new(),
             registries: HashMap::new(),
             generation: 0,
+            edition: Edition::default(),
         };
         let (started, cpu) = (Instant::now(), cpu_seconds()?);
         let pipeline = engine.run(program).await?;

@@ -1,36 +1,39 @@
 //! Who may use the HTTP API, and for what.
 
-use std::collections::BTreeSet;
 use std::fmt;
-use std::net::SocketAddr;
 
 use crate::yaml::{FromNode, Node, Report, Spanned, Value, from_keys, word};
 
-/// What a token allows.
+/// What a token allows. Each role may do what those before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Right {
-    /// To see what runs: state, offsets, metrics, definitions, live rows.
-    Read,
-    /// To change what runs, and to write records.
-    Write,
-    /// To upload plugins: code that every host will run.
-    Plugins,
+pub enum Role {
+    /// To see what runs: state, offsets, metrics, definitions, live rows, answers, the record of changes.
+    Viewer,
+    /// To keep it running: pause, resume, restart, offsets, dead letters, runs, records in.
+    Operator,
+    /// To say what runs: definitions, and plugins, which are code that every host will run.
+    Deployer,
 }
 
-impl fmt::Display for Right {
+impl Role {
+    /// Every role, the one that may least first.
+    pub const ALL: [Self; 3] = [Self::Viewer, Self::Operator, Self::Deployer];
+}
+
+impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Read => "read",
-            Self::Write => "write",
-            Self::Plugins => "plugins",
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+            Self::Deployer => "deployer",
         })
     }
 }
 
-impl FromNode for Right {
+impl FromNode for Role {
     fn from_node(node: &Node, report: &mut Report) -> Option<Self> {
-        let words = [Self::Read, Self::Write, Self::Plugins].map(|right| (right.to_string(), right));
-        word(node, &words.each_ref().map(|(word, right)| (word.as_str(), *right)), report)
+        let words = Self::ALL.map(|role| (role.to_string(), role));
+        word(node, &words.each_ref().map(|(word, role)| (word.as_str(), *role)), report)
     }
 }
 
@@ -42,7 +45,7 @@ pub struct AccessToken {
     /// What requests carry as `Authorization: Bearer …`.
     pub secret: Secret,
     /// What it allows.
-    pub rights: BTreeSet<Right>,
+    pub role: Role,
 }
 
 /// A text that is never shown.
@@ -109,35 +112,21 @@ impl FromNode for Hidden {
 pub(crate) struct TokenDef {
     name: Spanned<String>,
     token: Spanned<Secret>,
-    rights: Spanned<Vec<Right>>,
+    role: Role,
 }
-from_keys!(TokenDef, "a token", required: [name, token, rights], optional: []);
+from_keys!(TokenDef, "a token", required: [name, token, role], optional: []);
 
 /// The tokens of the file; those that cannot be told apart are errors.
 pub(crate) fn checked(tokens: Vec<TokenDef>, report: &mut Report) -> Vec<AccessToken> {
     let mut checked: Vec<AccessToken> = Vec::new();
-    for TokenDef { name, token, rights } in tokens {
+    for TokenDef { name, token, role } in tokens {
         if checked.iter().any(|other| other.name == name.value) {
             report.error(name.place, format!("another token is called `{}`", name.value)).suggest("rename one of them");
         }
         if checked.iter().any(|other| other.secret == token.value) {
             report.error(token.place, "another token has the same text").suggest("give each a text of its own");
         }
-        if rights.value.is_empty() {
-            report.error(rights.place, "a token without rights is good for nothing").suggest("write `rights: [read]`");
-        }
-        let rights = rights.value.into_iter().collect();
-        checked.push(AccessToken { name: name.value, secret: token.value, rights });
+        checked.push(AccessToken { name: name.value, secret: token.value, role });
     }
     checked
 }
-
-/// Why the API must not listen at an address; none if it may.
-pub fn unsafe_address(address: SocketAddr, tokens: &[AccessToken]) -> Option<String> {
-    let open = tokens.is_empty() && !address.ip().is_loopback();
-    open.then(|| format!("{address} can be reached from other machines, and there are no tokens to ask for"))
-}
-
-/// What helps against [`unsafe_address`].
-pub const ADDRESS_HELP: &str = "listen at `127.0.0.1` or `[::1]`, or name who may ask: \
-     `http: { tokens: [{ name: …, token: \"${…:?}\", rights: [read] }] }` in the host's configuration";

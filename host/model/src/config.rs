@@ -2,13 +2,13 @@
 //! stands apart from pipelines, so that the same pipeline runs embedded and in production.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use crate::access::{self, ADDRESS_HELP, AccessToken, Secret, TokenDef, unsafe_address};
+use crate::access::Secret;
 use crate::connection::{Connection, ConnectionDef, ObjectOptions, StoreKind};
 use crate::diagnostic::Diagnostics;
+use crate::http::{HttpConfig, HttpDef};
 use crate::kafka::KafkaConfig;
 use crate::names::unknown;
 use crate::pipeline::check_connection;
@@ -26,10 +26,8 @@ pub struct HostConfig {
     pub data: PathBuf,
     /// How long results may wait before they are committed together.
     pub commit_interval: Duration,
-    /// Where the HTTP API listens.
-    pub listen: SocketAddr,
-    /// Who may use it; none: everybody on this machine, but nobody uploads plugins.
-    pub tokens: Vec<AccessToken>,
+    /// The HTTP API.
+    pub http: HttpConfig,
     /// What plugins and tasks may use.
     pub limits: Limits,
     /// Where schemas are, for topics in formats that have them.
@@ -83,8 +81,7 @@ impl HostConfig {
             log: LogConfig::Embedded { directory: data.to_owned() },
             data: data.to_owned(),
             commit_interval: Duration::from_millis(100),
-            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080),
-            tokens: Vec::new(),
+            http: HttpConfig::default(),
             limits: Limits::default(),
             registry: None,
             connections: None,
@@ -110,9 +107,6 @@ impl HostConfig {
     fn checked(definition: ConfigDef, data: &Path, report: &mut Report) -> Self {
         let default = Self::default_for(data);
         let commit_interval = above_zero(definition.commit_interval, Micros(0), report);
-        let (listen, tokens) = definition.http.map_or((None, None), |http| (http.listen, http.tokens));
-        let tokens = access::checked(tokens.unwrap_or_default(), report);
-        let listen = listen.and_then(|listen| parse_listen(&listen, &tokens, report));
         let log = definition.log.map_or(default.log, |log| log.0);
         let data = match &log {
             LogConfig::Embedded { directory } => directory.clone(),
@@ -123,8 +117,7 @@ impl HostConfig {
             log,
             data,
             commit_interval: commit_interval.map_or(default.commit_interval, Micros::duration),
-            listen: listen.unwrap_or(default.listen),
-            tokens,
+            http: definition.http.unwrap_or_default().checked(report),
             limits: definition.limits.map_or(default.limits, |limits| limits.or(default.limits, report)),
             registry: definition.registry.and_then(|registry| registry.checked(report)),
             connections,
@@ -212,19 +205,6 @@ impl HostConfig {
     }
 }
 
-fn parse_listen(listen: &Spanned<String>, tokens: &[AccessToken], report: &mut Report) -> Option<SocketAddr> {
-    let address: Option<SocketAddr> = listen.value.parse().ok();
-    if address.is_none() {
-        report
-            .error(listen.place, "this is not an address to listen at")
-            .suggest("write an IP address and a port: `127.0.0.1:8080`, `[::1]:8080`");
-    }
-    if let Some(reason) = address.and_then(|address| unsafe_address(address, tokens)) {
-        report.error(listen.place, reason).suggest(ADDRESS_HELP);
-    }
-    address
-}
-
 /// What a connection must not be, as far as spelling tells: the file or the folder of the embedded log.
 fn of_log(connection: &Connection, log: &LogConfig) -> Option<&'static str> {
     let LogConfig::Embedded { directory } = log else { return None };
@@ -291,12 +271,6 @@ impl FromNode for LogDef {
     }
 }
 
-struct HttpDef {
-    listen: Option<Spanned<String>>,
-    tokens: Option<Vec<TokenDef>>,
-}
-from_keys!(HttpDef, "`http`", required: [], optional: [listen, tokens]);
-
 struct LimitsDef {
     plugin_memory: Option<Spanned<Bytes>>,
     plugin_time: Option<Spanned<Micros>>,
@@ -330,10 +304,8 @@ fn above_zero<T: PartialEq>(quantity: Option<Spanned<T>>, zero: T, report: &mut 
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
-    use crate::access::Right;
+    use crate::access::Role;
 
     fn parse(text: &str) -> HostConfig {
         let environment = |name: &str| (name == "PASSWORD").then(|| "secret".to_owned());
@@ -353,7 +325,7 @@ mod tests {
             "connections: { warehouse: hidden }",
             "connections: { warehouse: { url: 'hidden:x' } }",
             "http: { listen: hidden, tokens: [hidden] }",
-            "http: { tokens: [{ name: a, token: [hidden], rights: [hidden] }] }",
+            "http: { tokens: [{ name: a, token: [hidden], role: hidden }] }",
             "limits: hidden",
             "limits: { batch_rows: hidden, state: hidden${ }",
             "log: { kafka: { brokers: hidden, replication: hidden } }",
@@ -378,16 +350,18 @@ mod tests {
             "log: { embedded: ./elsewhere }\n\
              commit_interval: 50ms\n\
              connections: { warehouse: { url: 'postgres://shop:${PASSWORD}@db/shop' } }\n\
-             http: { listen: '0.0.0.0:9000', tokens: [{ name: ci, token: '${PASSWORD}-0123456789', rights: [write] }] }\n\
+             http: { listen: '0.0.0.0:9000', tokens: [{ name: ci, token: '${PASSWORD}-0123456789', role: operator }], \
+                     behind_proxy: true, requests_per_second: 5 }\n\
              limits: { plugin_memory: 1MiB, plugin_time: 2s, state: 2GiB, batch_rows: 7 }\n",
         );
         assert_eq!(config.log, LogConfig::Embedded { directory: "./elsewhere".into() });
         assert_eq!(config.commit_interval, Duration::from_millis(50));
         assert_eq!(url(&config, "warehouse").as_deref(), Some("postgres://shop:secret@db/shop"));
-        assert_eq!(config.listen, "0.0.0.0:9000".parse().unwrap());
-        let [token] = &config.tokens[..] else { panic!("{:?}", config.tokens) };
+        assert_eq!(config.http.listen, "0.0.0.0:9000".parse().unwrap());
+        assert_eq!(config.http.requests_per_second, 5);
+        let [token] = &config.http.tokens[..] else { panic!("{:?}", config.http) };
         assert_eq!((token.name.as_str(), token.secret.reveal()), ("ci", "secret-0123456789"));
-        assert_eq!(token.rights, BTreeSet::from([Right::Write]));
+        assert_eq!(token.role, Role::Operator);
         let shown = format!("{config:?}");
         assert!(!shown.contains("secret-") && !shown.contains("secret@"), "a secret is shown: {shown}");
         let plugin_time = Duration::from_secs(2);

@@ -8,6 +8,7 @@ pub mod config;
 pub mod connection;
 pub mod diagnostic;
 mod format;
+pub mod http;
 pub mod kafka;
 mod names;
 pub mod pipeline;

@@ -2,6 +2,7 @@
 //! services that may be broken, and clients of their own for looking at what came out.
 
 pub mod cdp;
+mod certificate;
 mod clicks;
 mod host;
 mod hosts;
@@ -18,6 +19,7 @@ mod settings;
 mod sql;
 mod trial;
 
+pub use certificate::Certificate;
 pub use clicks::{Click, recount, shuffled, text_of, write_ndjson};
 pub use host::{Azenha, Finished, Running, repository};
 pub use hosts::{Group, Host};

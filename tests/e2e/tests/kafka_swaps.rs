@@ -53,7 +53,7 @@ impl Hosts {
         let config = format!(
             "log: {{ kafka: {{ brokers: '{brokers}', session_timeout_ms: 6000, heartbeat_interval_ms: 1000, \
              transaction_timeout_ms: 10000 }} }}\n\
-             http: {{ tokens: [{{ name: deployer, token: {TOKEN}, rights: [read, write, plugins] }}] }}\n"
+             http: {{ tokens: [{{ name: deployer, token: {TOKEN}, role: deployer }}] }}\n"
         );
         let mut hosts = Self { group: Group::new(&[], &config), random: Rng::with_seed(seed) };
         for _ in 0..HOSTS {
@@ -178,16 +178,16 @@ fn print_pauses(mut pauses: Vec<f64>) -> Result<()> {
     Ok(())
 }
 
-/// Each result of a window is made by one version, and later ones by none before it.
+/// The results of a device are made by one lane: where a version begins there, the one before has ended.
 fn check_tags(kafka: &Kafka) -> Result<()> {
-    let mut last: BTreeMap<i32, usize> = BTreeMap::new();
+    let mut last: BTreeMap<String, usize> = BTreeMap::new();
     let mut seen = BTreeSet::new();
     for record in kafka.read("swapped_counts")? {
         let value = record.json()?;
         let tag = value["tag"].as_str().and_then(|tag| tag.strip_prefix('v')?.parse::<usize>().ok());
         let tag = tag.with_context(|| format!("{value} has no tag"))?;
-        let before = last.insert(record.partition, tag).unwrap_or(0);
-        ensure!(before <= tag, "partition {}: version {tag} after {before} at {}", record.partition, record.offset);
+        let before = last.insert(value["device"].to_string(), tag).unwrap_or(0);
+        ensure!(before <= tag, "{value}: version {tag} after {before} at {}/{}", record.partition, record.offset);
         seen.insert(tag);
     }
     println!("{} versions have results", seen.len());

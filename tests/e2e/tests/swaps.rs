@@ -13,8 +13,7 @@ use serde_json::{Value, json};
 const TOKEN: &str = "deployer-0123456789";
 
 /// A host that takes definitions.
-const CONFIG: &str =
-    "http: { tokens: [{ name: deployer, token: deployer-0123456789, rights: [read, write, plugins] }] }";
+const CONFIG: &str = "http: { tokens: [{ name: deployer, token: deployer-0123456789, role: deployer }] }";
 
 /// Devices whose rows are counted.
 const DEVICES: u64 = 20;

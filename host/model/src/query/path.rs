@@ -15,8 +15,19 @@ enum Segment {
 }
 
 /// The first segments of the host's own paths.
-pub const RESERVED: [&str; 8] =
-    ["livez", "readyz", "metrics", "pipelines", "plugins", "topics", "openapi.json", "docs"];
+pub const RESERVED: [&str; 11] = [
+    "livez",
+    "readyz",
+    "metrics",
+    "pipelines",
+    "plugins",
+    "topics",
+    "openapi.json",
+    "docs",
+    "console",
+    "audit",
+    "whoami",
+];
 
 impl Path {
     /// Reads a path as a pipeline's file has it.

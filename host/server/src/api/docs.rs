@@ -1,15 +1,17 @@
-//! What the API takes and gives, for programs as OpenAPI and for people as a page.
+//! What the API takes and gives, as OpenAPI.
 
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::response::Html;
 use axum::{Extension, Json};
 use serde_json::{Value, json};
 use utoipa::OpenApi;
 
-use super::guard::MayRead;
-use super::{definitions, health, metrics, offsets, pipelines, plugins, queries, runs, tap, topics, versions};
+use super::asker::Asker;
+use super::roles::{Needs, RULES};
+use super::{
+    audit, definitions, graph, health, metrics, offsets, pipelines, plugins, queries, runs, tap, topics, versions,
+};
 use crate::host::Host;
 
 #[derive(OpenApi)]
@@ -17,7 +19,8 @@ use crate::host::Host;
     info(
         title = "Azenha",
         description = "What runs on this host and how it does, what is to run, records in, live rows out. If the host's \
-            configuration names tokens, every call but those about health wants one: `Authorization: Bearer …`."
+            configuration names tokens, every call but those about health wants one: `Authorization: Bearer …`; \
+            `x-role` says which role it must have."
     ),
     paths(
         health::live,
@@ -25,6 +28,7 @@ use crate::host::Host;
         metrics::metrics,
         pipelines::list,
         pipelines::show,
+        graph::show,
         definitions::put,
         definitions::delete,
         definitions::pause,
@@ -41,26 +45,49 @@ use crate::host::Host;
         plugins::remove,
         tap::tap,
         topics::append,
+        audit::changes,
+        audit::whoami,
     )
 )]
 struct Description;
 
 /// The description of this API; who may read what runs finds the queries of pipelines in it.
-pub async fn openapi(State(host): State<Arc<Host>>, Extension(MayRead(may_read)): Extension<MayRead>) -> Json<Value> {
+pub async fn openapi(State(host): State<Arc<Host>>, reader: Option<Extension<Asker>>) -> Json<Value> {
     let mut description = json!(Description::openapi());
-    if may_read && let Some(paths) = description["paths"].as_object_mut() {
+    describe_access(&mut description);
+    if reader.is_some()
+        && let Some(paths) = description["paths"].as_object_mut()
+    {
         paths.extend(queries::described(&host));
     }
     Json(description)
 }
 
-/// A page that shows it.
-pub async fn page() -> Html<&'static str> {
-    Html(include_str!("docs.html"))
+/// Adds to each route which role it takes, and how it answers those who have none.
+fn describe_access(description: &mut Value) {
+    description["components"]["securitySchemes"] = json!({ "token": { "type": "http", "scheme": "bearer" } });
+    for (method, path, needs) in &RULES {
+        let (Needs::Role(role) | Needs::Token(role)) = needs else { continue };
+        let method = method.as_str().to_ascii_lowercase();
+        let Some(operation) = description["paths"].get_mut(path).and_then(|path| path.get_mut(method)) else {
+            continue;
+        };
+        operation["x-role"] = json!(role.to_string());
+        operation["security"] = json!([{ "token": [] }]);
+        let refused = [("401", "The token is missing or not known"), ("429", "This caller asks too much")];
+        let forbidden = ("403", format!("The token's role is less than `{role}`, or a page of another site asks"));
+        let refused = refused.map(|(status, reason)| (status, reason.to_owned()));
+        for (status, reason) in refused.into_iter().chain([forbidden]) {
+            let body = json!({ "application/json": { "schema": { "$ref": "#/components/schemas/ErrorBody" } } });
+            operation["responses"][status] = json!({ "description": reason, "content": body });
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -68,10 +95,12 @@ mod tests {
         let description = Description::openapi();
         let paths: Vec<&str> = description.paths.paths.keys().map(String::as_str).collect();
         let expected = [
+            "/audit",
             "/livez",
             "/metrics",
             "/pipelines",
             "/pipelines/{name}",
+            "/pipelines/{name}/graph",
             "/pipelines/{name}/offsets",
             "/pipelines/{name}/pause",
             "/pipelines/{name}/restart",
@@ -84,14 +113,29 @@ mod tests {
             "/plugins/{name}",
             "/readyz",
             "/topics/{topic}/records",
+            "/whoami",
         ];
         assert_eq!(paths, expected);
     }
 
     #[test]
+    fn every_operation_has_a_rule_and_every_rule_an_operation() {
+        let mut described = BTreeSet::new();
+        for (path, methods) in json!(Description::openapi())["paths"].as_object().unwrap() {
+            let methods = methods.as_object().unwrap().keys();
+            described.extend(methods.map(|method| (method.to_ascii_uppercase(), path.clone())));
+        }
+        // Pages and their files are for browsers.
+        let pages = ["/openapi.json", "/docs", "/console", "/console/{file}"];
+        let operations = RULES.iter().filter(|(_, path, _)| !pages.contains(path));
+        let ruled: BTreeSet<_> = operations.map(|(method, path, _)| (method.to_string(), (*path).to_owned())).collect();
+        assert_eq!(described, ruled);
+    }
+
+    #[test]
     fn no_query_can_answer_at_a_path_of_the_host() {
         let described = Description::openapi();
-        let own = described.paths.paths.keys().map(String::as_str).chain(["/openapi.json", "/docs"]);
+        let own = described.paths.paths.keys().map(String::as_str).chain(["/openapi.json", "/docs", "/console"]);
         for path in own {
             let template = path.split('{').next().unwrap_or_default();
             assert!(azenha_model::query::Path::parse(template).is_err(), "{path}");

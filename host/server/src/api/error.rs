@@ -1,9 +1,11 @@
 //! Errors of the API: a status, what was wrong, and what would be right.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection};
-use axum::http::StatusCode;
-use axum::http::header::WWW_AUTHENTICATE;
+use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use azenha_engine::log::LogError;
 use azenha_model::{Diagnostic, Diagnostics};
@@ -18,6 +20,8 @@ use crate::host::OffsetError;
 pub struct ApiError {
     status: StatusCode,
     body: ErrorBody,
+    /// After which it may be asked again.
+    retry_after: Option<Duration>,
 }
 
 /// What was wrong, as JSON.
@@ -64,7 +68,7 @@ impl From<Diagnostic> for Problem {
 
 impl ApiError {
     fn new(status: StatusCode, error: impl Into<String>) -> Self {
-        Self { status, body: ErrorBody { error: error.into(), ..ErrorBody::default() } }
+        Self { status, body: ErrorBody { error: error.into(), ..ErrorBody::default() }, retry_after: None }
     }
 
     /// 400: the request is malformed.
@@ -112,6 +116,14 @@ impl ApiError {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, error)
     }
 
+    /// 429: one caller asks too much; after the wait there is room again.
+    pub fn too_many_requests(wait: Duration) -> Self {
+        let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "this is more than one caller may ask in a second");
+        let help =
+            "wait as `Retry-After` says; `http: { requests_per_second: … }` in the host's configuration is the limit";
+        Self { retry_after: Some(wait), ..error.help(help) }
+    }
+
     /// 503: not now.
     pub fn unavailable(error: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, error)
@@ -133,7 +145,11 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(self.body)).into_response();
         if self.status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(WWW_AUTHENTICATE, axum::http::HeaderValue::from_static("Bearer"));
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(wait) = self.retry_after {
+            let seconds = wait.as_secs_f64().ceil().max(1.0) as u64;
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }
         response
     }

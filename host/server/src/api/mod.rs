@@ -1,9 +1,14 @@
 //! The HTTP API: what runs and how it does, what is to run, records in, live rows out.
 
+mod asker;
+mod audit;
+mod browser;
+mod console;
 mod definitions;
 mod docs;
 mod ends;
 mod error;
+mod graph;
 mod guard;
 mod health;
 mod metrics;
@@ -11,9 +16,12 @@ mod offsets;
 mod pipelines;
 mod plugins;
 mod queries;
+mod rates;
+mod roles;
 mod runs;
 mod serve;
 mod tap;
+mod tls;
 mod topics;
 mod versions;
 
@@ -24,25 +32,24 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{Method, Uri};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::routing::{get, post, put};
-use azenha_model::access::{ADDRESS_HELP, AccessToken, unsafe_address};
+use azenha_model::http::{ADDRESS_HELP, HttpConfig};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::host::Host;
 use crate::usage::Usage;
 pub use definitions::InForce;
-use error::ApiError;
 pub use error::ErrorBody;
 use guard::Guard;
 pub use metrics::openmetrics;
 pub use pipelines::PipelineSummary;
 pub use plugins::PluginDetail;
-pub use serve::{Bounds, serve};
+pub use serve::{Answering, Bounds, serve};
 pub use versions::{DryRun, VersionDetail};
 
 /// The largest request body of other calls than those that say otherwise, in bytes.
@@ -57,35 +64,40 @@ const BOUNDS: Bounds = Bounds { connections: 1024, headers_within: Duration::fro
 /// The running API.
 #[derive(Debug)]
 pub struct Server {
-    /// Where it listens.
-    pub address: SocketAddr,
+    /// Where it is found.
+    pub url: String,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
 
 /// An address that the API will answer at.
-#[derive(Debug)]
-pub struct Listener(TcpListener);
+pub struct Listener {
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+}
 
 impl Listener {
-    /// Takes the address, so that it is known to be free before anything runs.
-    pub async fn bind(address: SocketAddr, tokens: &[AccessToken]) -> Result<Self> {
-        if let Some(reason) = unsafe_address(address, tokens) {
+    /// Takes the address and reads the certificate, so that both are known to be good before anything runs.
+    pub async fn bind(address: SocketAddr, http: &HttpConfig) -> Result<Self> {
+        if let Some(reason) = http.unsafe_at(address) {
             return Err(Usage(format!("{reason}; {ADDRESS_HELP}")).into());
         }
+        let tls = tls::acceptor(&http.tls)?;
         let listener = TcpListener::bind(address)
             .await
             .with_context(|| format!("the API cannot listen on {address}; choose another address with --listen"))?;
-        Ok(Self(listener))
+        Ok(Self { listener, tls })
     }
 
     /// Answers for `host`.
     pub fn serve(self, host: Arc<Host>) -> Result<Server> {
-        let Self(listener) = self;
-        let address = listener.local_addr()?;
+        let Self { listener, tls } = self;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{}", listener.local_addr()?);
         let stop = CancellationToken::new();
-        let task = tokio::spawn(serve(listener, router(host), BOUNDS, stop.clone()));
-        Ok(Server { address, stop, task })
+        let answering = Answering { router: router(host), tls, bounds: BOUNDS, stop: stop.clone() };
+        let task = tokio::spawn(serve(listener, answering));
+        Ok(Server { url, stop, task })
     }
 }
 
@@ -100,8 +112,9 @@ impl Server {
     }
 }
 
+/// What each route asks of its callers, [`roles::RULES`] says; it answers nobody without a rule there.
 fn router(host: Arc<Host>) -> Router {
-    let guard = Arc::new(Guard::new(&host.config().tokens));
+    let guard = Arc::new(Guard::new(Arc::clone(&host)));
     let limit = DefaultBodyLimit::max;
     let pipeline = get(pipelines::show).put(definitions::put).delete(definitions::delete);
     Router::new()
@@ -117,19 +130,20 @@ fn router(host: Arc<Host>) -> Router {
         .route("/pipelines/{name}/runs", get(runs::list).post(runs::begin))
         .route("/pipelines/{name}/versions", get(versions::list))
         .route("/pipelines/{name}/rollback", post(versions::rollback))
+        .route("/pipelines/{name}/graph", get(graph::show))
         .route("/pipelines/{name}/steps/{step}/tap", get(tap::tap))
         .route("/plugins", get(plugins::list))
         .route("/plugins/{name}", put(plugins::put).delete(plugins::remove).layer(limit(plugins::PLUGIN_LIMIT)))
         .route("/topics/{topic}/records", post(topics::append))
+        .route("/audit", get(audit::changes))
+        .route("/whoami", get(audit::whoami))
         .route("/openapi.json", get(docs::openapi))
-        .route("/docs", get(docs::page))
+        .route("/docs", get(console::docs))
+        .route("/console", get(console::page))
+        .route("/console/{file}", get(console::file))
         .fallback(queries::answer)
-        .method_not_allowed_fallback(no_such_method)
         .layer(limit(BODY_LIMIT))
         .layer(from_fn_with_state(guard, guard::guard))
+        .layer(map_response(browser::secured))
         .with_state(host)
-}
-
-async fn no_such_method(method: Method, uri: Uri) -> ApiError {
-    ApiError::method_not_allowed(format!("{} does not take {method}", uri.path())).help("GET /docs lists what there is")
 }

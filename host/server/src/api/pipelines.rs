@@ -9,7 +9,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::header::ETAG;
 use axum::response::{IntoResponse, Response};
-use azenha_engine::status::{LaneState, LaneStatus, Switched, TaskStatus};
+use azenha_engine::status::{LaneState, LaneStatus, NO_TIME, Switched, TaskStatus};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -18,6 +18,7 @@ use super::ends::Ends;
 use super::error::{ApiError, ErrorBody};
 use crate::control::{Definition, Version};
 use crate::host::{Deployment, Host, Origin, Running, State as Deployed};
+use crate::ingest::now;
 
 /// A pipeline in the list.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -103,6 +104,9 @@ pub struct LaneDetail {
     end: Option<u64>,
     /// Records that are not committed yet; none if position or end are not known here.
     lag: Option<u64>,
+    /// Seconds between the watermark and now; none without event time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    watermark_delay: Option<f64>,
     /// Records read since the host started.
     records: u64,
     /// Dead letters written since the host started.
@@ -229,7 +233,7 @@ impl TaskDetail {
 impl LaneDetail {
     async fn of(lane: &LaneStatus, topic: &str, ends: &mut Ends<'_>) -> Self {
         let bounds = ends.bounds(topic, lane.partition).await;
-        let (state, position) = (lane.state(), lane.committed());
+        let (state, position, watermark) = (lane.state(), lane.committed(), lane.watermark.load(Relaxed));
         Self {
             partition: lane.partition,
             state: state_name(&state),
@@ -237,6 +241,7 @@ impl LaneDetail {
             start: bounds.map(|bounds| bounds.start),
             end: bounds.map(|bounds| bounds.end),
             lag: bounds.zip(position).map(|(bounds, position)| bounds.end.saturating_sub(position)),
+            watermark_delay: (watermark != NO_TIME).then(|| (now() - watermark) as f64 / 1e6),
             records: lane.counters.records.load(Relaxed),
             dead_letters: lane.counters.dead_letters.load(Relaxed),
             version: Some(lane.version.load(Relaxed)).filter(|version| *version > 0),

@@ -6,6 +6,8 @@ use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::http::header::ETAG;
+use axum::response::IntoResponse;
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
@@ -46,8 +48,6 @@ pub struct PluginDetail {
     request_body(content = Vec<u8>, content_type = "application/wasm", description = "WebAssembly, up to 16 MiB"),
     responses(
         (status = 200, body = PluginDetail),
-        (status = 401, body = ErrorBody),
-        (status = 403, description = "The token does not have the right `plugins`, or there are none", body = ErrorBody),
         (status = 413, description = "It has more than 16 MiB", body = ErrorBody),
         (status = 422, description = "It is no plugin, or cannot be called so", body = ErrorBody),
         (status = 503, description = "The log failed", body = ErrorBody),
@@ -58,7 +58,7 @@ pub async fn put(
     Extension(Caller(by)): Extension<Caller>,
     name: Result<Path<String>, PathRejection>,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Json<PluginDetail>, ApiError> {
+) -> Result<impl IntoResponse, ApiError> {
     let (Path(name), bytes) = (name?, body?);
     check_name(&name)?;
     let (sandbox, called, wasm) = (host.runner().sandbox.clone(), name.clone(), bytes.clone());
@@ -67,7 +67,8 @@ pub async fn put(
     host.control().plugins.push(&name, &plugin, &bytes, by.clone()).await?;
     tracing::info!(plugin = name, digest = plugin.digest(), by, "pushed");
     let uploaded = details(&host).into_iter().find(|uploaded| uploaded.name == name);
-    uploaded.map(Json).ok_or_else(|| ApiError::unavailable("the plugin is not in the log; push it again"))
+    let uploaded = uploaded.map(|uploaded| ([(ETAG, format!("\"{}\"", uploaded.digest))], Json(uploaded)));
+    uploaded.ok_or_else(|| ApiError::unavailable("the plugin is not in the log; push it again"))
 }
 
 /// Every plugin that was uploaded, and who uses it.
@@ -84,8 +85,6 @@ pub async fn list(State(host): State<Arc<Host>>) -> Result<Json<Vec<PluginDetail
     params(("name" = String, Path, description = "SHA-256 of its bytes, in hex: its digest, not a name")),
     responses(
         (status = 204, description = "It is gone"),
-        (status = 401, body = ErrorBody),
-        (status = 403, description = "The token does not have the right `plugins`, or there are none", body = ErrorBody),
         (status = 404, description = "There is no such plugin", body = ErrorBody),
         (status = 409, description = "A definition runs it", body = ErrorBody),
         (status = 503, description = "The log failed", body = ErrorBody),

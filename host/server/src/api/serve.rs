@@ -5,14 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use super::guard::Peer;
 
 /// How long it is waited after a connection could not be taken, for instance because no file descriptor is left.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -26,21 +33,34 @@ pub struct Bounds {
     pub headers_within: Duration,
 }
 
-/// Answers until `stop` is cancelled, and then ends the requests that are under way.
-pub async fn serve(listener: TcpListener, router: Router, bounds: Bounds, stop: CancellationToken) {
-    let places = Arc::new(Semaphore::new(bounds.connections));
+/// How connections are answered.
+#[derive(Clone)]
+pub struct Answering {
+    /// What answers requests.
+    pub router: Router,
+    /// What decrypts connections, if they are encrypted.
+    pub tls: Option<TlsAcceptor>,
+    /// What they may take.
+    pub bounds: Bounds,
+    /// Ends the requests that are under way.
+    pub stop: CancellationToken,
+}
+
+/// Answers until it is stopped, and then ends the requests that are under way.
+pub async fn serve(listener: TcpListener, answering: Answering) {
+    let places = Arc::new(Semaphore::new(answering.bounds.connections));
     let tracker = TaskTracker::new();
     let next = async || -> io::Result<_> {
         let place = Arc::clone(&places).acquire_owned().await.map_err(io::Error::other)?;
-        let (stream, _) = listener.accept().await?;
-        Ok((stream, place))
+        let (stream, from) = listener.accept().await?;
+        Ok((stream, Peer(from.ip().to_canonical()), place))
     };
-    while let Some(accepted) = stop.run_until_cancelled(next()).await {
+    while let Some(accepted) = answering.stop.run_until_cancelled(next()).await {
         match accepted {
-            Ok((stream, place)) => {
-                let answering = answer(stream, router.clone(), bounds.headers_within, stop.clone());
+            Ok((stream, peer, place)) => {
+                let answering = answering.clone();
                 tracker.spawn(async move {
-                    answering.await;
+                    answering.decrypt(stream, peer).await;
                     drop(place);
                 });
             }
@@ -54,19 +74,37 @@ pub async fn serve(listener: TcpListener, router: Router, bounds: Bounds, stop: 
     tracker.wait().await;
 }
 
-async fn answer(stream: TcpStream, router: Router, headers_within: Duration, stop: CancellationToken) {
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(headers_within);
-    let mut connection = Box::pin(http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)));
-    let ended = match stop.run_until_cancelled(connection.as_mut()).await {
-        Some(ended) => ended,
-        None => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+impl Answering {
+    async fn decrypt(self, stream: TcpStream, peer: Peer) {
+        let Some(tls) = &self.tls else { return self.answer(stream, peer).await };
+        let handshake = timeout(self.bounds.headers_within, tls.accept(stream));
+        let accepted = self.stop.run_until_cancelled(handshake).await;
+        match accepted {
+            Some(Ok(Ok(stream))) => self.answer(stream, peer).await,
+            Some(Ok(Err(error))) => tracing::debug!(%error, "a connection to the API was not encrypted as it must be"),
+            Some(Err(_)) | None => {}
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection to the API ended");
+    }
+
+    async fn answer(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
+        let router = TowerToHyperService::new(self.router);
+        let answer = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            router.call(request)
+        });
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(self.bounds.headers_within);
+        let mut connection = Box::pin(http.serve_connection(TokioIo::new(stream), answer));
+        let ended = match self.stop.run_until_cancelled(connection.as_mut()).await {
+            Some(ended) => ended,
+            None => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a connection to the API ended");
+        }
     }
 }
 
@@ -82,7 +120,8 @@ mod tests {
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
         let router = Router::new().route("/", get(async || "here"));
         let bounds = Bounds { connections: 1, headers_within };
-        (address, stop.clone(), tokio::spawn(serve(listener, router, bounds, stop)))
+        let answering = Answering { router, tls: None, bounds, stop: stop.clone() };
+        (address, stop, tokio::spawn(serve(listener, answering)))
     }
 
     async fn ask(connection: &mut TcpStream, text: &str) -> String {

@@ -56,7 +56,7 @@ pub async fn demo(args: DemoArgs) -> Result<Outcome> {
     let default = if args.once { "data/demo-once" } else { "data/demo" };
     let data = args.data.unwrap_or_else(|| default.into());
     let config = configuration(None, Some(&data))?;
-    let listen = args.listen.or((!args.once).then_some(config.listen));
+    let listen = args.listen.or((!args.once).then_some(config.http.listen));
     let pipelines = pipelines_with_samples(Path::new("."))?;
     let work = async |host: &Host| if args.once { show_results(host).await } else { show_live(host, &data).await };
     let outcome = with_host(config, Wanted { files: &pipelines, definitions: true }, listen, work).await?;

@@ -80,7 +80,7 @@ fn parse_input(text: &str) -> Result<Input, String> {
 /// Runs pipelines until everything is processed (`--once`) or a signal comes.
 pub async fn run(args: RunArgs) -> Result<Outcome> {
     let config = configuration(args.config.as_deref(), args.data.as_deref())?;
-    let listen = args.listen.or((!args.once).then_some(config.listen));
+    let listen = args.listen.or((!args.once).then_some(config.http.listen));
     let wanted = Wanted { files: &args.pipelines, definitions: !args.without_definitions };
     let outcome = with_host(config, wanted, listen, async |host| work(host, &args).await).await?;
     match outcome {
@@ -102,12 +102,12 @@ pub async fn with_host<T>(
     work: impl AsyncFnOnce(&Host) -> Result<T>,
 ) -> Result<Option<Result<T>>> {
     let listener = match listen {
-        Some(address) => Some(Listener::bind(address, &config.tokens).await?),
+        Some(address) => Some(Listener::bind(address, &config.http).await?),
         None => None,
     };
     let host = Arc::new(Host::start(config, wanted).await?);
     let server = listener.map(|listener| listener.serve(host.clone())).transpose()?;
-    announce(&host, server.as_ref().map(|server| server.address));
+    announce(&host, server.as_ref().map(|server| server.url.as_str()));
     let outcome = until_signal(work(&host)).await;
     host.stop().await;
     if let Some(server) = server {
@@ -116,12 +116,12 @@ pub async fn with_host<T>(
     Ok(outcome)
 }
 
-fn announce(host: &Host, address: Option<SocketAddr>) {
+fn announce(host: &Host, api: Option<&str>) {
     let deployments = host.deployments();
     let pipelines: Vec<&str> = deployments.iter().map(|deployment| deployment.name.as_str()).collect();
     let directory = &host.config().data;
-    let api = address.map(|address| display(format!("http://{address}/docs")));
-    tracing::info!(pipelines = pipelines.join(", "), data = %directory.display(), api, "started");
+    let console = api.map(|url| display(format!("{url}/console")));
+    tracing::info!(pipelines = pipelines.join(", "), data = %directory.display(), console, "started");
 }
 
 /// What the future gives, or none if the process is asked to end before.

@@ -1,6 +1,7 @@
 //! What a group of hosts runs is kept in its log: definitions of pipelines, and plugins. Every host follows both topics
-//! and so comes to the same conclusions.
+//! and so comes to the same conclusions. A third topic says who changed what.
 
+mod audit;
 mod change;
 mod definition;
 mod follow;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use azenha_engine::log::{Log, LogError};
 use futures::future::join;
 
+pub use audit::{Audit, Entry, Written};
 pub use change::{Change, ChangeError, Condition};
 pub use definition::{Definition, Definitions, FORMAT, Version};
 pub use follow::Followed;
@@ -24,12 +26,15 @@ pub struct Control {
     pub definitions: Followed<Definitions>,
     /// Of plugins.
     pub plugins: Followed<Library>,
+    /// Of who changed what.
+    pub audit: Audit,
 }
 
 impl Control {
     /// Reads what the log says up to now.
     pub async fn open(log: &Arc<dyn Log>) -> Result<Self, LogError> {
-        Ok(Self { definitions: Followed::open(log).await?, plugins: Followed::open(log).await? })
+        let (definitions, plugins) = (Followed::open(log).await?, Followed::open(log).await?);
+        Ok(Self { definitions, plugins, audit: Audit::open(log).await? })
     }
 
     /// Reads what comes, and never ends.

@@ -18,7 +18,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::api::{Bounds, openmetrics, serve};
+use crate::api::{Answering, Bounds, openmetrics, serve};
 use crate::histogram::Histogram;
 
 /// What connections may take: it is asked by few.
@@ -82,7 +82,7 @@ impl Meter {
         let listener = listener.with_context(|| format!("--metrics: cannot listen on {address}"))?;
         let router = Router::new().route("/metrics", get(metrics)).with_state(Arc::clone(self));
         let stop = CancellationToken::new();
-        tokio::spawn(serve(listener, router, BOUNDS, stop.clone()));
+        tokio::spawn(serve(listener, Answering { router, tls: None, bounds: BOUNDS, stop: stop.clone() }));
         Ok(stop.drop_guard())
     }
 }

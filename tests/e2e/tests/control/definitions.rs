@@ -24,7 +24,7 @@ async fn definitions_survive_a_kill_and_deleted_pipelines_stay_deleted() -> Resu
     await_state(&mut host, "copy", "running")?;
     click(&host, "copied", &["spring", "summer"])?;
     await_number(&azenha, "SELECT COUNT(*) FROM rows", 2).await?;
-    let deleted = call(&host, WRITER, "DELETE", "/pipelines/other", &[], "")?;
+    let deleted = call(&host, ADMIN, "DELETE", "/pipelines/other", &[], "")?;
     assert!(deleted.status == 200 && deleted.json()?["note"].as_str().is_some_and(|note| note.contains("stay")));
     host.kill()?;
 
@@ -63,7 +63,7 @@ fn a_wrong_definition_changes_nothing_and_says_where_it_is_wrong() -> Result<()>
     ] {
         assert_eq!(put(&host, name, definition, &[])?.status, status, "{name}: {:.100}", definition);
     }
-    let no_yaml = call(&host, WRITER, "PUT", "/pipelines/copy", &[("Content-Type", "text/plain")], COPY)?;
+    let no_yaml = call(&host, ADMIN, "PUT", "/pipelines/copy", &[("Content-Type", "text/plain")], COPY)?;
     assert_eq!(no_yaml.status, 415);
     let unknown_plugin = put(&host, "counted", COUNTED, &[])?;
     assert!(
@@ -105,7 +105,7 @@ fn a_host_without_definitions_deletes_one_that_keeps_others_from_running() -> Re
     let config = azenha.write("host.yaml", TOKENS)?;
     let mut host = azenha.start(&[], &["--without-definitions", "--config", &config.display().to_string()])?;
     assert_eq!(show(&host, "/pipelines")?, json!([]));
-    assert_eq!(call(&host, WRITER, "DELETE", "/pipelines/copy", &[], "")?.status, 200);
+    assert_eq!(call(&host, ADMIN, "DELETE", "/pipelines/copy", &[], "")?.status, 200);
     host.terminate()?;
 
     let host = start(&azenha)?;
@@ -124,10 +124,10 @@ fn a_definition_may_be_json_too() -> Result<()> {
     });
     let as_json = [("Content-Type", "application/json")];
     let text = format!("{definition:#}");
-    assert_eq!(call(&host, WRITER, "PUT", "/pipelines/copy", &as_json, &text)?.status, 201);
+    assert_eq!(call(&host, ADMIN, "PUT", "/pipelines/copy", &as_json, &text)?.status, 201);
     await_state(&mut host, "copy", "running")?;
     let wrong = text.replace("\"from\": \"clicks\"", "\"from\": \"klicks\"").replace("  ", "\t");
-    let refused = call(&host, WRITER, "PUT", "/pipelines/copy", &as_json, &wrong)?;
+    let refused = call(&host, ADMIN, "PUT", "/pipelines/copy", &as_json, &wrong)?;
     assert_eq!((refused.status, &refused.json()?["diagnostics"][0]["line"]), (422, &json!(5)), "{refused:?}");
     Ok(())
 }
@@ -139,7 +139,7 @@ fn of_many_writers_of_one_version_one_wins() -> Result<()> {
     put(&host, "copy", COPY, &[])?;
     let texts: Vec<String> =
         (0..8).map(|number| COPY.replace("table: rows", &format!("table: rows_{number}"))).collect();
-    let (address, bearer) = (host.address.as_str(), format!("Bearer {WRITER}"));
+    let (address, bearer) = (host.address.as_str(), format!("Bearer {ADMIN}"));
     let headers = [("Content-Type", "application/yaml"), ("If-Match", "\"1\""), ("Authorization", bearer.as_str())];
     let write = |text: &String| send(address, "PUT", "/pipelines/copy", &headers, text.as_bytes());
     let statuses: Vec<u16> = std::thread::scope(|scope| {
@@ -181,7 +181,7 @@ async fn a_pipeline_that_the_command_line_applies_counts_clicks() -> Result<()> 
     let mut host = start(&azenha)?;
     let file = azenha.write("counted/pipeline.yaml", COUNTED)?.display().to_string();
     let refused = client(&azenha, &host, WRITER, &["pipeline", "apply", &file])?;
-    assert!(refused.status.code() == Some(1) && said(&refused).contains("the right `plugins`"), "{}", said(&refused));
+    assert!(refused.status.code() == Some(1) && said(&refused).contains("the role `operator`"), "{}", said(&refused));
     let applied = client(&azenha, &host, ADMIN, &["pipeline", "apply", &file])?;
     assert!(applied.status.success() && said(&applied).contains("version 1"), "{}", said(&applied));
     await_state(&mut host, "counted", "running")?;
@@ -208,7 +208,7 @@ async fn a_pipeline_that_the_command_line_applies_counts_clicks() -> Result<()> 
     }
     click(&host, "clicks_in", &["spring"])?;
     await_number(&azenha, "SELECT click_count FROM counts WHERE campaignId = 'spring'", 3).await?;
-    let deleted = said(&client(&azenha, &host, WRITER, &["pipeline", "delete", "counted"])?);
+    let deleted = said(&client(&azenha, &host, ADMIN, &["pipeline", "delete", "counted"])?);
     assert!(deleted.contains("deleted"), "{deleted}");
     let unknown = client(&azenha, &host, WRITER, &["pipeline", "pause", "counted"])?;
     assert!(unknown.status.code() == Some(1) && said(&unknown).contains("`counted`"), "{}", said(&unknown));

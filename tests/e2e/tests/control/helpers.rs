@@ -15,9 +15,9 @@ pub const ADMIN: &str = "admin-0123456789";
 pub const TOKENS: &str = "
 http:
   tokens:
-    - { name: reader, token: reader-0123456789, rights: [read] }
-    - { name: writer, token: writer-0123456789, rights: [read, write] }
-    - { name: admin, token: admin-0123456789, rights: [read, write, plugins] }
+    - { name: reader, token: reader-0123456789, role: viewer }
+    - { name: writer, token: writer-0123456789, role: operator }
+    - { name: admin, token: admin-0123456789, role: deployer }
 ";
 
 /// Copies clicks to a table that holds each as often as it was written.
@@ -61,7 +61,7 @@ pub fn call(
 
 pub fn put(host: &Running, name: &str, definition: &str, more: &[(&str, &str)]) -> Result<Answer> {
     let headers = [&[("Content-Type", "application/yaml")], more].concat();
-    call(host, WRITER, "PUT", &format!("/pipelines/{name}"), &headers, definition)
+    call(host, ADMIN, "PUT", &format!("/pipelines/{name}"), &headers, definition)
 }
 
 pub fn show(host: &Running, path: &str) -> Result<Value> {

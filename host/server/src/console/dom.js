@@ -1,0 +1,40 @@
+// Elements, and the little that all pages make of them.
+
+const make = (made, attributes, children) => {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    else if (value === true) made.setAttribute(name, "");
+    else if (value !== false && value !== undefined && value !== null) made.setAttribute(name, value);
+  }
+  // Texts become text, never markup: what they hold comes from elsewhere.
+  made.append(...children.flat().filter(child => child !== undefined && child !== null));
+  return made;
+};
+
+export const element = (name, attributes = {}, ...children) =>
+  make(document.createElement(name), attributes, children);
+
+export const drawing = (name, attributes = {}, ...children) =>
+  make(document.createElementNS("http://www.w3.org/2000/svg", name), attributes, children);
+
+export const link = (href, ...children) => element("a", { href }, ...children);
+
+export const button = (label, onclick, attributes = {}) =>
+  element("button", { type: "button", onclick, ...attributes }, label);
+
+/** A table that scrolls within itself where the screen is narrow. */
+export const table = (caption, columns, rows) => {
+  const head = element("tr", {}, columns.map(column => element("th", { scope: "col" }, column)));
+  const body = rows.map(cells => element("tr", {}, cells.map(cell => element("td", {}, cell ?? ""))));
+  const made = element("table", {}, element("caption", {}, caption), element("thead", {}, head), element("tbody", {}, body));
+  return element("div", { class: "scrolls", tabindex: 0, role: "region", "aria-label": caption }, made);
+};
+
+/** What a state looks like; the word says the same. */
+export const state = name => element("span", { class: `state ${name}` }, name);
+
+export const empty = text => element("p", { class: "empty" }, text);
+
+/** Why something could not be done, and what would be right. */
+export const problem = error =>
+  element("p", { class: "message", role: "alert" }, error.message, error.help ? ` — ${error.help}` : "");

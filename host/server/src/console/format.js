@@ -1,0 +1,25 @@
+// Numbers and times as people read them.
+
+const whole = new Intl.NumberFormat("en");
+const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+
+export const count = number => whole.format(number);
+
+export const rate = number => number === undefined ? "–" : `${short.format(Math.round(number * 10) / 10)}/s`;
+
+export const bytes = number => {
+  const units = ["B", "KiB", "MiB", "GiB"];
+  const power = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(number, 1)) / 10));
+  return `${(number / 1024 ** power).toFixed(power ? 1 : 0)} ${units[power]}`;
+};
+
+export const duration = seconds => {
+  if (seconds < 120) return `${seconds.toFixed(1)} s`;
+  if (seconds < 7_200) return `${Math.round(seconds / 60)} min`;
+  return seconds < 172_800 ? `${Math.round(seconds / 3_600)} h` : `${Math.round(seconds / 86_400)} days`;
+};
+
+/** A time in microseconds since 1970. */
+export const time = micros => new Date(micros / 1_000).toISOString().replace("T", " ").slice(0, 19);
+
+export const digest = text => text.slice(0, 12);

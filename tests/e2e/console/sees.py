@@ -1,0 +1,78 @@
+"""What a person sees: rates that move, a step's live rows, what was refused, what plugins get, who changed what."""
+
+from console import clicks, console, expect, open_page, send, signed_in
+
+
+def signs_in():
+    with console() as page:
+        page.get_by_label("Token").fill("wrong-0123456789abcdef")
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("alert")).to_contain_text("does not know this token")
+    with signed_in() as page:
+        expect(page.get_by_text("deployer, deployer")).to_be_visible()
+        page.reload()
+        expect(page.get_by_role("heading", name="Pipelines")).to_be_visible()
+        assert page.evaluate("Object.keys(localStorage).length") == 0
+        assert page.evaluate("document.cookie") == ""
+        page.get_by_role("button", name="Forget token").click()
+        expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def rates_move():
+    with signed_in() as page:
+        page.get_by_role("link", name="counted").click()
+        task = page.locator('[data-id="task/kept_out"]')
+        rate = task.locator('[data-fact="records"]')
+        expect(rate).to_have_text("0/s")
+        send("clicks_in", clicks(5_000))
+        expect(rate).not_to_have_text("0/s")
+        expect(rate).to_have_text("0/s")
+        expect(task.locator('[data-fact="lag"]')).to_have_text("0")
+        assert page.locator(".lines path").count() > 4
+        points = task.locator("polyline").get_attribute("points").split()
+        assert len({point.split(",")[1] for point in points}) > 1, points
+
+
+def rows_come():
+    with signed_in() as page:
+        open_page(page, "#/pipelines/counted")
+        page.locator('[data-id="task/kept_out"]').get_by_role("link", name="kept").click()
+        expect(page.get_by_text("Waiting for rows")).to_be_visible()
+        expect(page.get_by_text("Plugin filter reads")).to_be_visible()
+        table = page.get_by_role("table")
+        # Somebody listens once the page has asked; what came before is not shown.
+        while not table.locator("tbody tr").count():
+            send("clicks_in", clicks(8))
+            page.wait_for_timeout(200)
+        expect(table.locator("tbody")).to_contain_text("campaign_3")
+        assert "shop.example" not in table.inner_text(), "personal data is masked"
+        page.get_by_role("button", name="Hold").click()
+        held = table.inner_text()
+        send("clicks_in", clicks(8))
+        page.wait_for_timeout(600)
+        assert table.inner_text() == held
+
+
+def letters_are_counted():
+    with signed_in() as page:
+        send("clicks_in", ["no JSON", "no JSON either"])
+        open_page(page, "#/pipelines/counted")
+        letters = page.locator('[data-id="task/kept_out"] [data-fact="dead letters"]')
+        expect(letters).to_have_text("2")
+
+
+def plugins_and_changes():
+    with signed_in() as page:
+        open_page(page, "#/plugins")
+        grants = page.get_by_role("table", name="Columns that enter the sandbox")
+        expect(grants.get_by_role("row", name="filter")).to_contain_text("campaignId")
+        expect(page.get_by_role("table", name="Uploaded plugins")).to_contain_text("click-count")
+        open_page(page, "#/changes")
+        expect(page.get_by_role("table")).to_contain_text("PUT /pipelines/counted")
+
+
+signs_in()
+rates_move()
+rows_come()
+letters_are_counted()
+plugins_and_changes()
