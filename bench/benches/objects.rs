@@ -50,7 +50,7 @@ const FILE_ROWS: usize = 1_000_000;
 /// Rows of a row group, as the host cuts them.
 const GROUP_ROWS: usize = 122_880;
 /// Sizes at which objects end, for the measurement of memory.
-const SIZES: [&str; 3] = ["1MiB", "8MiB", "64MiB"];
+const SIZES: [&str; 4] = ["1MiB", "8MiB", "64MiB", "256MiB"];
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();

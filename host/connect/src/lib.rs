@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use azenha_engine::store::{Store, StoreError};
+use azenha_model::connection::StoreKind;
 
 mod documents;
 mod elasticsearch;
@@ -28,17 +29,17 @@ pub use self::objects::open_objects;
 /// # Errors
 /// `Definition` for a URL that cannot be read, or whose scheme is not supported.
 pub fn open_store(name: &str, url: &str) -> Result<Arc<dyn Store>, StoreError> {
-    match url.split_once(':').map(|(scheme, _)| scheme) {
-        Some("sqlite") => sql::sqlite(name, url),
-        Some("postgres" | "postgresql") => sql::postgres(name, url),
-        Some("mysql" | "mariadb") => sql::mysql(name, url),
-        Some("mongodb" | "mongodb+srv") => mongodb::mongodb(name, url),
-        Some("http" | "https") => elasticsearch::elasticsearch(name, url),
-        scheme => Err(StoreError::Definition(format!(
+    match StoreKind::of(url) {
+        Some(StoreKind::Sqlite) => sql::sqlite(name, url),
+        Some(StoreKind::Postgres) => sql::postgres(name, url),
+        Some(StoreKind::MySql) => sql::mysql(name, url),
+        Some(StoreKind::MongoDb) => mongodb::mongodb(name, url),
+        Some(StoreKind::Elasticsearch) => elasticsearch::elasticsearch(name, url),
+        _ => Err(StoreError::Definition(format!(
             "connection `{name}` has a URL of scheme `{}`; supported are sqlite://FILE, \
              postgres://USER@HOST/DATABASE, mysql://USER@HOST/DATABASE, mongodb://USER@HOST/DATABASE and \
              https://USER@HOST:PORT",
-            scheme.unwrap_or("")
+            url.split_once(':').map_or("", |(scheme, _)| scheme)
         ))),
     }
 }

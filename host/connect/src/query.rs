@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use azenha_engine::store::StoreError;
+use azenha_model::connection::StoreKind;
 use azenha_model::query::{Query, Value};
 
 use crate::{elasticsearch, sql};
@@ -84,11 +85,11 @@ pub enum QueryError {
 /// # Errors
 /// `Definition` for a URL that cannot be read, or whose database answers no queries.
 pub fn open_answers(name: &str, url: &str) -> Result<Arc<dyn Answers>, StoreError> {
-    match url.split_once(':').map(|(scheme, _)| scheme) {
-        Some("sqlite") => sql::query::sqlite(name, url),
-        Some("postgres" | "postgresql") => sql::query::postgres(name, url),
-        Some("mysql" | "mariadb") => sql::query::mysql(name, url),
-        Some("http" | "https") => elasticsearch::query::answers(name, url),
+    match StoreKind::of(url) {
+        Some(StoreKind::Sqlite) => sql::query::sqlite(name, url),
+        Some(StoreKind::Postgres) => sql::query::postgres(name, url),
+        Some(StoreKind::MySql) => sql::query::mysql(name, url),
+        Some(StoreKind::Elasticsearch) => elasticsearch::query::answers(name, url),
         _ => Err(StoreError::Definition(format!(
             "connection `{name}` answers no queries: only SQL databases and search engines do"
         ))),

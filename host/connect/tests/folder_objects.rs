@@ -43,7 +43,7 @@ objects_conformance!(folder());
 #[tokio::test]
 async fn objects_are_plain_files() {
     let Fixture { objects, directory } = folder().await.unwrap();
-    objects.create("raw/a b/100%.json", Bytes::from("x")).await.unwrap();
+    objects.create("raw/a b/100%.json", Bytes::from("x").into()).await.unwrap();
     let lake = directory.path().join("made/lake");
     assert_eq!(fs::read(lake.join("raw/a b/100%.json")).unwrap(), b"x");
     fs::write(lake.join("raw/by-hand"), "y").unwrap();
@@ -58,8 +58,10 @@ async fn two_processes_replace_one_after_the_other() {
     let mut tag = None;
     for round in 0..50 {
         let (mine, theirs) = (Bytes::from(format!("mine {round}")), Bytes::from(format!("theirs {round}")));
-        let (mine, theirs) =
-            tokio::join!(objects.replace("x", mine, tag.as_ref()), other.replace("x", theirs, tag.as_ref()));
+        let (mine, theirs) = tokio::join!(
+            objects.replace("x", mine.into(), tag.as_ref()),
+            other.replace("x", theirs.into(), tag.as_ref())
+        );
         tag = match (mine.unwrap(), theirs.unwrap()) {
             (Replacement::Done(tag), Replacement::Changed) | (Replacement::Changed, Replacement::Done(tag)) => {
                 Some(tag)
@@ -79,7 +81,7 @@ async fn what_a_killed_process_left_half_written_is_cleared_away() {
     objects.prepare().await.unwrap();
     let left: Vec<_> = fs::read_dir(&parts).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["2-0"], "only what is being written stays");
-    objects.create("x", Bytes::from("whole")).await.unwrap();
+    objects.create("x", Bytes::from("whole").into()).await.unwrap();
     assert_eq!(fs::read_dir(&parts).unwrap().count(), 1);
     assert_eq!(objects.list("").await.unwrap().len(), 1);
 }
@@ -87,11 +89,11 @@ async fn what_a_killed_process_left_half_written_is_cleared_away() {
 #[tokio::test]
 async fn what_a_path_cannot_be_is_told() {
     let Fixture { objects, directory } = folder().await.unwrap();
-    objects.create("file", Bytes::new()).await.unwrap();
-    objects.create("folder/x", Bytes::new()).await.unwrap();
+    objects.create("file", Bytes::new().into()).await.unwrap();
+    objects.create("folder/x", Bytes::new().into()).await.unwrap();
     let long = "x".repeat(300);
     for path in ["file/below", "folder", long.as_str()] {
-        let error = objects.create(path, Bytes::new()).await.unwrap_err();
+        let error = objects.create(path, Bytes::new().into()).await.unwrap_err();
         assert!(matches!(error, StoreError::Definition(_)), "{path}: {error}");
     }
     let missing = open(format!("file:{}/made/lake/file", directory.path().display())).unwrap();
@@ -104,7 +106,7 @@ async fn a_folder_that_was_not_prepared_is_made() {
     let objects = open(format!("file:{}/lake", directory.path().display())).unwrap();
     assert_eq!(objects.get("x").await.unwrap(), None);
     assert_eq!(objects.list("").await.unwrap(), []);
-    assert_eq!(objects.create("x", Bytes::new()).await.unwrap(), Creation::Made);
+    assert_eq!(objects.create("x", Bytes::new().into()).await.unwrap(), Creation::Made);
 }
 
 #[tokio::test]
@@ -117,6 +119,6 @@ async fn a_folder_without_rights_is_for_a_person_to_mend() {
         println!("skipped: this user may write everywhere");
         return;
     }
-    let error = objects.create("x", Bytes::new()).await.unwrap_err();
+    let error = objects.create("x", Bytes::new().into()).await.unwrap_err();
     assert!(matches!(error, StoreError::Definition(_)), "{error}");
 }

@@ -96,13 +96,13 @@ async fn a_bucket_is_made_once() {
     let Some(server) = server() else { return };
     let bucket = unique();
     let objects = server.open(&format!("s3://{bucket}/deep/down"));
-    let error = objects.create("x", Bytes::new()).await.unwrap_err();
+    let error = objects.create("x", Bytes::new().into()).await.unwrap_err();
     assert!(matches!(error, StoreError::Definition(_)) && error.to_string().contains("no such bucket"), "{error}");
     assert!(matches!(objects.get("x").await.unwrap_err(), StoreError::Definition(_)));
     assert!(matches!(objects.list("").await.unwrap_err(), StoreError::Definition(_)));
     let preparations = futures::future::join_all((0..4).map(|_| objects.prepare())).await;
     assert!(preparations.iter().all(Result::is_ok), "{preparations:?}");
-    assert_eq!(objects.create("x", Bytes::new()).await.unwrap(), Creation::Made);
+    assert_eq!(objects.create("x", Bytes::new().into()).await.unwrap(), Creation::Made);
     let all = server.open(&format!("s3://{bucket}")).list("").await.unwrap();
     assert_eq!(all.iter().map(|object| object.path.as_str()).collect::<Vec<_>>(), ["deep/down/x"]);
 }
@@ -116,7 +116,7 @@ async fn wrong_keys_are_told_without_showing_them() {
         let objects = server.open(&format!("s3://{BUCKET}"));
         let failures = [
             objects.prepare().await.unwrap_err(),
-            objects.create("x", Bytes::new()).await.unwrap_err(),
+            objects.create("x", Bytes::new().into()).await.unwrap_err(),
             objects.get("x").await.unwrap_err(),
             objects.list("").await.unwrap_err(),
         ];

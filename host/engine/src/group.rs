@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use azenha_model::Offset;
 use azenha_model::plan::End;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
@@ -31,10 +32,10 @@ pub struct Commands {
 }
 
 impl Commands {
-    fn new(hurry: watch::Receiver<bool>, context: Contexts) -> (Self, Orders) {
+    fn new(awaited: watch::Receiver<Arc<[Offset]>>, context: Contexts) -> (Self, Orders) {
         let (stop, told) = watch::channel(false);
         let (windows, asked) = mpsc::unbounded_channel();
-        (Self { stop, windows }, Orders { stop: told, windows: asked, hurry, context })
+        (Self { stop, windows }, Orders { stop: told, windows: asked, awaited, context })
     }
 
     /// Asks for windows to be closed. A lane that has ended drops the answer.
@@ -53,16 +54,23 @@ impl Commands {
 }
 
 /// The lanes of one task that run on this host, by partition.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Lanes {
     running: Mutex<BTreeMap<u32, Commands>>,
-    hurry: watch::Sender<bool>,
+    awaited: watch::Sender<Arc<[Offset]>>,
+}
+
+impl Default for Lanes {
+    fn default() -> Self {
+        Self { running: Mutex::default(), awaited: watch::Sender::new(Arc::default()) }
+    }
 }
 
 impl Lanes {
-    /// Asks for objects to be ended as soon as everything is read, from now on, also of lanes that begin later.
-    pub fn hurry(&self) {
-        self.hurry.send_replace(true);
+    /// Asks for what stands before an offset of each partition to be committed as soon as it is read, also of lanes that
+    /// begin later: objects end there once, whatever comes behind.
+    pub fn wait_for(&self, ends: Arc<[Offset]>) {
+        self.awaited.send_replace(ends);
     }
 
     /// Where the lanes take orders.
@@ -172,7 +180,7 @@ impl Member {
             let task = &context.task().name;
             return tracing::error!(%task, partition, "a partition that its topic did not have when the task started");
         };
-        let (commands, orders) = Commands::new(self.lanes.hurry.subscribe(), self.contexts.clone());
+        let (commands, orders) = Commands::new(self.lanes.awaited.subscribe(), self.contexts.clone());
         if self.lanes.map().insert(partition, commands).is_some() {
             tracing::warn!(partition, "a partition was assigned twice; its first lane ends");
         }
@@ -207,11 +215,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lane_that_starts_after_the_word_to_hurry_hears_it_too() {
+    fn a_lane_that_starts_after_somebody_waits_hears_of_it_too() {
         let lanes = Lanes::default();
-        let before = lanes.hurry.subscribe();
-        lanes.hurry();
-        let after = lanes.hurry.subscribe();
-        assert!(*before.borrow() && *after.borrow());
+        let before = lanes.awaited.subscribe();
+        lanes.wait_for(Arc::from([7]));
+        let after = lanes.awaited.subscribe();
+        assert!(before.borrow()[..] == [7] && after.borrow()[..] == [7]);
     }
 }

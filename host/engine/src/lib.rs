@@ -20,6 +20,7 @@ mod plugin;
 mod relation;
 mod rows;
 pub mod schemas;
+pub mod spool;
 mod state;
 pub mod status;
 pub mod store;

@@ -9,6 +9,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use crate::end::folders_of;
+use crate::spool::Content;
 use crate::store::StoreError;
 
 /// An object that a commit makes.
@@ -17,7 +19,7 @@ pub struct NewObject {
     /// Its path below the connection's URL.
     pub path: String,
     /// What is in it.
-    pub content: Bytes,
+    pub content: Content,
 }
 
 /// The record that says that an object is there. It is committed together with the position behind the object's last row,
@@ -78,8 +80,8 @@ impl Announcement {
             from,
             to,
             rows,
-            bytes: object.content.len() as u64,
-            sha256: sha256(&object.content),
+            bytes: object.content.bytes(),
+            sha256: object.content.sha256().to_owned(),
         }
     }
 
@@ -105,7 +107,11 @@ pub fn is_path(path: &str) -> bool {
 
 /// SHA-256 of a content, in hexadecimal digits.
 pub fn sha256(content: &[u8]) -> String {
-    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
+    hexadecimal(&Sha256::digest(content))
+}
+
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What identifies the content of an object: another content has another tag.
@@ -158,11 +164,11 @@ pub trait Objects: Send + Sync + std::fmt::Debug {
     async fn prepare(&self) -> Result<(), StoreError>;
 
     /// Makes an object, unless one is there; it is durable when this returns, whoever made it.
-    async fn create(&self, path: &str, content: Bytes) -> Result<Creation, StoreError>;
+    async fn create(&self, path: &str, content: Content) -> Result<Creation, StoreError>;
 
     /// Replaces the content of an object that has this tag; none: makes one where none is. An object that has the new
     /// content already counts as replaced: the answer to an earlier try may have been lost.
-    async fn replace(&self, path: &str, content: Bytes, expected: Option<&Tag>) -> Result<Replacement, StoreError>;
+    async fn replace(&self, path: &str, content: Content, expected: Option<&Tag>) -> Result<Replacement, StoreError>;
 
     /// An object; none if there is none.
     async fn get(&self, path: &str) -> Result<Option<Object>, StoreError>;

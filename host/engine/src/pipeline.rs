@@ -77,13 +77,21 @@ impl Pipeline {
     /// Waits until everything that stands in the sources now has gone through every task. Windows of
     /// aggregations that give results at their end are closed; those of others stay open.
     pub async fn drain(&self) -> Result<Drained, EngineError> {
+        self.pass_all(true).await
+    }
+
+    /// Waits like [`Pipeline::drain`], but for somebody who goes on later: no window is closed.
+    pub async fn catch_up(&self) -> Result<(), EngineError> {
+        self.pass_all(false).await.map(drop)
+    }
+
+    async fn pass_all(&self, closes_windows: bool) -> Result<Drained, EngineError> {
         let mut drained = Drained { closed_windows: false };
         for (index, status) in self.0.status.iter().enumerate() {
-            self.0.lanes[index].hurry();
-            self.catch_up(status).await?;
+            self.pass(&self.0.lanes[index], status).await?;
             let task = &self.plan().tasks[index];
-            let reads_rows = matches!(task.input, Input::Stream(_));
-            let ending = task.end.aggregation().filter(|aggregation| reads_rows && aggregation.emit == Emit::Final);
+            let may_close = closes_windows && matches!(task.input, Input::Stream(_));
+            let ending = task.end.aggregation().filter(|aggregation| may_close && aggregation.emit == Emit::Final);
             if let Some(window) = ending.and_then(|aggregation| aggregation.window) {
                 drained.closed_windows |= self.close_windows(index, window).await?;
             }
@@ -94,10 +102,15 @@ impl Pipeline {
         }
     }
 
-    /// Waits until the lanes of a task have committed what stands in its input now.
-    async fn catch_up(&self, status: &TaskStatus) -> Result<(), EngineError> {
+    /// Waits until the lanes of a task have committed what stands in its input now, however much comes meanwhile.
+    async fn pass(&self, lanes: &Lanes, status: &TaskStatus) -> Result<(), EngineError> {
+        let mut ends = Vec::new();
         for lane in &status.lanes {
             let Bounds { end, .. } = self.0.log.bounds(&status.input, lane.partition).await?;
+            ends.push(end);
+        }
+        lanes.wait_for(ends.as_slice().into());
+        for (lane, end) in status.lanes.iter().zip(ends) {
             lane.reach(end).await.map_err(|reason| failure(status, lane, reason))?;
         }
         Ok(())

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,11 +34,19 @@ pub struct EngineOptions {
     pub batch_rows: usize,
     /// Bytes of state that a lane may hold.
     pub state_limit: usize,
+    /// A folder that exists: where the contents of objects stand until they are put.
+    pub spool: PathBuf,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { workers: 2, commit_interval: Duration::from_millis(100), batch_rows: 4096, state_limit: 1 << 30 }
+        Self {
+            workers: 2,
+            commit_interval: Duration::from_millis(100),
+            batch_rows: 4096,
+            state_limit: 1 << 30,
+            spool: std::env::temp_dir(),
+        }
     }
 }
 

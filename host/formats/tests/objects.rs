@@ -35,12 +35,12 @@ fn rows(from: i64, to: i64) -> Vec<ArrayRef> {
 
 /// An object of the rows `0..count`, in batches of a size.
 fn object(layout: Layout, compression: Compression, count: i64, batch: i64) -> Bytes {
-    let mut writer = ObjectWriter::new(layout, compression, &columns(), &ReaderHints::default()).unwrap();
+    let mut writer = ObjectWriter::new(Vec::new(), layout, compression, &columns(), &ReaderHints::default()).unwrap();
     for from in (0..count).step_by(batch as usize) {
         let to = count.min(from + batch);
         assert_eq!(writer.write(&rows(from, to), (to - from) as usize).unwrap(), []);
     }
-    writer.finish().unwrap()
+    writer.finish().unwrap().into()
 }
 
 const KINDS: [(Layout, Compression); 5] = [
@@ -133,11 +133,12 @@ fn a_record_is_one_line_as_it_came_and_what_cannot_be_one_is_refused() {
         None,
     ]);
     for compression in [Compression::None, Compression::Gzip, Compression::Zstd] {
-        let mut writer = ObjectWriter::new(Layout::Lines, compression, &[], &ReaderHints::default()).unwrap();
+        let mut writer =
+            ObjectWriter::new(Vec::new(), Layout::Lines, compression, &[], &ReaderHints::default()).unwrap();
         let refused = writer.write(&[Arc::new(values.clone())], values.len()).unwrap();
         assert_eq!(refused.iter().map(|(row, _)| *row).collect::<Vec<_>>(), [2]);
         let name = format!("lines{}", extension(Layout::Lines, compression));
-        let lines = lines_of(&name, writer.finish().unwrap()).unwrap();
+        let lines = lines_of(&name, writer.finish().unwrap().into()).unwrap();
         assert_eq!(lines, "{\"a\": 1}\n{  \"a\": 2  }\n{broken\nnull\n", "{name}");
     }
 }
@@ -152,7 +153,7 @@ fn a_packed_object_that_is_not_what_its_name_says_is_refused() {
 
 /// Rows in no order: the ids of three row groups, and each name several times.
 fn scattered(hints: &ReaderHints, batch: i64) -> Bytes {
-    let mut writer = ObjectWriter::new(Layout::Parquet, Compression::Zstd, &columns(), hints).unwrap();
+    let mut writer = ObjectWriter::new(Vec::new(), Layout::Parquet, Compression::Zstd, &columns(), hints).unwrap();
     for from in (0..300_000_i64).step_by(batch as usize) {
         let ids = (from..300_000.min(from + batch)).map(|number| number * 7_919 % 300_007);
         let rows: Vec<Vec<ArrayRef>> = ids.map(|id| rows(id, id + 1)).collect();
@@ -162,7 +163,7 @@ fn scattered(hints: &ReaderHints, batch: i64) -> Bytes {
         };
         writer.write(&[column(0), column(1), column(2)], rows.len()).unwrap();
     }
-    writer.finish().unwrap()
+    writer.finish().unwrap().into()
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use azenha_connect::embedded::{EmbeddedReader, OpenError};
 use azenha_engine::log::{Bounds, Log, LogError, ReadLimit, Topic};
-use azenha_model::config::LogConfig;
+use azenha_model::config::{HostConfig, LogConfig};
 use azenha_model::{Fetched, Offset};
 use clap::Args;
 
@@ -33,11 +33,15 @@ pub enum Browser {
 }
 
 impl Browser {
-    /// Opens the log.
+    /// Opens the log that the command line names.
     pub async fn open(args: &LogArgs) -> Result<Self> {
-        let config = configuration(args.config.as_deref(), args.data.as_deref())?;
+        Self::of(&configuration(args.config.as_deref(), args.data.as_deref())?).await
+    }
+
+    /// Opens the log of a host.
+    pub async fn of(config: &HostConfig) -> Result<Self> {
         let LogConfig::Embedded { directory } = &config.log else {
-            return Ok(Self::Shared(open_log_beside(&config).await?));
+            return Ok(Self::Shared(open_log_beside(config).await?));
         };
         match EmbeddedReader::open(directory).await {
             Err(error @ OpenError::Missing { .. }) => {

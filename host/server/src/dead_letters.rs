@@ -29,7 +29,7 @@ pub async fn warn(host: &Host) {
             // A pipeline that was started again counts anew.
             let before = last.map(|last| last.dead_letters).filter(|before| *before <= written).unwrap_or(0);
             if written > before && last.is_none_or(|last| last.at.elapsed() >= QUIET) {
-                let topic = &running.pipeline.plan().dead_letters;
+                let topic = &running.dead_letter_topic;
                 tracing::warn!(pipeline, "dead letters: {} more, in topic `{topic}`", written - before);
                 told.insert(pipeline.to_owned(), Told { dead_letters: written, at: Instant::now() });
             }

@@ -28,11 +28,12 @@ pub async fn found(objects: &dyn Objects, path: &str) -> (Bytes, Tag) {
 }
 
 async fn put(objects: &dyn Objects, path: &str, content: impl Into<Bytes>) {
+    let content: Bytes = content.into();
     assert_eq!(objects.create(path, content.into()).await.unwrap(), Creation::Made, "{path}");
 }
 
 async fn replaced(objects: &dyn Objects, path: &str, content: Bytes, expected: Option<&Tag>) -> Tag {
-    match objects.replace(path, content, expected).await.unwrap() {
+    match objects.replace(path, content.into(), expected).await.unwrap() {
         Replacement::Done(tag) => tag,
         Replacement::Changed => panic!("`{path}` is not as expected"),
     }
@@ -52,13 +53,13 @@ pub async fn an_object_comes_back_as_it_was_written(objects: &dyn Objects) {
 /// The first content stays.
 pub async fn an_object_is_made_once(objects: &dyn Objects) {
     put(objects, "once", "first").await;
-    assert_eq!(objects.create("once", Bytes::from("second")).await.unwrap(), Creation::Exists);
+    assert_eq!(objects.create("once", Bytes::from("second").into()).await.unwrap(), Creation::Exists);
     assert_eq!(found(objects, "once").await.0, "first");
 }
 
 /// And its content is what is read.
 pub async fn of_concurrent_creates_one_wins(objects: &dyn Objects) {
-    let creates = (0..16).map(|number| objects.create("contested", Bytes::from(format!("by {number}"))));
+    let creates = (0..16).map(|number| objects.create("contested", Bytes::from(format!("by {number}")).into()));
     let done: Vec<Creation> = join_all(creates).await.into_iter().map(Result::unwrap).collect();
     let winners: Vec<usize> = (0..16).filter(|number| done[*number] == Creation::Made).collect();
     let [winner] = winners[..] else { panic!("{winners:?} won") };
@@ -73,10 +74,13 @@ pub async fn an_object_is_replaced_by_its_tag(objects: &dyn Objects) {
     assert_ne!(first, second);
     assert_eq!(found(objects, "gold/total").await, (Bytes::from("2"), second.clone()));
     for stale in [Some(&first), None] {
-        let done = objects.replace("gold/total", Bytes::from("3"), stale).await.unwrap();
+        let done = objects.replace("gold/total", Bytes::from("3").into(), stale).await.unwrap();
         assert_eq!(done, Replacement::Changed, "{stale:?}");
     }
-    assert_eq!(objects.replace("gold/none", Bytes::from("3"), Some(&second)).await.unwrap(), Replacement::Changed);
+    assert_eq!(
+        objects.replace("gold/none", Bytes::from("3").into(), Some(&second)).await.unwrap(),
+        Replacement::Changed
+    );
     assert_eq!(found(objects, "gold/total").await, (Bytes::from("2"), second));
     assert_eq!(objects.get("gold/none").await.unwrap(), None);
 }
@@ -87,7 +91,7 @@ pub async fn of_concurrent_replacements_one_wins(objects: &dyn Objects) {
     for round in 0..4 {
         let replace = |number| {
             let content = Bytes::from(format!("{round} by {number}"));
-            objects.replace("contested", content, Some(&tag))
+            objects.replace("contested", content.into(), Some(&tag))
         };
         let done: Vec<Replacement> = join_all((0..8).map(replace)).await.into_iter().map(Result::unwrap).collect();
         let winners: Vec<(usize, &Tag)> = (0..)
@@ -168,11 +172,11 @@ pub async fn lists_are_whole_and_in_order(objects: &dyn Objects) {
 pub async fn a_large_object_is_made_once_and_replaced_by_its_tag(objects: &dyn Objects) {
     let (first, second) = (content(LARGE, 1), content(LARGE, 2));
     put(objects, "large", first.clone()).await;
-    assert_eq!(objects.create("large", second.clone()).await.unwrap(), Creation::Exists);
+    assert_eq!(objects.create("large", second.clone().into()).await.unwrap(), Creation::Exists);
     let (read, tag) = found(objects, "large").await;
     assert!(read == first, "another content was read");
     let new_tag = replaced(objects, "large", second.clone(), Some(&tag)).await;
-    assert_eq!(objects.replace("large", first, Some(&tag)).await.unwrap(), Replacement::Changed);
+    assert_eq!(objects.replace("large", first.into(), Some(&tag)).await.unwrap(), Replacement::Changed);
     let (read, read_tag) = found(objects, "large").await;
     assert!(read == second, "another content was read");
     assert_eq!(read_tag, new_tag);
@@ -183,7 +187,7 @@ pub async fn a_large_object_is_made_once_and_replaced_by_its_tag(objects: &dyn O
 /// And its content is what is read.
 pub async fn of_concurrent_large_creates_one_wins(objects: &dyn Objects) {
     let contents = [content(LARGE, 1), content(LARGE, 2), content(LARGE, 3)];
-    let done = join_all(contents.iter().map(|content| objects.create("large", content.clone()))).await;
+    let done = join_all(contents.iter().map(|content| objects.create("large", content.clone().into()))).await;
     let made: Vec<bool> = done.into_iter().map(|done| done.unwrap() == Creation::Made).collect();
     assert_eq!(made.iter().filter(|made| **made).count(), 1, "{made:?}");
     let (read, _) = found(objects, "large").await;
@@ -218,7 +222,7 @@ pub async fn names_may_be_odd(objects: &dyn Objects) {
     for name in &names {
         put(objects, name, (*name).to_owned()).await;
         assert_eq!(found(objects, name).await.0, *name, "{name}");
-        assert_eq!(objects.create(name, Bytes::new()).await.unwrap(), Creation::Exists, "{name}");
+        assert_eq!(objects.create(name, Bytes::new().into()).await.unwrap(), Creation::Exists, "{name}");
     }
     let listed: Vec<String> = objects.list("").await.unwrap().into_iter().map(|object| object.path).collect();
     names.sort_unstable();
@@ -234,8 +238,8 @@ pub async fn names_may_be_odd(objects: &dyn Objects) {
 pub async fn paths_that_lead_elsewhere_are_refused(objects: &dyn Objects) {
     for path in ["", "/etc/x", "../x", "a/../../x", "a/./x", "a//x", "a/", "a\0x", "a\nx", "a\\x"] {
         let refusals = [
-            objects.create(path, Bytes::new()).await.map(drop),
-            objects.replace(path, Bytes::new(), None).await.map(drop),
+            objects.create(path, Bytes::new().into()).await.map(drop),
+            objects.replace(path, Bytes::new().into(), None).await.map(drop),
             objects.get(path).await.map(drop),
         ];
         for refusal in refusals {

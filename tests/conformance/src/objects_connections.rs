@@ -9,13 +9,13 @@ use crate::proxy::{Lost, Proxy, Serving};
 
 /// Every call fails in the way that passes by itself, and none for good.
 async fn is_unavailable(objects: &dyn Objects, proxy: &Proxy, serving: Serving) {
-    assert_eq!(objects.create("before", Bytes::from("x")).await.unwrap(), Creation::Made);
+    assert_eq!(objects.create("before", Bytes::from("x").into()).await.unwrap(), Creation::Made);
     proxy.serve(serving);
     let failures = [
         objects.prepare().await.map(drop),
-        objects.create("during", Bytes::from("x")).await.map(drop),
-        objects.create("large", content(LARGE, 1)).await.map(drop),
-        objects.replace("during", Bytes::from("x"), None).await.map(drop),
+        objects.create("during", Bytes::from("x").into()).await.map(drop),
+        objects.create("large", content(LARGE, 1).into()).await.map(drop),
+        objects.replace("during", Bytes::from("x").into(), None).await.map(drop),
         objects.get("before").await.map(drop),
         objects.list("").await.map(drop),
     ];
@@ -23,7 +23,7 @@ async fn is_unavailable(objects: &dyn Objects, proxy: &Proxy, serving: Serving) 
         assert!(matches!(failure, Err(StoreError::Unavailable { .. })), "{failure:?}");
     }
     proxy.serve(Serving::Forward);
-    assert_eq!(objects.create("during", Bytes::from("x")).await.unwrap(), Creation::Made);
+    assert_eq!(objects.create("during", Bytes::from("x").into()).await.unwrap(), Creation::Made);
     assert_eq!(objects.list("").await.unwrap().len(), 2);
 }
 
@@ -56,16 +56,16 @@ pub async fn a_cut_midway_leaves_nothing_half_and_trying_again_works(
         for pieces in moments {
             let path = format!("cut/{length}-{pieces}");
             proxy.serve_after(pieces, Lost::Request, Serving::Refuse);
-            let failure = objects.create(&path, first.clone()).await;
+            let failure = objects.create(&path, first.clone().into()).await;
             assert!(matches!(failure, Err(StoreError::Unavailable { .. })), "{path}: {failure:?}");
             assert_eq!(direct.get(&path).await.unwrap(), None, "{path}");
             proxy.serve(Serving::Forward);
-            assert_eq!(objects.create(&path, first.clone()).await.unwrap(), Creation::Made, "{path}");
+            assert_eq!(objects.create(&path, first.clone().into()).await.unwrap(), Creation::Made, "{path}");
             let (read, tag) = found(direct, &path).await;
             assert!(read == first, "{path} has another content");
 
             proxy.serve_after(pieces, Lost::Request, Serving::Refuse);
-            let failure = objects.replace(&path, second.clone(), Some(&tag)).await;
+            let failure = objects.replace(&path, second.clone().into(), Some(&tag)).await;
             assert!(matches!(failure, Err(StoreError::Unavailable { .. })), "{path}: {failure:?}");
             assert!(found(direct, &path).await.0 == first, "{path} has another content");
             proxy.serve(Serving::Forward);
@@ -87,14 +87,14 @@ pub async fn an_answer_that_is_lost_is_settled_by_trying_again(
             for answer in answers {
                 let path = format!("lost/{serving:?}-{length}-{answer}");
                 proxy.serve_after(answer, Lost::Answer, serving);
-                let _ = objects.create(&path, first.clone()).await;
+                let _ = objects.create(&path, first.clone().into()).await;
                 proxy.serve(Serving::Forward);
-                objects.create(&path, first.clone()).await.unwrap();
+                objects.create(&path, first.clone().into()).await.unwrap();
                 let (read, tag) = found(direct, &path).await;
                 assert!(read == first, "{path} has another content");
 
                 proxy.serve_after(answer, Lost::Answer, serving);
-                let _ = objects.replace(&path, second.clone(), Some(&tag)).await;
+                let _ = objects.replace(&path, second.clone().into(), Some(&tag)).await;
                 proxy.serve(Serving::Forward);
                 replace(objects, &path, &second, &tag).await;
                 assert!(found(direct, &path).await.0 == second, "{path} has another content");
@@ -104,6 +104,6 @@ pub async fn an_answer_that_is_lost_is_settled_by_trying_again(
 }
 
 async fn replace(objects: &dyn Objects, path: &str, content: &Bytes, tag: &Tag) {
-    let done = objects.replace(path, content.clone(), Some(tag)).await.unwrap();
+    let done = objects.replace(path, content.clone().into(), Some(tag)).await.unwrap();
     assert!(matches!(done, Replacement::Done(_)), "{path} is not as expected");
 }

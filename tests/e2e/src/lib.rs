@@ -18,6 +18,7 @@ mod services;
 mod settings;
 mod sql;
 mod trial;
+pub mod warehouse;
 
 pub use certificate::Certificate;
 pub use clicks::{Click, recount, shuffled, text_of, write_ndjson};

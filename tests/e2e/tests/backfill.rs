@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use azenha_e2e::{Azenha, Lake, repository};
+use azenha_e2e::{Azenha, Finished, Lake, repository};
 use flate2::read::GzDecoder;
 use serde_json::Value;
 
@@ -34,11 +34,22 @@ struct Scene {
 
 impl Scene {
     fn new() -> Result<Self> {
+        Self::with_cuts(["roll: { every: 5s }"; 3])
+    }
+
+    /// One whose layers but for gold end their objects so.
+    fn with_cuts(cuts: [&str; 3]) -> Result<Self> {
         let azenha = Azenha::new()?;
         let ours = repository().join("pipelines/lake");
         let model = fs::read_to_string(ours.join("models/pedidos.yaml"))?;
         azenha.write("lake/models/pedidos.yaml", &model)?;
-        let pipeline = azenha.write("lake/pipeline.yaml", &fs::read_to_string(ours.join("pipeline.yaml"))?)?;
+        let mut text = fs::read_to_string(ours.join("pipeline.yaml"))?;
+        for (number, cut) in cuts.into_iter().enumerate() {
+            let (at, _) = text.match_indices("roll: {").nth(number).context("a sink that rolls")?;
+            let end = at + text[at..].find('}').context("an end")? + 1;
+            text.replace_range(at..end, cut);
+        }
+        let pipeline = azenha.write("lake/pipeline.yaml", &text)?;
         let lake = Lake::embedded(&azenha)?;
         Ok(Self { azenha, pipeline, lake })
     }
@@ -111,6 +122,99 @@ fn two_lakes_that_are_made_of_one_past_have_the_same_bytes_and_the_rows_of_the_l
     must_be_equal("gold", &lakes[0], &live)?;
     let all = "select columns(* exclude (criado_em, capturado_em))::varchar, epoch_us(criado_em) from read_parquet('silver/pedidos/*.parquet') order by all";
     assert_eq!(lakes[0].rows(all)?, live.rows(all)?);
+    Ok(())
+}
+
+#[test]
+fn objects_of_a_past_end_by_rows_and_not_by_when_they_were_read() -> Result<()> {
+    let events = events()?;
+    let live = Scene::new()?;
+    live.feed(&live.pipeline, &events)?;
+    let cuts = ["roll: { every: 5s, rows: 100 }", "roll: { every: 5s, rows: 7 }", "roll: { every: 5s, rows: 25 }"];
+    let lakes = [Scene::with_cuts(cuts)?, Scene::with_cuts(cuts)?, Scene::with_cuts(cuts)?];
+    for lake in &lakes {
+        lake.take_raw(&live)?;
+        lake.capture(&events)?;
+        lake.backfill(&[])?;
+    }
+    let silver = lakes[0].contents("silver")?;
+    assert!(silver.len() > 8 && lakes[0].contents("bronze")?.len() > 40, "{} objects", silver.len());
+    for layer in ["raw", "bronze", "silver", "gold"] {
+        must_be_equal(layer, &lakes[1], &lakes[0])?;
+        must_be_equal(layer, &lakes[2], &lakes[0])?;
+    }
+    must_be_equal("gold", &lakes[0], &live)
+}
+
+const NUMBERS: &str = "
+name: numbers
+sources: { numbers: { topic: numbers, schema: { id: int64 } } }
+sinks: { kept: { from: numbers, connection: lake, objects: kept, format: json, compression: gzip, roll: { rows: 10, every: 1h } } }
+";
+
+const NUMBERS_FEEDER: &str = "
+name: numbers-feeder
+sources: { numbers: { topic: numbers, format: bytes } }
+sinks: { fed: { from: numbers, connection: elsewhere, objects: fed, format: lines } }
+";
+
+/// Lines that say the numbers below `count`.
+fn lines(count: usize) -> String {
+    (0..count).map(|id| format!("{{\"id\":{id}}}\n")).collect()
+}
+
+/// Has the topic of a host hold the numbers below `count`.
+fn feed_numbers(azenha: &Azenha, count: usize) -> Result<()> {
+    let (feeder, file) = (azenha.write("feeder.yaml", NUMBERS_FEEDER)?, azenha.write("numbers.ndjson", &lines(count))?);
+    azenha.run_once(&feeder, &[("numbers", &file)], &["--strict"]).map(drop)
+}
+
+/// A host whose topic holds the numbers below `count`.
+fn numbers(count: usize) -> Result<Azenha> {
+    let azenha = Azenha::empty()?;
+    azenha.write("numbers.yaml", NUMBERS)?;
+    feed_numbers(&azenha, count)?;
+    Ok(azenha)
+}
+
+fn backfill_numbers(azenha: &Azenha) -> Result<Finished> {
+    let (pipeline, data) = (azenha.path("numbers.yaml").display().to_string(), azenha.data().display().to_string());
+    azenha.run(["backfill", &pipeline, "--data", &data])
+}
+
+#[test]
+fn a_pipeline_over_a_topic_reads_its_history_and_goes_on_live_behind_it() -> Result<()> {
+    let lakes = [numbers(95)?, numbers(95)?];
+    for azenha in &lakes {
+        let done = backfill_numbers(azenha)?;
+        assert!(done.status.success() && done.stdout.contains("its past is read"), "{}", done.text());
+    }
+    let found = |azenha: &Azenha| Lake::embedded(azenha)?.contents("lake/kept");
+    let first = found(&lakes[0])?;
+    assert_eq!(first.len(), 10, "nine objects of ten rows, and one of five");
+    assert!(first == found(&lakes[1])?, "the same history made other objects");
+    backfill_numbers(&lakes[0])?;
+    assert!(first == found(&lakes[0])?, "it was read already");
+
+    let azenha = &lakes[0];
+    feed_numbers(azenha, 120)?;
+    azenha.run_once(&azenha.path("numbers.yaml"), &[], &["--strict"])?;
+    let contents = found(azenha)?.into_values();
+    let written = contents.map(|content| Ok(std::io::read_to_string(GzDecoder::new(content.as_slice()))?));
+    assert_eq!(written.collect::<Result<String>>()?, lines(120));
+    Ok(())
+}
+
+#[test]
+fn a_topic_that_does_not_exist_has_no_history() -> Result<()> {
+    let azenha = Azenha::empty()?;
+    azenha.write("numbers.yaml", NUMBERS)?;
+    let refused = backfill_numbers(&azenha)?;
+    assert_eq!(refused.status.code(), Some(2), "{}", refused.text());
+    assert!(refused.stderr.contains("there is no topic `numbers`"), "{}", refused.text());
+    let (pipeline, data) = (azenha.path("numbers.yaml").display().to_string(), azenha.data().display().to_string());
+    let refused = azenha.run(["backfill", &pipeline, "--data", &data, "--from", "numbers=topic:others"])?;
+    assert_eq!(refused.status.code(), Some(2), "{}", refused.text());
     Ok(())
 }
 

@@ -1,158 +1,19 @@
 //! The batch layer of the commerce system: a star schema that is made anew of raw objects, checked, and put in place all
 //! at once. A recount of the objects must give the same.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use azenha_e2e::{Azenha, DAYS, Database, Finished, Postgres, Running, ShopPast, Star, get, post, repository, seed};
+use azenha_e2e::warehouse::{CONTACTS, COUNTED, FACTS, Scene, VERSIONS, Words, check, ours, star};
+use azenha_e2e::{Azenha, DAYS, Database, Postgres, Running, get, is_there, post, repository, seed};
 use fastrand::Rng;
 use serde_json::Value;
-use sqlx::Row;
-
-const ORDERS: u32 = 3_000;
-const INTERACTIONS: u32 = 4_000;
-
-const FACTS: &str =
-    "SELECT f.order_id || '|' || f.line || '|' || c.customer || '|' || c.city || '|' || c.state || '|' ||
-    p.product_id || '|' || f.date_key || '|' || s.seller || '|' || f.status || '|' || f.quantity || '|' || f.total_cents
-    FROM fact_order_line AS f JOIN dim_customer AS c ON c.customer_key = f.customer_key
-    JOIN dim_product AS p ON p.product_key = f.product_key JOIN dim_store AS s ON s.store_key = f.store_key
-    JOIN dim_date AS d ON d.date_key = f.date_key";
-const VERSIONS: &str = "SELECT customer || '|' || COUNT(*) FROM dim_customer GROUP BY customer";
-const CONTACTS: &str = "SELECT customer || '|' || product_id FROM mart_contacts";
-const COUNTED: &str = "SELECT 'interactions|' || COUNT(*) FROM stg_interactions
-    UNION ALL SELECT 'dead letters|' || COUNT(*) FROM warehouse_dead_letters";
-
-/// Every table that people read.
-const TABLES: [&str; 13] = [
-    "stg_order_states",
-    "stg_order_lines",
-    "stg_interactions",
-    "orders_now",
-    "dim_date",
-    "dim_store",
-    "dim_product",
-    "dim_customer",
-    "fact_order_line",
-    "mart_contacts",
-    "mart_campaigns",
-    "warehouse_objects",
-    "warehouse_dead_letters",
-];
-
-/// A directory with a shop's past, and the warehouse that is made of it.
-struct Scene {
-    azenha: Azenha,
-    past: ShopPast,
-    more: Vec<String>,
-}
-
-impl Scene {
-    fn new(seed: u64) -> Result<Self> {
-        let azenha = Azenha::new()?;
-        let past = ShopPast::make(&azenha, ORDERS, INTERACTIONS, seed)?;
-        let scene = Self { azenha, past, more: Vec::new() };
-        scene.past.lay(&scene.raw(), DAYS.len())?;
-        Ok(scene)
-    }
-
-    fn raw(&self) -> PathBuf {
-        self.azenha.data().join("raw")
-    }
-
-    fn arguments(&self, pipeline: &Path, more: &[&str]) -> Vec<String> {
-        let (pipeline, data) = (pipeline.display().to_string(), self.azenha.data().display().to_string());
-        let mut arguments = vec!["backfill".to_owned(), pipeline, "--data".to_owned(), data];
-        arguments.extend(self.more.iter().cloned().chain(more.iter().map(|argument| (*argument).to_owned())));
-        arguments
-    }
-
-    fn backfill(&self, more: &[&str]) -> Result<Finished> {
-        self.azenha.succeed(self.arguments(&ours(), more))
-    }
-
-    /// A pipeline like ours but for some words; the file has each of them.
-    fn changed(&self, name: &str, words: Words<'_>) -> Result<PathBuf> {
-        let mut text = fs::read_to_string(ours().join("pipeline.yaml"))?;
-        for (from, to) in words {
-            ensure!(text.contains(from), "the file does not say {from}");
-            text = text.replacen(from, to, 1);
-        }
-        self.azenha.write(&format!("{name}/pipeline.yaml"), &text)
-    }
-
-    async fn database(&self) -> Result<Database> {
-        Database::open(&self.azenha.data().join("warehouse.db")).await
-    }
-
-    async fn rows(&self, sql: &str) -> Result<Vec<String>> {
-        let rows: Vec<(String,)> = self.database().await?.rows(sql).await?;
-        Ok(rows.into_iter().map(|(row,)| row).collect())
-    }
-
-    /// Fails with the first rows that are others than they must be.
-    async fn must_be(&self, expected: &BTreeMap<&'static str, Vec<String>>, when: &str) -> Result<()> {
-        for (table, rows) in self.dump().await? {
-            let wanted = &expected[table];
-            let differs = rows.iter().zip(wanted).find(|(row, wanted)| row != wanted);
-            ensure!(differs.is_none(), "{when}: table {table}: {differs:?}");
-            ensure!(rows.len() == wanted.len(), "{when}: table {table}: {} rows, not {}", rows.len(), wanted.len());
-        }
-        Ok(())
-    }
-
-    /// Everything that people read, and nothing that runs are called by.
-    async fn dump(&self) -> Result<BTreeMap<&'static str, Vec<String>>> {
-        let mut dump = BTreeMap::new();
-        for table in TABLES {
-            let columns = self.rows(&format!("SELECT name FROM pragma_table_info('{table}') ORDER BY name")).await?;
-            ensure!(!columns.is_empty(), "there is no table {table}");
-            let columns: Vec<String> = columns.iter().map(|name| format!("COALESCE(\"{name}\", '-')")).collect();
-            let rows = format!("SELECT {} AS line FROM {table} ORDER BY line", columns.join(" || '|' || "));
-            dump.insert(table, self.rows(&rows).await?);
-        }
-        Ok(dump)
-    }
-}
-
-fn ours() -> PathBuf {
-    repository().join("pipelines/warehouse")
-}
-
-fn star(facts: Vec<String>, versions: Vec<String>, contacts: Vec<String>, counted: &[String]) -> Result<Star> {
-    let number = |name: &str| -> Result<usize> {
-        let found = counted.iter().find_map(|line| line.strip_prefix(name)).context("it is not counted")?;
-        Ok(found.trim_start_matches('|').parse()?)
-    };
-    let version = |line: &String| Some((line.split_once('|')?.0.to_owned(), line.split_once('|')?.1.parse().ok()?));
-    Ok(Star {
-        facts: facts.into_iter().collect(),
-        versions: versions.iter().filter_map(version).collect(),
-        contacts: contacts.into_iter().collect(),
-        interactions: number("interactions")?,
-        dead_letters: number("dead letters")?,
-    })
-}
-
-fn check(found: &Star, expected: &Star) {
-    assert!(expected.facts.len() > 2_000 && expected.dead_letters > 50, "{} facts", expected.facts.len());
-    assert!(expected.versions.values().any(|versions| *versions > 1), "nobody moved");
-    assert!(!expected.contacts.is_empty());
-    let differ = |name: &str, found: &BTreeSet<String>, expected: &BTreeSet<String>| {
-        let wrong: Vec<&String> = found.symmetric_difference(expected).take(5).collect();
-        assert!(wrong.is_empty(), "{name}: {wrong:?}");
-    };
-    differ("facts", &found.facts, &expected.facts);
-    differ("contacts", &found.contacts, &expected.contacts);
-    let numbers = |star: &Star| (star.interactions, star.dead_letters);
-    assert_eq!(numbers(found), numbers(expected));
-    assert!(found.versions == expected.versions, "versions of customers differ");
-}
+use sqlx::mysql::MySqlConnection;
+use sqlx::{AssertSqlSafe, Connection, Row};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_star_schema_is_what_a_recount_of_raw_gives_and_days_that_are_read_again_change_nothing() -> Result<()> {
@@ -200,11 +61,102 @@ async fn the_same_comes_out_in_postgres() -> Result<()> {
     }
     scene.backfill(&["--dates", DAYS[0]])?;
     assert_eq!(rows(FACTS).await?.len(), scene.past.recount()?.facts.len());
+
+    let reader = format!("azenha_reader_{}", std::process::id());
+    let grants = format!(
+        "CREATE ROLE {reader}; GRANT SELECT ON fact_order_line TO {reader} WITH GRANT OPTION;
+         GRANT SELECT (customer, city), UPDATE (city) ON dim_customer TO {reader}; GRANT SELECT ON dim_date TO PUBLIC"
+    );
+    database.execute(&grants).await?;
+    let rights = "SELECT grantee || ' ' || privilege_type || ' ' || table_name || ' ' || is_grantable
+            FROM information_schema.table_privileges WHERE grantee <> current_user AND table_schema = 'public'
+        UNION ALL SELECT grantee || ' ' || privilege_type || ' ' || table_name || '.' || column_name
+            FROM information_schema.column_privileges WHERE grantee <> current_user AND table_schema = 'public' ORDER BY 1";
+    let before = rows(rights).await?;
+    assert!(before.len() > 5, "{before:?}");
+    scene.backfill(&[])?;
+    assert_eq!(rows(rights).await?, before, "rights on tables that were replaced");
+    database.execute(&format!("DROP OWNED BY {reader}; DROP ROLE {reader}")).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_comes_out_in_mariadb_and_a_fault_leaves_it_as_it_was() -> Result<()> {
+    if !is_there("AZENHA_TEST_MARIADB") {
+        return Ok(());
+    }
+    let (server, name) =
+        (std::env::var("AZENHA_TEST_MARIADB")?, format!("azenha_e2e_warehouse_{}", std::process::id()));
+    let (base, _) = server.rsplit_once('/').context("the URL names no database")?;
+    let mut connection = MySqlConnection::connect(&server).await?;
+    sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {name}; USE {name}"))).execute(&mut connection).await?;
+    sqlx::raw_sql("SET SESSION sql_mode = 'PIPES_AS_CONCAT,ANSI_QUOTES'").execute(&mut connection).await?;
+    let mut scene = Scene::new(10)?;
+    let raw = scene.raw();
+    let config = format!(
+        "connections: {{ warehouse: {{ url: \"{base}/{name}\" }}, raw: {{ url: \"file://{}\" }} }}\n",
+        raw.display()
+    );
+    let config = scene.azenha.write("host.yaml", &config)?;
+    scene.more = vec!["--config".to_owned(), config.display().to_string()];
+    // Its whole numbers have another name in casts.
+    let ours = fs::read_to_string(ours().join("pipeline.yaml"))?.replace("AS BIGINT", "AS SIGNED");
+    let pipeline = scene.azenha.write("mariadb/pipeline.yaml", &ours)?;
+    let expected = scene.past.recount()?;
+    for more in [&[][..], &[], &["--dates", DAYS[1]]] {
+        scene.azenha.succeed(scene.arguments(&pipeline, more))?;
+        let mut read = Vec::new();
+        for sql in [FACTS, VERSIONS, CONTACTS, COUNTED] {
+            let rows = sqlx::query(sql).fetch_all(&mut connection).await?;
+            read.push(rows.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<Vec<String>>>()?);
+        }
+        let [facts, versions, contacts, counted] = &read[..] else { anyhow::bail!("four are read") };
+        check(&star(facts.clone(), versions.clone(), contacts.clone(), counted)?, &expected);
+    }
+    let facts = "SELECT COUNT(*) FROM fact_order_line";
+    let before: i64 = sqlx::query_scalar(facts).fetch_one(&mut connection).await?;
+    let faulty = ours.replacen(FAULTS[0].1[0].0, FAULTS[0].1[0].1, 1);
+    let faulty = scene.azenha.write("faulty/pipeline.yaml", &faulty)?;
+    let refused = scene.azenha.run(scene.arguments(&faulty, &[]))?;
+    assert!(refused.stdout.contains(FAULTS[0].2), "{}", refused.text());
+    assert_eq!(sqlx::query_scalar::<_, i64>(facts).fetch_one(&mut connection).await?, before);
+    sqlx::raw_sql(AssertSqlSafe(format!("DROP DATABASE {name}"))).execute(&mut connection).await?;
     Ok(())
 }
 
-/// Words of a file, each with what stands in its place.
-type Words<'a> = &'a [(&'a str, &'a str)];
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_reads_the_history_of_topics_and_goes_on_after_kills() -> Result<()> {
+    let (scene, mut random) = (Scene::new(11)?, Rng::with_seed(seed()));
+    // The log in which the past was made.
+    let (made, pipeline) = (scene.azenha.path("made"), ours().display().to_string());
+    let data = made.display().to_string();
+    let arguments = |orders: &str| {
+        let from = ["--from", orders, "--from", "interacoes=topic:interactions"];
+        [["backfill", &pipeline, "--data", &data].as_slice(), &from].concat().into_iter().map(str::to_owned).collect()
+    };
+    let wrong: Vec<String> = arguments("pedidos=topic:others");
+    let refused = scene.azenha.run(&wrong)?;
+    assert!(refused.status.code() == Some(2) && refused.stderr.contains("no topic `others`"), "{}", refused.text());
+    let right: Vec<String> = arguments("pedidos=topic:orders");
+    for _ in 0..6 {
+        let mut running = scene.azenha.spawn(&right)?;
+        std::thread::sleep(Duration::from_millis(random.u64(5..700)));
+        running.kill()?;
+    }
+    let done = scene.azenha.succeed(&right)?;
+    assert!(done.stdout.contains("read `pedidos`: 3000 records"), "{}", done.text());
+    let dated = scene.azenha.run(right.iter().map(String::as_str).chain(["--dates", DAYS[0]]))?;
+    assert!(dated.status.code() == Some(2) && dated.stderr.contains("days are folders"), "{}", dated.text());
+
+    let mut database = Database::open(&made.join("warehouse.db")).await?;
+    let mut rows = async |sql: &str| -> Result<Vec<String>> {
+        Ok(database.rows::<(String,)>(sql).await?.into_iter().map(|(row,)| row).collect())
+    };
+    let (facts, versions, contacts) = (rows(FACTS).await?, rows(VERSIONS).await?, rows(CONTACTS).await?);
+    check(&star(facts, versions, contacts, &rows(COUNTED).await?)?, &scene.past.recount()?);
+    let places = "SELECT DISTINCT object FROM warehouse_dead_letters ORDER BY 1";
+    assert_eq!(rows(places).await?, ["topic:interactions/0", "topic:orders/0"]);
+    Ok(())
+}
 
 /// What goes wrong, what is written instead of what, and the check that must find it.
 const FAULTS: [(&str, Words<'_>, &str); 4] = [
@@ -353,12 +305,12 @@ async fn a_host_runs_batches_when_they_are_due_or_asked_for_and_tells_their_repo
 }
 
 #[test]
-fn a_pipeline_without_a_past_in_a_folder_is_refused() -> Result<()> {
+fn a_pipeline_whose_topics_do_not_exist_has_no_past() -> Result<()> {
     let azenha = Azenha::new()?;
     let data = azenha.data().display().to_string();
     let commerce = repository().join("pipelines/commerce").display().to_string();
     let refused = azenha.run(["backfill", &commerce, "--data", &data])?;
     assert_eq!(refused.status.code(), Some(2), "{}", refused.text());
-    assert!(refused.stderr.contains("no past that stands in a folder"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("there is no topic"), "{}", refused.stderr);
     Ok(())
 }

@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use azenha_engine::objects::{Creation, Listed, Object, Replacement, Tag};
+use azenha_engine::spool::Content;
 use azenha_engine::store::StoreError;
 use azenha_model::connection::{ObjectOptions, StoreKind};
-use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{Error, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutResult, UpdateVersion};
@@ -14,7 +14,7 @@ use reqwest::StatusCode;
 
 use super::check_path;
 use super::failure::{code, failure, is_missing_bucket};
-use super::s3::LARGE;
+use super::s3::{LARGE, read};
 use super::service::Service;
 
 /// Objects of a bucket below a prefix.
@@ -129,17 +129,18 @@ impl Bucket {
     }
 
     /// Writes an object if a condition holds; else the error is one of those that [`is_refusal`] knows.
-    async fn put(&self, location: &Path, content: &Bytes, condition: Condition<'_>) -> Result<PutResult, Error> {
+    async fn put(&self, location: &Path, content: &Content, condition: Condition<'_>) -> Result<PutResult, Error> {
         if let Service::S3(s3) = &self.service
-            && content.len() > LARGE
+            && content.bytes() > LARGE
         {
             return s3.upload(location, content, condition).await;
         }
+        let whole = read(content, 0..content.bytes()).await?;
         let mode = match condition {
             Condition::Absent => PutMode::Create,
             Condition::Has(tag) => PutMode::Update(self.version(location, tag).await?),
         };
-        self.store.put_opts(location, content.clone().into(), mode.into()).await
+        self.store.put_opts(location, whole.into(), mode.into()).await
     }
 
     /// What a store calls the content that has a tag. Google compares generations, which its lists do not have.
@@ -160,14 +161,14 @@ impl Bucket {
     async fn settle(
         &self,
         location: &Path,
-        content: &Bytes,
+        content: &Content,
         expected: Option<&Tag>,
         refusal: &Error,
     ) -> Result<Option<Replacement>, Error> {
         let found = self.read(location).await?;
         let is_as_expected = found.as_ref().map(|found| &found.tag) == expected;
         match found {
-            Some(found) if found.content == *content => Ok(Some(Replacement::Done(found.tag))),
+            Some(found) if content.is(&found.content) => Ok(Some(Replacement::Done(found.tag))),
             _ if is_as_expected => {
                 tracing::debug!(%location, %refusal, "refused, although the object is as expected");
                 Ok(None)
@@ -195,11 +196,11 @@ impl Bucket {
         }
     }
 
-    pub async fn create(&self, path: &str, content: Bytes) -> Result<Creation, StoreError> {
+    pub async fn create(&self, path: &str, content: Content) -> Result<Creation, StoreError> {
         let (location, doing) = (self.location(path)?, format!("writing `{path}`"));
         let failed = |error: Error| self.failed(&doing, &error);
         // A large object is not sent for nothing.
-        if content.len() > LARGE && self.find(&location).await.map_err(failed)?.is_some() {
+        if content.bytes() > LARGE && self.find(&location).await.map_err(failed)?.is_some() {
             return Ok(Creation::Exists);
         }
         match self.put(&location, &content, Condition::Absent).await {
@@ -212,7 +213,12 @@ impl Bucket {
         }
     }
 
-    pub async fn replace(&self, path: &str, content: Bytes, expected: Option<&Tag>) -> Result<Replacement, StoreError> {
+    pub async fn replace(
+        &self,
+        path: &str,
+        content: Content,
+        expected: Option<&Tag>,
+    ) -> Result<Replacement, StoreError> {
         let (location, doing) = (self.location(path)?, format!("writing `{path}`"));
         let failed = |error: Error| self.failed(&doing, &error);
         let condition = expected.map_or(Condition::Absent, Condition::Has);

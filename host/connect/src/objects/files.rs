@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use azenha_engine::objects::{Creation, Listed, Object, Replacement, Tag};
+use azenha_engine::spool::Content;
 use bytes::Bytes;
 
 use super::PARTS;
@@ -41,7 +42,7 @@ impl Files {
         Ok(())
     }
 
-    pub fn create(&self, path: &str, content: &[u8]) -> io::Result<Creation> {
+    pub fn create(&self, path: &str, content: &Content) -> io::Result<Creation> {
         let part = Part::write(&self.root, content)?;
         let target = self.root.join(path);
         let created = match self.link(&part, &target) {
@@ -54,7 +55,7 @@ impl Files {
         Ok(created)
     }
 
-    pub fn replace(&self, path: &str, content: &[u8], expected: Option<&Tag>) -> io::Result<Replacement> {
+    pub fn replace(&self, path: &str, content: &Content, expected: Option<&Tag>) -> io::Result<Replacement> {
         let part = Part::write(&self.root, content)?;
         let target = self.root.join(path);
         let is_replaced = match expected {
@@ -69,7 +70,7 @@ impl Files {
             return Ok(Replacement::Done(part.tag()?));
         }
         // The same content may be our own, of a try that was cut short.
-        match self.get(path)?.filter(|found| found.content == content) {
+        match self.get(path)?.filter(|found| content.is(&found.content)) {
             None => Ok(Replacement::Changed),
             Some(found) => {
                 self.settle(&target)?;
@@ -169,10 +170,10 @@ struct Part {
 }
 
 impl Part {
-    fn write(root: &Path, content: &[u8]) -> io::Result<Self> {
+    fn write(root: &Path, content: &Content) -> io::Result<Self> {
         let mut part = Self::new(&root.join(PARTS))?;
         part.file.lock()?;
-        part.file.write_all(content)?;
+        content.copy_to(&mut part.file)?;
         // Filesystems count time in steps, within which a file can be replaced twice.
         part.file.set_modified(SystemTime::now())?;
         part.file.sync_all()?;

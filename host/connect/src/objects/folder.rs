@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use azenha_engine::objects::{Creation, Listed, Object, Objects, Replacement, Tag};
+use azenha_engine::spool::Content;
 use azenha_engine::store::StoreError;
-use bytes::Bytes;
 use tokio::task::spawn_blocking;
 
 use super::check_path;
@@ -65,12 +65,12 @@ impl Objects for Folder {
         self.run("making the folder", Files::prepare).await
     }
 
-    async fn create(&self, path: &str, content: Bytes) -> Result<Creation, StoreError> {
+    async fn create(&self, path: &str, content: Content) -> Result<Creation, StoreError> {
         let owned = self.checked(path)?;
         self.run(&format!("writing `{path}`"), move |files| files.create(&owned, &content)).await
     }
 
-    async fn replace(&self, path: &str, content: Bytes, expected: Option<&Tag>) -> Result<Replacement, StoreError> {
+    async fn replace(&self, path: &str, content: Content, expected: Option<&Tag>) -> Result<Replacement, StoreError> {
         let (owned, expected) = (self.checked(path)?, expected.cloned());
         self.run(&format!("writing `{path}`"), move |files| files.replace(&owned, &content, expected.as_ref())).await
     }

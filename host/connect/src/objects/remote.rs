@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use azenha_engine::objects::{Creation, Listed, Object, Objects, Replacement, Tag};
+use azenha_engine::spool::Content;
 use azenha_engine::store::StoreError;
-use bytes::Bytes;
 use tokio::runtime::Handle;
 
 use super::bucket::Bucket;
@@ -42,12 +42,12 @@ impl Objects for Remote {
         self.run(|bucket| async move { bucket.prepare().await }).await
     }
 
-    async fn create(&self, path: &str, content: Bytes) -> Result<Creation, StoreError> {
+    async fn create(&self, path: &str, content: Content) -> Result<Creation, StoreError> {
         let path = path.to_owned();
         self.run(|bucket| async move { bucket.create(&path, content).await }).await
     }
 
-    async fn replace(&self, path: &str, content: Bytes, expected: Option<&Tag>) -> Result<Replacement, StoreError> {
+    async fn replace(&self, path: &str, content: Content, expected: Option<&Tag>) -> Result<Replacement, StoreError> {
         let (path, expected) = (path.to_owned(), expected.cloned());
         self.run(|bucket| async move { bucket.replace(&path, content, expected.as_ref()).await }).await
     }

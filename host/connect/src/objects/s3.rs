@@ -1,8 +1,11 @@
 //! What S3 needs beyond a client: buckets that are made, and large objects in parts.
 
+use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use azenha_engine::spool::Content;
 use azenha_model::connection::{ObjectCredentials, ObjectOptions};
 use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -12,15 +15,16 @@ use object_store::path::Path;
 use object_store::signer::Signer;
 use object_store::{ClientOptions, HeaderMap, HeaderValue, MultipartId, ObjectStore, PutPayload, PutResult, Result};
 use reqwest::{Client, Method, Response};
+use tokio::task::spawn_blocking;
 
 use super::bucket::Condition;
 use super::service::{client_options, retry};
 
-/// Larger objects go in parts.
-pub const LARGE: usize = 16 << 20;
+/// Larger objects go in parts of so many bytes, or more if they would be too many.
+pub const LARGE: u64 = 8 << 20;
 /// S3 takes no more parts of one object.
-const MAX_PARTS: usize = 10_000;
-/// Parts that are on their way at once.
+const MAX_PARTS: u64 = 10_000;
+/// Parts that are on their way at once, and in memory.
 const PARTS_AT_ONCE: usize = 4;
 /// The region whose name S3 does not want to hear when a bucket is made.
 const FIRST_REGION: &str = "us-east-1";
@@ -80,7 +84,7 @@ impl S3 {
     }
 
     /// Writes a large object in parts; nothing is there before all of them are.
-    pub async fn upload(&self, location: &Path, content: &Bytes, condition: Condition<'_>) -> Result<PutResult> {
+    pub async fn upload(&self, location: &Path, content: &Content, condition: Condition<'_>) -> Result<PutResult> {
         let upload = self.client.create_multipart(location).await?;
         let done = self.upload_parts(location, &upload, content, condition).await;
         if done.is_err() {
@@ -94,15 +98,16 @@ impl S3 {
         &self,
         location: &Path,
         upload: &MultipartId,
-        content: &Bytes,
+        content: &Content,
         condition: Condition<'_>,
     ) -> Result<PutResult> {
-        let size = LARGE.max(content.len().div_ceil(MAX_PARTS));
-        let put = |(index, start)| {
-            let part = content.slice(start..content.len().min(start + size));
-            self.client.put_part(location, upload, index, PutPayload::from(part))
+        let size = LARGE.max(content.bytes().div_ceil(MAX_PARTS));
+        let put = async |(index, start)| {
+            let part = read(content, start..content.bytes().min(start + size)).await?;
+            self.client.put_part(location, upload, index, PutPayload::from(part)).await
         };
-        let parts = stream::iter((0..content.len()).step_by(size).enumerate()).map(put).buffered(PARTS_AT_ONCE);
+        let starts = (0..content.bytes()).step_by(size as usize).enumerate();
+        let parts = stream::iter(starts).map(put).buffered(PARTS_AT_ONCE);
         let parts: Vec<PartId> = parts.try_collect().await?;
         self.with_condition(condition)?.complete_multipart(location, upload, parts).await
     }
@@ -117,4 +122,11 @@ impl S3 {
         };
         self.builder.clone().with_client_options(self.options.clone().with_default_headers(headers)).build()
     }
+}
+
+/// Reads a part of a content, where reading may block.
+pub async fn read(content: &Content, range: Range<u64>) -> Result<Bytes> {
+    let content = content.clone();
+    let done = spawn_blocking(move || content.read(range)).await.map_err(io::Error::other);
+    done.flatten().map_err(|error| object_store::Error::Generic { store: "data directory", source: Box::new(error) })
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use azenha_engine::store::{Store, StoreError, StoreLaneId, StoreRows};
 use azenha_model::Offset;
+use azenha_model::connection::StoreKind;
 use azenha_model::plan::{self, StoreOutput};
 
 use self::documents::JsonDocuments;
@@ -59,10 +60,10 @@ pub(crate) fn mysql(name: &str, url: &str) -> Result<Arc<dyn Store>, StoreError>
 /// Opens connections to the database of a URL.
 fn connector(name: &str, url: &str) -> Result<Arc<dyn Connector>, StoreError> {
     let unreadable = |error: sqlx::Error| unreadable(name, &error);
-    Ok(match url.split_once(':').map(|(scheme, _)| scheme) {
-        Some("sqlite") => Arc::new(SqliteConnector::new(url).map_err(unreadable)?),
-        Some("postgres" | "postgresql") => Arc::new(PostgresConnector::new(url).map_err(unreadable)?),
-        Some("mysql" | "mariadb") => Arc::new(MySqlConnector::new(url).map_err(unreadable)?),
+    Ok(match StoreKind::of(url) {
+        Some(StoreKind::Sqlite) => Arc::new(SqliteConnector::new(url).map_err(unreadable)?),
+        Some(StoreKind::Postgres) => Arc::new(PostgresConnector::new(url).map_err(unreadable)?),
+        Some(StoreKind::MySql) => Arc::new(MySqlConnector::new(url).map_err(unreadable)?),
         _ => return Err(StoreError::Definition(format!("connection `{name}` is no SQL database"))),
     })
 }

@@ -183,6 +183,13 @@ impl Warehouse {
     pub async fn index(&self, table: &str, key: &[String], run: i64) -> Result<(), StoreError> {
         self.told(&format!("indexing `{table}`"), async {
             let session = &mut *self.session().await?;
+            let found = session.find_table(&building(table)).await?.unwrap_or_default();
+            let declared = |column: &'_ String| found.columns.iter().find(|found| found.name == *column);
+            let columns: Vec<(&str, &str)> =
+                key.iter().filter_map(declared).map(|found| (found.name.as_str(), found.declared.as_str())).collect();
+            for statement in session.dialect().indexable(&building(table), &columns) {
+                session.run(&statement).await?;
+            }
             let quotes = session.dialect().quotes();
             let (index, new) = (quotes.columns([format!("{table}_{run}").as_str()]), quotes.table(&building(table)));
             let columns = quotes.columns(key.iter().map(String::as_str));
@@ -370,8 +377,18 @@ fn texts<const COLUMNS: usize>(names: [&str; COLUMNS]) -> Vec<Field> {
     names.map(|name| Field::new(name, DataType::Text, false)).to_vec()
 }
 
+/// Keeps others from taking tables, and from putting them in place, until the session ends.
+async fn lock(session: &mut dyn Session) -> Result<(), Failure> {
+    let Some(lock) = session.dialect().takeover_lock() else { return Ok(()) };
+    match session.integers(lock, &[]).await?.as_deref() {
+        Some([Some(1)]) => Ok(()),
+        _ => Err(Failure::Unavailable("another run holds the tables of batches at this moment".into())),
+    }
+}
+
 /// Makes a run the owner of a pipeline's new tables.
 async fn own(session: &mut dyn Session, pipeline: &str, run: &str) -> Result<(), Failure> {
+    lock(session).await?;
     let target = keyed(OWNERS, texts(["pipeline", "run"]), vec![0]);
     if session.find_table(OWNERS).await?.is_none() {
         session.run(&table::create_statement(session.dialect(), &target)).await?;
@@ -389,6 +406,7 @@ async fn count(session: &mut dyn Session, select: &str) -> Result<i64, Failure> 
 }
 
 async fn replace(session: &mut dyn Session, (pipeline, run): (&str, &str), tables: &[String]) -> Result<(), Failure> {
+    lock(session).await?;
     let mut names = Vec::new();
     for table in tables {
         let is_there = session.find_table(table).await?.is_some();
@@ -398,7 +416,7 @@ async fn replace(session: &mut dyn Session, (pipeline, run): (&str, &str), table
         names.iter().map(|(new, name, old)| Replacement { new, name, old: old.as_deref() }).collect();
     let statements = session.dialect().replace_tables(&replacements);
     session.begin().await?;
-    // In PostgreSQL and SQLite another run that begins now waits for the end of this transaction.
+    // Another run that begins now waits for the end of this transaction, or for the lock.
     let still = format!("UPDATE {OWNERS} SET run = run WHERE pipeline = $1 AND run = $2");
     if session.change(&still, &[Argument::Text(pipeline), Argument::Text(run)]).await? == 0 {
         session.roll_back().await?;

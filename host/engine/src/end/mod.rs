@@ -22,7 +22,7 @@ pub use definition::{Definition, Unfit};
 pub use exchange::ExchangeEnd;
 pub use keeper::Keeper;
 pub use lookup::{LookupEnd, definition as lookup_definition};
-pub use objects::{ObjectsEnd, Place as ObjectsPlace, ReplacedEnd, definition as cut_definition};
+pub use objects::{ObjectsEnd, Place as ObjectsPlace, ReplacedEnd, definition as cut_definition, folders_of};
 pub use outbox::Outbox;
 pub use relate::{Operation, RelateEnd};
 pub use repartition::RepartitionEnd;

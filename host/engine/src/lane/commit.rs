@@ -78,6 +78,7 @@ impl Lane {
             answers: std::mem::take(&mut self.answers),
         });
         self.uncommitted = self.position;
+        self.steps.begin();
         self.waiting = false;
         self.last_commit = Some(self.context.clock.elapsed());
         Ok(())

@@ -14,10 +14,14 @@ use crate::error::EngineError;
 use crate::failpoint;
 use crate::log::{Append, Commit, LaneLog, Log};
 use crate::objects::{Creation, NewObject, Objects, Replacement, Tag};
+use crate::spool::Content;
 use crate::store::{RefusedRow, StoreError, StoreLane, StoreRows};
 
-/// Objects that are put at once.
+/// Small objects that are put at once.
 const PUTS: usize = 16;
+
+/// Large objects that are put at once: a store that takes them in parts holds some parts of each in memory.
+const LARGE_PUTS: usize = 2;
 
 /// The right to commit, and where.
 pub enum Delivery {
@@ -118,8 +122,12 @@ impl LogDelivery {
         let Cut { from, fence, objects, .. } = cut;
         self.fence(from, &fence).await?;
         failpoint::reach("objects.promised");
-        let puts = stream::iter(objects).map(|object| put(object, store)).buffer_unordered(PUTS);
-        let others: Vec<Found> = puts.try_filter_map(async |found| Ok(found)).try_collect().await?;
+        let (small, large): (Vec<_>, Vec<_>) = objects.into_iter().partition(|object| object.content.is_in_memory());
+        let mut others: Vec<Found> = Vec::new();
+        for (objects, at_once) in [(small, PUTS), (large, LARGE_PUTS)] {
+            let puts = stream::iter(objects).map(|object| put(object, store)).buffer_unordered(at_once);
+            others.extend(puts.try_filter_map(async |found| Ok(found)).try_collect::<Vec<_>>().await?);
+        }
         if others.is_empty() {
             return Ok(());
         }
@@ -170,14 +178,14 @@ async fn put(object: NewObject, store: &dyn Objects) -> Result<Option<Found>, En
             return Ok(None);
         }
         let Some(found) = store.get(&object.path).await? else { continue };
-        let is_same = found.content == object.content;
+        let is_same = object.content.is(&found.content);
         return Ok((!is_same).then_some(Found { object, tag: found.tag }));
     }
 }
 
 async fn replace(
     path: &str,
-    content: bytes::Bytes,
+    content: Content,
     expected: Option<&Tag>,
     store: &dyn Objects,
 ) -> Result<Tag, EngineError> {

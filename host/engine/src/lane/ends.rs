@@ -280,6 +280,7 @@ fn objects_place(context: &TaskContext, output: &ObjectsOutput, partition: u32) 
         announced: announced.unwrap_or(0),
         changelog: changelog_topic(&context.program.plan.pipeline, &task.name),
         definition: context.cut_definition(),
+        spool: context.options.spool.clone(),
     })
 }
 

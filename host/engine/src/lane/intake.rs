@@ -10,7 +10,7 @@ use azenha_formats::Decoder;
 use azenha_model::Records;
 use azenha_model::plan::{EventTime, Input, StreamInput};
 
-use super::announced::{AnnouncedReader, Piece};
+use super::announced::{AnnouncedReader, Piece, announced_bytes};
 use crate::dead_letter::{Cause, Complaint, DeadLetters};
 use crate::end::{End, MessageEnd, RowEnd};
 use crate::error::EngineError;
@@ -37,6 +37,15 @@ impl Intake {
             Self::Exchange(end) => {
                 (0..source.fetched.records.len()).try_for_each(|record| end.message(&source, record as u32, dead))
             }
+        }
+    }
+
+    /// How large records are: of those that announce objects, these are.
+    pub fn sizes(&self, records: &Records) -> Vec<u64> {
+        let bytes = |value: Option<&[u8]>| value.unwrap_or_default().len() as u64;
+        match self {
+            Self::Stream(stream) if stream.announced.is_some() => records.values.iter().map(announced_bytes).collect(),
+            _ => records.values.iter().map(bytes).collect(),
         }
     }
 

@@ -10,6 +10,7 @@ mod open;
 mod pace;
 mod probation;
 mod run;
+mod steps;
 mod switch;
 mod upstream;
 
@@ -38,6 +39,7 @@ use intake::Intake;
 use open::{Opened, open};
 use probation::Probation;
 pub use run::run;
+use steps::Steps;
 use switch::Taken;
 use upstream::await_table;
 
@@ -71,8 +73,9 @@ pub struct Orders {
     pub stop: watch::Receiver<bool>,
     /// To close windows.
     pub windows: mpsc::UnboundedReceiver<CloseWindows>,
-    /// To end objects as soon as everything is read.
-    pub hurry: watch::Receiver<bool>,
+    /// The offset of each partition before which everything is waited for: objects end there, however small. None: nobody
+    /// waits.
+    pub awaited: watch::Receiver<Arc<[Offset]>>,
 }
 
 /// Waits for the word to stop, or until nobody is left to say it.
@@ -138,9 +141,8 @@ struct Lane {
     /// That of the last record, in microseconds; 0 before the first one.
     timestamp: i64,
     idle: bool,
-    /// Whether the last read found nothing.
-    at_end: bool,
-    hurry: watch::Receiver<bool>,
+    steps: Steps,
+    awaited: watch::Receiver<Arc<[Offset]>>,
     /// That another version begins: it goes out with the next commit.
     begun: Option<Begun>,
     /// Set while new code is not trusted.
@@ -154,7 +156,7 @@ impl Lane {
         context: &Arc<TaskContext>,
         membership: &Arc<dyn Membership>,
         status: &Arc<LaneStatus>,
-        hurry: watch::Receiver<bool>,
+        awaited: watch::Receiver<Arc<[Offset]>>,
     ) -> Result<Self, EngineError> {
         let partition = status.partition;
         let opened = open(context, membership, partition).await?;
@@ -190,8 +192,8 @@ impl Lane {
             behind: JoinSet::new(),
             timestamp,
             idle: false,
-            at_end: false,
-            hurry,
+            steps: Steps::of(&context.task().end),
+            awaited,
             begun: None,
             probation: None,
             records: 0,
@@ -275,7 +277,7 @@ impl Lane {
             return self.notice_quiet().await;
         }
         self.last_record = self.context.clock.elapsed();
-        (self.idle, self.at_end) = (false, false);
+        self.idle = false;
         if self.status.counters.records.load(Relaxed) == 0 {
             tracing::debug!(lane = %self.context.lane_id(self.partition), "the lane reads its first records");
         }
@@ -285,6 +287,7 @@ impl Lane {
             // Each is a batch itself, and may change very many joined rows.
             Input::Exchange { .. } => MESSAGES,
         };
+        let sizes = if self.steps.are_kept() { self.intake.sizes(&fetched.records) } else { Vec::new() };
         let mut from = 0;
         while from < fetched.offsets.len() {
             let length = rows.min(self.before_promise(&fetched.offsets[from..]));
@@ -292,12 +295,15 @@ impl Lane {
                 self.keep_promise().await?;
                 continue;
             }
+            let sizes = sizes.get(from..from + length).unwrap_or_default();
+            let length = if self.steps.are_kept() { self.steps.length(sizes) } else { length };
             let length = self.intake.fetch(&self.context, &fetched.records.slice(from, length)).await?;
             let offsets = fetched.offsets[from..from + length].to_vec();
             let behind = offsets.last().map_or(self.position, |last| last + 1);
             self.process(Fetched { offsets, records: fetched.records.slice(from, length), next: behind })?;
             self.wait_for_commit();
-            if self.is_full() {
+            let step_ends = self.steps.pass(sizes.get(..length).unwrap_or_default());
+            if step_ends && self.is_full() {
                 self.commit_between().await?;
             }
             from += length;
@@ -347,7 +353,6 @@ impl Lane {
     /// Nothing came for a moment.
     async fn notice_quiet(&mut self) -> Result<(), EngineError> {
         let quiet = self.context.clock.elapsed().saturating_sub(self.last_record);
-        self.at_end = true;
         if quiet >= READ_WAIT && self.position > self.uncommitted {
             // Behind the last record the log has something that is none: were it never passed, the position would be
             // gone one day although nothing was lost.

@@ -35,8 +35,7 @@ impl Lane {
         let Some(last) = self.last_commit else { return Duration::ZERO };
         let interval = self.context.options.commit_interval;
         let due = if let Some(every) = self.context.roll_interval() {
-            // Whoever waits for everything to be done does not wait for objects to grow.
-            if self.at_end && *self.hurry.borrow() { Duration::ZERO } else { last + every }
+            if self.is_awaited() { Duration::ZERO } else { last + every }
         } else if self.context.reads_source() {
             // All lanes commit at the same ticks: they share transactions, and what they send on arrives together.
             next_tick(last, interval)
@@ -49,7 +48,15 @@ impl Lane {
 
     /// Whether a commit is to begin now.
     pub(super) fn is_due(&mut self) -> bool {
-        self.may_commit() && (self.due_in().is_zero() || self.is_full())
+        let is_full = !self.steps.are_kept() && self.is_full();
+        self.may_commit() && (is_full || self.due_in().is_zero())
+    }
+
+    /// Whether everything is read that somebody waits for, and some of it is not committed: then nobody waits for objects to
+    /// grow.
+    fn is_awaited(&self) -> bool {
+        let end = self.awaited.borrow().get(self.partition as usize).copied();
+        end.is_some_and(|end| self.uncommitted < end && end <= self.position)
     }
 }
 

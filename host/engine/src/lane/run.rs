@@ -84,7 +84,7 @@ async fn attempt(
         biased;
         // What it has done so far is to read.
         () = told(&mut orders.stop) => return Ok(Ended::Stopped),
-        opened = Lane::open(context, membership, status, orders.hurry.clone()) => opened,
+        opened = Lane::open(context, membership, status, orders.awaited.clone()) => opened,
     };
     let mut lane = opened?;
     status.set_state(LaneState::Running);

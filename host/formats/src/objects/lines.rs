@@ -1,6 +1,6 @@
 //! Objects of lines, each a JSON object or a record as it came.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef};
@@ -18,24 +18,24 @@ const CHUNK: usize = 256 << 10;
 const ZSTD_LEVEL: i32 = 3;
 
 /// Writes lines.
-pub struct LineWriter {
+pub struct LineWriter<W: Write> {
     /// None: records stand as they came.
     encoder: Option<JsonEncoder>,
-    packer: Packer,
+    packer: Packer<W>,
     /// What is not compressed yet.
     waiting: Vec<u8>,
 }
 
-impl LineWriter {
+impl<W: Write> LineWriter<W> {
     /// A line for each row.
-    pub fn of_rows(columns: &[OutputColumn], compression: Compression) -> Result<Self, ObjectError> {
+    pub fn of_rows(target: W, columns: &[OutputColumn], compression: Compression) -> Result<Self, ObjectError> {
         let encoder = Some(JsonEncoder::new(columns, &[]));
-        Ok(Self { encoder, packer: Packer::new(compression)?, waiting: Vec::new() })
+        Ok(Self { encoder, packer: Packer::new(target, compression)?, waiting: Vec::new() })
     }
 
     /// A line for each record; the only column is the records' values.
-    pub fn of_records(compression: Compression) -> Result<Self, ObjectError> {
-        Ok(Self { encoder: None, packer: Packer::new(compression)?, waiting: Vec::new() })
+    pub fn of_records(target: W, compression: Compression) -> Result<Self, ObjectError> {
+        Ok(Self { encoder: None, packer: Packer::new(target, compression)?, waiting: Vec::new() })
     }
 
     pub fn write(&mut self, arrays: &[ArrayRef], rows: usize) -> Result<Vec<RefusedRow>, ObjectError> {
@@ -59,11 +59,16 @@ impl LineWriter {
         Ok(refused)
     }
 
+    /// Bytes that are not compressed yet.
+    pub fn held_bytes(&self) -> usize {
+        self.waiting.len()
+    }
+
     pub fn bytes(&self) -> usize {
         self.waiting.len() + self.packer.bytes()
     }
 
-    pub fn finish(mut self) -> Result<Bytes, ObjectError> {
+    pub fn finish(mut self) -> Result<W, ObjectError> {
         self.packer.write(&self.waiting)?;
         self.packer.finish()
     }
@@ -87,24 +92,43 @@ fn push_line(lines: &mut Vec<u8>, value: &[u8]) -> Result<(), String> {
 /// # Errors
 /// If the compression fails.
 pub fn compressed(content: &[u8], compression: Compression) -> Result<Bytes, ObjectError> {
-    let mut packer = Packer::new(compression)?;
+    let mut packer = Packer::new(Vec::new(), compression)?;
     packer.write(content)?;
-    packer.finish()
+    packer.finish().map(Bytes::from)
 }
 
-enum Packer {
-    Plain(Vec<u8>),
-    Gzip(GzEncoder<Vec<u8>>),
-    Zstd(zstd::Encoder<'static, Vec<u8>>),
+/// Counts what is written.
+struct Counted<W> {
+    target: W,
+    bytes: usize,
 }
 
-impl Packer {
-    fn new(compression: Compression) -> Result<Self, ObjectError> {
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.target.write(bytes)?;
+        self.bytes += written;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.target.flush()
+    }
+}
+
+enum Packer<W: Write> {
+    Plain(Counted<W>),
+    Gzip(GzEncoder<Counted<W>>),
+    Zstd(zstd::Encoder<'static, Counted<W>>),
+}
+
+impl<W: Write> Packer<W> {
+    fn new(target: W, compression: Compression) -> Result<Self, ObjectError> {
+        let target = Counted { target, bytes: 0 };
         Ok(match compression {
-            Compression::None => Self::Plain(Vec::new()),
+            Compression::None => Self::Plain(target),
             // No name and no time go into the header, so that the same lines make the same bytes.
-            Compression::Gzip => Self::Gzip(GzEncoder::new(Vec::new(), flate2::Compression::default())),
-            Compression::Zstd => Self::Zstd(zstd::Encoder::new(Vec::new(), ZSTD_LEVEL).map_err(ObjectError::of)?),
+            Compression::Gzip => Self::Gzip(GzEncoder::new(target, flate2::Compression::default())),
+            Compression::Zstd => Self::Zstd(zstd::Encoder::new(target, ZSTD_LEVEL).map_err(ObjectError::of)?),
         })
     }
 
@@ -119,19 +143,19 @@ impl Packer {
 
     fn bytes(&self) -> usize {
         match self {
-            Self::Plain(packed) => packed.len(),
-            Self::Gzip(encoder) => encoder.get_ref().len(),
-            Self::Zstd(encoder) => encoder.get_ref().len(),
+            Self::Plain(packed) => packed.bytes,
+            Self::Gzip(encoder) => encoder.get_ref().bytes,
+            Self::Zstd(encoder) => encoder.get_ref().bytes,
         }
     }
 
-    fn finish(self) -> Result<Bytes, ObjectError> {
+    fn finish(self) -> Result<W, ObjectError> {
         match self {
             Self::Plain(packed) => Ok(packed),
             Self::Gzip(encoder) => encoder.finish(),
             Self::Zstd(encoder) => encoder.finish(),
         }
-        .map(Bytes::from)
+        .map(|packed| packed.target)
         .map_err(ObjectError::of)
     }
 }

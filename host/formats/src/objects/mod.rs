@@ -7,9 +7,10 @@ mod lines;
 mod parquet;
 mod read;
 
+use std::io::Write;
+
 use arrow_array::ArrayRef;
 use azenha_model::plan::{Compression, Layout, OutputColumn, ReaderHints};
-use bytes::Bytes;
 
 use lines::LineWriter;
 pub use lines::compressed;
@@ -30,29 +31,30 @@ impl ObjectError {
 /// A row that stands in no object, and why.
 pub type RefusedRow = (usize, String);
 
-/// Writes one object, row by row. What is written is in memory, and compressed from time to time.
-pub enum ObjectWriter {
+/// Writes one object, row by row. Some rows are held until enough of them are there to be encoded and written at once.
+pub enum ObjectWriter<W: Write + Send> {
     /// Lines.
-    Lines(Box<LineWriter>),
+    Lines(Box<LineWriter<W>>),
     /// A Parquet file.
-    Parquet(Box<ParquetWriter>),
+    Parquet(Box<ParquetWriter<W>>),
 }
 
-impl ObjectWriter {
-    /// A writer of an empty object. Records that are objects of their own need none: see [`compressed`].
+impl<W: Write + Send> ObjectWriter<W> {
+    /// A writer of an object, which goes where `target` is. Records that are objects of their own need none: see [`compressed`].
     ///
     /// # Errors
     /// If the columns cannot be written so.
     pub fn new(
+        target: W,
         layout: Layout,
         compression: Compression,
         columns: &[OutputColumn],
         hints: &ReaderHints,
     ) -> Result<Self, ObjectError> {
         Ok(match layout {
-            Layout::Parquet => Self::Parquet(Box::new(ParquetWriter::new(columns, compression, hints)?)),
-            Layout::Json => Self::Lines(Box::new(LineWriter::of_rows(columns, compression)?)),
-            Layout::Lines | Layout::Record => Self::Lines(Box::new(LineWriter::of_records(compression)?)),
+            Layout::Parquet => Self::Parquet(Box::new(ParquetWriter::new(target, columns, compression, hints)?)),
+            Layout::Json => Self::Lines(Box::new(LineWriter::of_rows(target, columns, compression)?)),
+            Layout::Lines | Layout::Record => Self::Lines(Box::new(LineWriter::of_records(target, compression)?)),
         })
     }
 
@@ -67,7 +69,15 @@ impl ObjectWriter {
         }
     }
 
-    /// Bytes of memory that it takes.
+    /// Bytes of rows that are held in memory.
+    pub fn held_bytes(&self) -> usize {
+        match self {
+            Self::Lines(writer) => writer.held_bytes(),
+            Self::Parquet(writer) => writer.held_bytes(),
+        }
+    }
+
+    /// Bytes of rows that are held, and those that were written. The same rows have as many, however they came.
     pub fn bytes(&self) -> usize {
         match self {
             Self::Lines(writer) => writer.bytes(),
@@ -75,11 +85,11 @@ impl ObjectWriter {
         }
     }
 
-    /// The whole object.
+    /// Writes the rest of the object, and gives back where it was written.
     ///
     /// # Errors
     /// If it cannot be finished.
-    pub fn finish(self) -> Result<Bytes, ObjectError> {
+    pub fn finish(self) -> Result<W, ObjectError> {
         match self {
             Self::Lines(writer) => writer.finish(),
             Self::Parquet(writer) => writer.finish(),

@@ -1,14 +1,15 @@
 //! Parquet files.
 
+use std::io::Write;
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, RecordBatch, UInt32Array};
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef, RecordBatch, UInt32Array};
 use arrow_row::{RowConverter, SortField};
-use arrow_schema::{Schema as ArrowSchema, SchemaRef};
+use arrow_schema::{DataType, Schema as ArrowSchema, SchemaRef};
 use arrow_select::concat::concat_batches;
 use arrow_select::take::take_record_batch;
 use azenha_model::plan::{Compression, OutputColumn, ReaderHints};
-use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression as Codec, ZstdLevel};
 use parquet::file::metadata::SortingColumn;
@@ -20,6 +21,12 @@ use super::ObjectError;
 /// Rows of a row group: always as many, so that the file does not depend on batches. DuckDB reads 122,880 at once.
 const GROUP_ROWS: usize = 122_880;
 
+/// Where a row group of very large rows ends: at the first whole number of blocks that has so many bytes.
+const GROUP_BYTES: usize = 32 << 20;
+
+/// Rows of a block; a row group has a whole number of them.
+const BLOCK_ROWS: usize = 1_024;
+
 const PAGE_BYTES: usize = 1 << 20;
 
 const ZSTD_LEVEL: i32 = 3;
@@ -28,9 +35,9 @@ const ZSTD_LEVEL: i32 = 3;
 const BLOOM_ERRORS: f64 = 0.01;
 
 /// Writes one file.
-pub struct ParquetWriter {
+pub struct ParquetWriter<W: Write + Send> {
     schema: SchemaRef,
-    writer: ArrowWriter<Vec<u8>>,
+    writer: ArrowWriter<W>,
     sorter: Option<Sorter>,
     /// Rows of the next row group.
     waiting: Vec<RecordBatch>,
@@ -38,12 +45,17 @@ pub struct ParquetWriter {
     waiting_bytes: usize,
 }
 
-impl ParquetWriter {
-    pub fn new(columns: &[OutputColumn], compression: Compression, hints: &ReaderHints) -> Result<Self, ObjectError> {
+impl<W: Write + Send> ParquetWriter<W> {
+    pub fn new(
+        target: W,
+        columns: &[OutputColumn],
+        compression: Compression,
+        hints: &ReaderHints,
+    ) -> Result<Self, ObjectError> {
         let fields: Vec<_> = columns.iter().map(|column| column.field.arrow()).collect();
         let schema = Arc::new(ArrowSchema::new(fields));
         let properties = properties(columns, compression, hints)?;
-        let writer = ArrowWriter::try_new(Vec::new(), Arc::clone(&schema), Some(properties));
+        let writer = ArrowWriter::try_new(target, Arc::clone(&schema), Some(properties));
         let writer = writer.map_err(ObjectError::of)?;
         let sorter = if hints.sort_by.is_empty() { None } else { Some(Sorter::new(&schema, &hints.sort_by)?) };
         Ok(Self { schema, writer, sorter, waiting: Vec::new(), waiting_rows: 0, waiting_bytes: 0 })
@@ -52,23 +64,21 @@ impl ParquetWriter {
     pub fn write(&mut self, arrays: &[ArrayRef], rows: usize) -> Result<(), ObjectError> {
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), arrays.to_vec()).map_err(ObjectError::of)?;
         let mut rest = batch.slice(0, rows);
-        while self.waiting_rows + rest.num_rows() >= GROUP_ROWS {
-            let fits = GROUP_ROWS - self.waiting_rows;
+        while rest.num_rows() > 0 {
+            let fits = rest.num_rows().min(BLOCK_ROWS - self.waiting_rows % BLOCK_ROWS);
             self.hold(rest.slice(0, fits));
             rest = rest.slice(fits, rest.num_rows() - fits);
-            self.write_group()?;
-        }
-        if rest.num_rows() > 0 {
-            self.hold(rest);
+            let is_full = self.waiting_rows >= GROUP_ROWS || self.waiting_bytes >= GROUP_BYTES;
+            if is_full && self.waiting_rows.is_multiple_of(BLOCK_ROWS) {
+                self.write_group()?;
+            }
         }
         Ok(())
     }
 
     fn hold(&mut self, batch: RecordBatch) {
         self.waiting_rows += batch.num_rows();
-        // Slices share memory: what a few rows of a large batch take is counted by their number.
-        self.waiting_bytes +=
-            batch.columns().iter().map(|column| column.to_data().get_slice_memory_size().unwrap_or(0)).sum::<usize>();
+        self.waiting_bytes += batch.columns().iter().map(value_bytes).sum::<usize>();
         self.waiting.push(batch);
     }
 
@@ -87,13 +97,31 @@ impl ParquetWriter {
         self.writer.write(&group).and_then(|()| self.writer.flush()).map_err(ObjectError::of)
     }
 
+    /// Bytes of the rows that wait.
+    pub fn held_bytes(&self) -> usize {
+        self.waiting_bytes
+    }
+
     pub fn bytes(&self) -> usize {
         self.waiting_bytes + self.writer.bytes_written()
     }
 
-    pub fn finish(mut self) -> Result<Bytes, ObjectError> {
+    pub fn finish(mut self) -> Result<W, ObjectError> {
         self.write_group()?;
-        self.writer.into_inner().map(Bytes::from).map_err(ObjectError::of)
+        self.writer.into_inner().map_err(ObjectError::of)
+    }
+}
+
+/// Bytes of a column's values: the slices of a column have as many together as the whole.
+fn value_bytes(column: &ArrayRef) -> usize {
+    let span = |offsets: &[i32]| match offsets {
+        [first, .., last] => (last - first) as usize + size_of_val(&offsets[1..]),
+        _ => 0,
+    };
+    match column.data_type() {
+        DataType::Utf8 => span(column.as_string::<i32>().value_offsets()),
+        DataType::Binary => span(column.as_binary::<i32>().value_offsets()),
+        other => other.primitive_width().unwrap_or(1) * column.len(),
     }
 }
 

@@ -93,7 +93,7 @@ pub async fn show(
 ) -> Result<Json<Graph>, ApiError> {
     let Path(name) = name?;
     match find(&host, &name)?.state() {
-        Deployed::Running(running) => Ok(Json(Graph::of(running.pipeline.plan()))),
+        Deployed::Running(running) => Ok(Json(Graph::of(running.plan()))),
         Deployed::Paused(loaded) => Ok(Json(Graph::of(&loaded.plan))),
         Deployed::Starting | Deployed::Failed(_) | Deployed::Deleted => {
             Err(ApiError::conflict(format!("pipeline `{name}` is not loaded"))

@@ -41,7 +41,7 @@ fn is_beginning(state: &Deployed) -> bool {
     match state {
         Deployed::Starting => true,
         Deployed::Running(running) => {
-            let mut lanes = running.pipeline.tasks().iter().flat_map(|task| &task.lanes);
+            let mut lanes = running.tasks().iter().flat_map(|task| &task.lanes);
             lanes.any(|lane| matches!(lane.state(), LaneState::Joining | LaneState::Restoring))
         }
         Deployed::Paused(_) | Deployed::Failed(_) | Deployed::Deleted => false,

@@ -68,8 +68,8 @@ async fn snapshot(host: &Host) -> (Vec<Labels>, Vec<Lane>) {
     let (mut steps, mut lanes) = (Vec::new(), Vec::new());
     let mut ends = Ends::of(host.log().as_ref());
     for running in host.running() {
-        let pipeline = running.name();
-        for (task, planned) in running.pipeline.tasks().iter().zip(&running.pipeline.plan().tasks) {
+        let (pipeline, Some(live)) = (running.name(), running.live()) else { continue };
+        for (task, planned) in live.tasks().iter().zip(&live.plan().tasks) {
             steps.push(step_labels(pipeline, task, &planned.end));
             for status in &task.lanes {
                 let labels = vec![

@@ -152,14 +152,14 @@ pub async fn show(
     let mut tasks = Vec::new();
     let mut ends = Ends::of(host.log().as_ref());
     let running = deployment.running();
-    for task in running.iter().flat_map(|running| running.pipeline.tasks()) {
+    for task in running.iter().flat_map(|running| running.tasks()) {
         tasks.push(TaskDetail::of(task, &mut ends).await);
     }
     let definition = deployment.definition();
     let detail = PipelineDetail {
         summary: PipelineSummary::of(&deployment),
         definition: definition.as_deref().map(DefinitionDetail::of),
-        dead_letter_topic: running.map(|running| running.pipeline.plan().dead_letters.clone()),
+        dead_letter_topic: running.map(|running| running.dead_letter_topic.clone()),
         tasks,
     };
     Ok(match definition {
@@ -198,10 +198,10 @@ impl PipelineSummary {
 
 /// The worst state of the lanes.
 fn worst(running: &Running) -> &'static str {
-    if let Some(batch) = &running.batch {
+    if let Some(batch) = running.batch() {
         return if batch.is_running() { "running" } else { "waiting" };
     }
-    let lanes = running.pipeline.tasks().iter().flat_map(|task| &task.lanes);
+    let lanes = running.tasks().iter().flat_map(|task| &task.lanes);
     let worst = lanes.map(|lane| lane.state()).max_by_key(severity);
     worst.as_ref().map_or("running", state_name)
 }

@@ -57,7 +57,7 @@ async fn answer_timed(
 ) -> Result<Response, ApiError> {
     let (asked, given) = read(&served.query, of_path, uri)?;
     let task = served.query.freshness.as_ref();
-    let task = task.and_then(|name| running.pipeline.tasks().iter().find(|task| task.task == *name));
+    let task = task.and_then(|name| running.tasks().iter().find(|task| task.task == *name));
     // Told of before the database is asked: what is promised is in the answer.
     let freshness = task.map(freshness);
     watch.lap("parse");

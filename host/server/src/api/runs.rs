@@ -95,7 +95,7 @@ pub async fn begin(
 
 fn batch(host: &Host, name: &str) -> Result<Arc<Scheduled>, ApiError> {
     let running = find(host, name)?.running();
-    running.and_then(|running| running.batch.clone()).ok_or_else(|| {
+    running.and_then(|running| running.batch().cloned()).ok_or_else(|| {
         ApiError::not_found(format!("pipeline `{name}` is no batch that runs here"))
             .help("a batch has the key `batch`; a paused one is resumed first")
     })

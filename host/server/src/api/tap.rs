@@ -44,7 +44,7 @@ pub async fn tap(
     let running = find(&host, &name)?.running().ok_or_else(|| {
         ApiError::conflict(format!("pipeline `{name}` does not run")).help(format!("GET /pipelines/{name} says why"))
     })?;
-    let rows = running.pipeline.tap(&step).ok_or_else(|| {
+    let rows = running.live().and_then(|pipeline| pipeline.tap(&step)).ok_or_else(|| {
         ApiError::not_found(format!("pipeline `{name}` has no step `{step}`"))
             .help(format!("GET /pipelines/{name} shows what runs in it"))
     })?;

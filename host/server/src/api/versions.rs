@@ -17,7 +17,7 @@ use super::error::{ApiError, ErrorBody};
 use super::guard::Caller;
 use super::pipelines::find;
 use crate::control::{Change, Definition, Version};
-use crate::host::{Host, SwapPlan};
+use crate::host::{Host, Running, SwapPlan};
 use crate::program::Loaded;
 
 /// The share of rows that new code may refuse or fail on, unless something else is said.
@@ -178,8 +178,8 @@ pub async fn list(
     let Path(name) = name?;
     let deployment = find(&host, &name)?;
     let versions = host.control().definitions.look(|definitions| definitions.versions(&name));
-    let begun = match deployment.running() {
-        Some(running) => running.pipeline.versions().await.map_err(|error| ApiError::unavailable(error.to_string()))?,
+    let begun = match deployment.running().as_deref().and_then(Running::live) {
+        Some(pipeline) => pipeline.versions().await.map_err(|error| ApiError::unavailable(error.to_string()))?,
         None => Vec::new(),
     };
     let lanes_of = |version| {

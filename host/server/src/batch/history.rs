@@ -1,21 +1,21 @@
 //! The past of a source: the objects that stand in its folder, as announcements of them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use arrow_array::BinaryArray;
-use azenha_engine::log::{Append, Log, ReadLimit};
-use azenha_engine::objects::{Announcement, Objects, sha256};
+use azenha_engine::log::{Append, Bounds, Log, ReadLimit};
+use azenha_engine::objects::{Announcement, Objects, folders_of, sha256};
 use azenha_formats::objects::records_in;
 use azenha_model::civil::{format_date, parse_date};
 use azenha_model::plan::{History, Layout, Plan, TopicSpec};
 use azenha_model::{Fetched, Offset, Records};
 use futures::{StreamExt, TryStreamExt, stream};
-use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 
@@ -23,10 +23,7 @@ use tokio::task::spawn_blocking;
 const FETCHES: usize = 8;
 
 /// Records that are read at once.
-const LIMIT: ReadLimit = ReadLimit { records: 10_000, bytes: 16 << 20, wait: Duration::ZERO };
-
-/// What stands for null in a path.
-const NULL: &str = "__HIVE_DEFAULT_PARTITION__";
+pub const LIMIT: ReadLimit = ReadLimit { records: 10_000, bytes: 16 << 20, wait: Duration::ZERO };
 
 /// Days, both included: those whose folders are read. Objects that stand in no folder of a date are read always.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,19 +51,23 @@ impl FromStr for Dates {
     }
 }
 
-/// An object of a source's past, as a log announces it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A part of a source's past: an object that a log announces, or records that stand in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Past {
     /// The source.
     pub source: String,
-    /// The topic that announces it.
+    /// The path of the object, or where else the records stand.
+    pub name: String,
+    /// The topic that announces it, or holds its records.
     pub topic: String,
     /// The partition of that topic.
     pub partition: u32,
-    /// The announcement's offset.
-    pub offset: Offset,
-    /// What is announced; `rows` are the records in it, counted apart from reading them.
-    pub announcement: Announcement,
+    /// The offsets of the announcement, or of the records.
+    pub offsets: Range<Offset>,
+    /// The records in it, counted apart from reading them.
+    pub records: u64,
+    /// Its size.
+    pub bytes: u64,
 }
 
 /// The objects of a source's past, as they will be announced.
@@ -77,7 +78,12 @@ pub struct Found<'a> {
     pub topic: &'a TopicSpec,
     /// The objects, in the order in which they are read: those that were made of one partition of a topic after each other.
     pub announcements: Vec<Announcement>,
+    /// Of each topic and partition the first offsets of all objects that were made of it, whatever their days.
+    pub kept: Kept,
 }
+
+/// First offsets of objects, by the topic and partition that they were made of.
+pub type Kept = BTreeMap<(String, u32), BTreeSet<Offset>>;
 
 /// Finds the past of those sources of which a log knows nothing yet.
 pub async fn find<'a>(
@@ -93,7 +99,8 @@ pub async fn find<'a>(
         let topic = plan.topics.iter().find(|topic| topic.name == history.topic);
         let topic = topic.with_context(|| format!("nothing reads source `{}`", history.source))?;
         if is_empty(log, topic).await? {
-            found.push(Found { history, topic, announcements: objects(history, store, dates).await? });
+            let (announcements, kept) = objects(history, store, dates).await?;
+            found.push(Found { history, topic, announcements, kept });
         }
     }
     Ok(found)
@@ -119,8 +126,14 @@ pub async fn announce(log: &dyn Log, found: &[Found<'_>], now: i64) -> Result<()
 /// Makes a topic if it is missing, and says whether it never had a record.
 async fn is_empty(log: &dyn Log, topic: &TopicSpec) -> Result<bool> {
     log.ensure_topic(topic).await?;
-    for partition in 0..topic.partitions {
-        if log.bounds(&topic.name, partition).await?.end > 0 {
+    never_written(log, &topic.name).await
+}
+
+/// Whether a topic never had a record, or is not there.
+pub async fn never_written(log: &dyn Log, name: &str) -> Result<bool> {
+    let partitions = log.topic(name).await?.map_or(0, |topic| topic.spec.partitions);
+    for partition in 0..partitions {
+        if log.bounds(name, partition).await?.end > 0 {
             return Ok(false);
         }
     }
@@ -136,12 +149,15 @@ pub async fn announced(log: &dyn Log, plan: &Plan) -> Result<Vec<Past>> {
         for partition in 0..partitions {
             for fetched in whole(log, topic, partition).await? {
                 for (offset, value) in fetched.offsets.iter().zip(&fetched.records.values) {
+                    let announced: Announcement = serde_json::from_slice(value.unwrap_or_default())?;
                     past.push(Past {
                         source: history.source.clone(),
+                        name: announced.path,
                         topic: topic.clone(),
                         partition,
-                        offset: *offset,
-                        announcement: serde_json::from_slice(value.unwrap_or_default())?,
+                        offsets: *offset..offset + 1,
+                        records: announced.rows,
+                        bytes: announced.bytes,
                     });
                 }
             }
@@ -150,26 +166,35 @@ pub async fn announced(log: &dyn Log, plan: &Plan) -> Result<Vec<Past>> {
     Ok(past)
 }
 
-/// All that a partition holds.
+/// All that a partition holds now.
 pub async fn whole(log: &dyn Log, topic: &str, partition: u32) -> Result<Vec<Fetched>> {
-    let (mut all, mut from) = (Vec::new(), 0);
-    loop {
+    let Bounds { start, end } = log.bounds(topic, partition).await?;
+    let (mut all, mut from) = (Vec::new(), start);
+    while from < end {
         let fetched = log.read(topic, partition, from, LIMIT).await?;
-        if fetched.next == from {
-            return Ok(all);
-        }
+        ensure!(fetched.next > from, "{topic}/{partition} gave nothing at offset {from}, before its end, {end}");
         from = fetched.next;
         all.push(fetched);
     }
+    Ok(all)
 }
 
-/// The objects of a source's past, in the order in which they are read.
-async fn objects(history: &History, store: &Arc<dyn Objects>, dates: Option<Dates>) -> Result<Vec<Announcement>> {
+/// The objects of a source's past, in the order in which they are read, and what those of other days were made of.
+async fn objects(
+    history: &History,
+    store: &Arc<dyn Objects>,
+    dates: Option<Dates>,
+) -> Result<(Vec<Announcement>, Kept)> {
     let listed = store.list(&history.folder).await?;
-    let paths = listed.into_iter().map(|object| object.path);
-    let mut found: Vec<Named> = paths.map(Named::of).filter(|object| object.is_within(dates)).collect();
+    let mut found: Vec<Named> = listed.into_iter().map(|object| Named::of(object.path)).collect();
+    let mut kept = Kept::new();
+    for (topic, partition, offset) in found.iter().filter_map(|object| object.origin.clone()) {
+        kept.entry((topic, partition)).or_default().insert(offset);
+    }
+    found.retain(|object| object.is_within(dates));
     found.sort();
-    stream::iter(found).map(|object| counted(object, history, store)).buffered(FETCHES).try_collect().await
+    let counting = stream::iter(found).map(|object| counted(object, history, store)).buffered(FETCHES);
+    Ok((counting.try_collect().await?, kept))
 }
 
 /// What the path of an object says, in the order in which objects are read.
@@ -188,13 +213,6 @@ impl Named {
         Self { origin: origin(stem), path }
     }
 
-    /// The folders `column=value` above it.
-    fn folders(&self) -> impl Iterator<Item = (String, String)> {
-        let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-        let folders = self.path.split('/').filter_map(|part| part.split_once('='));
-        folders.map(move |(column, value)| (decoded(column), decoded(value)))
-    }
-
     /// Whether it is one record, as sinks of `format: record` write them, and not lines.
     fn is_record(&self) -> bool {
         let name = self.path.rsplit('/').next().unwrap_or_default();
@@ -203,7 +221,7 @@ impl Named {
 
     fn is_within(&self, dates: Option<Dates>) -> bool {
         let Some(Dates { first, last }) = dates else { return true };
-        let mut days = self.folders().filter_map(|(_, value)| parse_date(&value));
+        let mut days = folders_of(&self.path).filter_map(|(_, value)| parse_date(&value?));
         days.all(|day| (first..=last).contains(&day))
     }
 }
@@ -226,8 +244,7 @@ async fn counted(object: Named, history: &History, store: &Arc<dyn Objects>) -> 
     let counting = spawn_blocking(move || records_in(&name, layout, content)).await?;
     // What cannot be read is refused, and told, when its rows are wanted; until then nothing is known of it.
     let rows = counting.unwrap_or(0);
-    let value = |value: String| (value != NULL).then_some(value);
-    let partition = object.folders().map(|(column, text)| (column, value(text))).collect();
+    let partition = folders_of(path).collect();
     let (topic, topic_partition, from) = object.origin.unwrap_or_default();
     Ok(Announcement {
         table: history.folder.clone(),

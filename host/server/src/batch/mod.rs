@@ -4,6 +4,7 @@
 //! A run may be interrupted anywhere. Its folder says how far it had come: what a stage does can be done again, and while
 //! rows are read, log and tables hold positions as those of any pipeline.
 
+mod checks;
 mod history;
 mod progress;
 mod report;
@@ -11,6 +12,7 @@ mod schedule;
 mod seed;
 mod state;
 mod told;
+mod topics;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,29 +23,30 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use azenha_connect::embedded::{EmbeddedLog, EmbeddedOptions};
-use azenha_connect::sql::warehouse::{Compared, Warehouse, building};
+use azenha_connect::sql::warehouse::{Warehouse, building};
 use azenha_engine::clock::SystemClock;
 use azenha_engine::edition::Edition;
 use azenha_engine::log::Log;
 use azenha_engine::objects::sha256;
-use azenha_engine::{Engine, EngineOptions, Pipeline};
+use azenha_engine::{Engine, EngineError, EngineOptions, Pipeline};
 use azenha_model::config::HostConfig;
 use azenha_model::plan::{
-    Batch, BuiltTable, Check, DEAD_LETTERS_TABLE, End, Generation, Input, OBJECTS_TABLE, Plan, Test, WriteMode,
+    Batch, BuiltTable, DEAD_LETTERS_TABLE, End, Generation, Input, OBJECTS_TABLE, Plan, WriteMode,
 };
-use azenha_model::query::Sql;
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
+use self::checks::Statements;
 use self::history::Past;
 pub use self::history::{Dates, announced};
 pub use self::progress::Progress;
 use self::progress::Watch;
-pub use self::report::{CheckReport, Report, RunOutcome, SourceReport};
+pub use self::report::{Report, RunOutcome, SourceReport};
 pub use self::schedule::Scheduled;
-pub use self::seed::{Marker, seed};
+pub use self::seed::{is_half_done, seed};
 use self::state::{RunFolder, RunState, Stage};
-use crate::host::{open_object_stores, program};
+pub use self::topics::{TopicPast, standing, unknown};
+use crate::host::{open_object_stores, program, spool};
 use crate::ingest::now;
 use crate::program::Loaded;
 use crate::usage::Usage;
@@ -61,6 +64,7 @@ pub struct Run<'a> {
     batch: &'a Batch,
     warehouse: Warehouse,
     folder: RunFolder,
+    topics: Vec<TopicPast>,
 }
 
 impl<'a> Run<'a> {
@@ -73,7 +77,12 @@ impl<'a> Run<'a> {
         let batch = loaded.plan.batch.as_ref();
         let batch = batch.ok_or_else(|| Usage(format!("pipeline `{pipeline}` is no batch: it has no key `batch`")))?;
         let folder = RunFolder::of(&config.data, pipeline);
-        Ok(Self { config, loaded, batch, warehouse: warehouse(config, batch)?, folder })
+        Ok(Self { config, loaded, batch, warehouse: warehouse(config, batch)?, folder, topics: Vec::new() })
+    }
+
+    /// The same, but some sources read topics.
+    pub fn over(self, topics: Vec<TopicPast>) -> Self {
+        Self { topics, ..self }
     }
 
     fn plan(&self) -> &'a Plan {
@@ -124,7 +133,9 @@ impl<'a> Run<'a> {
     /// The run that was interrupted, if it was the same and its tables are still its own; else a new one.
     async fn resume_or_begin(&self, dates: Option<Dates>) -> Result<RunState> {
         let (digest, pipeline) = (self.digest(), &self.plan().pipeline);
-        dates.map_or(Ok(()), |_| self.check_days())?;
+        if dates.is_some() {
+            self.check_days()?;
+        }
         if let Some(state) = self.folder.interrupted()?
             && (&state.digest, state.dates) == (&digest, dates)
             && self.can_go_on(&state).await?
@@ -163,6 +174,10 @@ impl<'a> Run<'a> {
     /// Refuses days where rows of one day have to do with those of others, or nothing tells a row that is there from the
     /// same one read again.
     fn check_days(&self) -> Result<()> {
+        if let Some(TopicPast { source, topic, .. }) = self.topics.first() {
+            let problem = format!("days are folders, and source `{source}` reads topic `{topic}`; run without dates");
+            return Err(Usage(problem).into());
+        }
         for task in &self.plan().tasks {
             let problem = match &task.end {
                 End::Store(output) if output.mode == WriteMode::Append => {
@@ -181,7 +196,7 @@ impl<'a> Run<'a> {
     fn digest(&self) -> String {
         let plugins: BTreeMap<&str, &str> =
             self.loaded.plugins.iter().map(|(name, plugin)| (name.as_str(), plugin.digest())).collect();
-        sha256(format!("{:?} {plugins:?}", self.plan()).as_bytes())
+        sha256(format!("{:?} {plugins:?} {:?}", self.plan(), self.topics).as_bytes())
     }
 
     async fn open_log(&self, state: &RunState) -> Result<Arc<dyn Log>> {
@@ -204,13 +219,14 @@ impl<'a> Run<'a> {
         stop: &CancellationToken,
     ) -> Result<Report> {
         if state.stage == Stage::Beginning {
-            self.begin(state, &**log).await?;
+            self.begin(state, log, &tell).await?;
             state.stage = Stage::Reading;
             self.folder.keep(state)?;
         }
-        let past = history::announced(&**log, self.plan()).await?;
+        let mut past = history::announced(&**log, self.plan()).await?;
+        past.extend(state.copied.iter().cloned());
         let pipeline = self.start(state, log).await?;
-        let read = read(&pipeline, &past, tell, stop).await;
+        let read = read(pipeline.drain(), &pipeline, &past, tell, stop).await;
         pipeline.stop().await;
         read?;
         self.build(state, &**log, &past).await
@@ -218,7 +234,8 @@ impl<'a> Run<'a> {
 
     /// Clears what an earlier run left, and lays down what is to be read. A run over some days begins with the rows that
     /// are there.
-    async fn begin(&self, state: &RunState, log: &dyn Log) -> Result<()> {
+    async fn begin(&self, state: &mut RunState, log: &Arc<dyn Log>, tell: impl Fn(Progress)) -> Result<()> {
+        state.copied = topics::copy(&self.topics, self.config, log, self.plan(), tell).await?;
         self.warehouse.begin(&self.plan().pipeline, &state.run, &self.tables()).await?;
         if state.dates.is_some() {
             for task in &self.plan().tasks {
@@ -228,8 +245,8 @@ impl<'a> Run<'a> {
             }
         }
         let stores = open_object_stores(self.config, self.plan())?;
-        let found = history::find(log, self.plan(), &stores, state.dates).await?;
-        history::announce(log, &found, state.started).await
+        let found = history::find(&**log, self.plan(), &stores, state.dates).await?;
+        history::announce(&**log, &found, state.started).await
     }
 
     /// Starts the pipeline, into the new tables of its sinks.
@@ -246,6 +263,7 @@ impl<'a> Run<'a> {
             commit_interval: COMMIT_INTERVAL,
             batch_rows: limits.batch_rows as usize,
             state_limit: limits.state as usize,
+            spool: spool(self.config)?,
         };
         let engine = Engine::start(Arc::clone(log), Arc::new(SystemClock::start()), options)?;
         // A host that still works on a run of before finds itself fenced.
@@ -258,7 +276,7 @@ impl<'a> Run<'a> {
         let objects = told::objects(self.table_of(OBJECTS_TABLE), past)?;
         let letters =
             told::dead_letters(self.table_of(DEAD_LETTERS_TABLE), log, &self.plan().dead_letters, past).await?;
-        let paths: Vec<String> = past.iter().map(|past| past.announcement.path.clone()).collect();
+        let paths: Vec<String> = past.iter().map(|past| past.name.clone()).collect();
         let anew = state.dates.map(|_| ("object", paths.as_slice()));
         let dead_letters = letters.rows.num_rows() as u64;
         self.must_own(state).await?;
@@ -298,14 +316,19 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Waits until a pipeline has read everything, and tells how far it is.
-pub async fn read(pipeline: &Pipeline, past: &[Past], tell: impl Fn(Progress), stop: &CancellationToken) -> Result<()> {
+/// Waits until a pipeline has read everything that is waited for, and tells how far it is.
+pub async fn read<T>(
+    reading: impl Future<Output = Result<T, EngineError>>,
+    pipeline: &Pipeline,
+    past: &[Past],
+    tell: impl Fn(Progress),
+    stop: &CancellationToken,
+) -> Result<()> {
     let (mut watch, mut ticks) = (Watch::new(past), interval(TELL_INTERVAL));
-    let drain = pipeline.drain();
-    tokio::pin!(drain);
+    tokio::pin!(reading);
     loop {
         tokio::select! {
-            drained = &mut drain => return drained.map(drop).context("reading the past"),
+            drained = &mut reading => return drained.map(drop).context("reading the past"),
             _ = ticks.tick() => tell(watch.look(pipeline.tasks())),
             () = stop.cancelled() => bail!("the run was interrupted; the next goes on from here"),
         }
@@ -317,7 +340,7 @@ fn by_source(past: &[Past]) -> BTreeMap<String, SourceReport> {
     for past in past {
         let source = sources.entry(past.source.clone()).or_default();
         source.objects += 1;
-        source.records += past.announcement.rows;
+        source.records += past.records;
     }
     sources
 }
@@ -327,80 +350,4 @@ pub fn warehouse(config: &HostConfig, batch: &Batch) -> Result<Warehouse> {
     let name = &batch.connection;
     let url = config.connection(name).with_context(|| config.connection_help(name))?;
     Ok(Warehouse::new(name, url.reveal())?)
-}
-
-/// Statements over new tables.
-struct Statements<'a, Q> {
-    batch: &'a Batch,
-    warehouse: &'a Warehouse,
-    quoted: Q,
-}
-
-impl<Q: Fn(&str) -> String> Statements<'_, Q> {
-    /// A new table, as statements have it.
-    fn quoted_new(&self, table: &str) -> String {
-        (self.quoted)(&building(table))
-    }
-
-    fn sql(&self, sql: &Sql) -> String {
-        sql.with(|position| self.quoted_new(&self.batch.tables[position].name))
-    }
-
-    /// Checks what the file says, and that keys are keys.
-    async fn checks(&self) -> Result<Vec<CheckReport>> {
-        let mut checks = Vec::new();
-        for table in &self.batch.built {
-            checks.push(self.check_key(table).await?);
-            checks.extend(self.check_references(table).await?);
-        }
-        for Check { name, test } in &self.batch.checks {
-            let (passed, found) = match test {
-                Test::Equal(left, right) => {
-                    let Compared { equal, values } =
-                        self.warehouse.compare(name, &self.sql(left), &self.sql(right)).await?;
-                    let [left, right] = values.map(|value| value.unwrap_or_else(|| "nothing".to_owned()));
-                    (equal, format!("{left} and {right}"))
-                }
-                Test::None(sql) => none(self.warehouse.count(name, &self.sql(sql)).await?),
-            };
-            checks.push(CheckReport { name: name.clone(), passed, found });
-        }
-        Ok(checks)
-    }
-
-    async fn check_key(&self, BuiltTable { name: table, key, .. }: &BuiltTable) -> Result<CheckReport> {
-        let columns: Vec<String> = key.iter().map(|column| (self.quoted)(column)).collect();
-        let (listed, absent) = (columns.join(", "), columns.join(" IS NULL OR "));
-        let new = self.quoted_new(table);
-        let wrong = format!(
-            "SELECT {listed} FROM {new} GROUP BY {listed} HAVING COUNT(*) > 1 \
-             UNION ALL SELECT {listed} FROM {new} WHERE {absent} IS NULL"
-        );
-        let name = format!("`{table}` has each ({}) once", key.join(", "));
-        let (passed, found) = none(self.warehouse.count(&name, &wrong).await?);
-        Ok(CheckReport { name, passed, found })
-    }
-
-    async fn check_references(&self, table: &BuiltTable) -> Result<Vec<CheckReport>> {
-        let mut checks = Vec::new();
-        for reference in &table.references {
-            let other = &self.batch.tables[reference.table].name;
-            let (column, key) = ((self.quoted)(&reference.column), (self.quoted)(&reference.key));
-            let orphans = format!(
-                "SELECT 1 AS one FROM {} AS naming WHERE {column} IS NOT NULL AND NOT EXISTS \
-                 (SELECT 1 FROM {} AS named WHERE named.{key} = naming.{column})",
-                self.quoted_new(&table.name),
-                self.quoted_new(other),
-            );
-            let name = format!("each {} of `{}` is in `{other}`", reference.column, table.name);
-            let (passed, found) = none(self.warehouse.count(&name, &orphans).await?);
-            checks.push(CheckReport { name, passed, found });
-        }
-        Ok(checks)
-    }
-}
-
-/// What a check found that wants no rows.
-fn none(rows: i64) -> (bool, String) {
-    (rows == 0, if rows == 0 { "no exception".to_owned() } else { format!("{rows} exceptions") })
 }

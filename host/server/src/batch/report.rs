@@ -45,7 +45,7 @@ pub enum RunOutcome {
 /// What was read of a source.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SourceReport {
-    /// Objects.
+    /// Objects, or partitions of a topic.
     pub objects: u64,
     /// Records in them, counted apart from reading them.
     pub records: u64,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use azenha_engine::log::{Change, Log, LogError, Membership};
 use azenha_model::config::HostConfig;
-use azenha_model::plan::Batch;
+use azenha_model::plan::{Batch, Plan};
 use tokio::sync::Mutex as Turn;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -39,6 +39,11 @@ pub struct Scheduled {
 }
 
 impl Scheduled {
+    /// What each of its runs does.
+    pub fn plan(&self) -> &Plan {
+        &self.loaded.plan
+    }
+
     /// Keeps the schedule of a batch from now on, if it has one.
     pub fn start(config: Arc<HostConfig>, loaded: &Loaded, log: Arc<dyn Log>) -> Arc<Self> {
         let scheduled = Arc::new(Self {

@@ -1,46 +1,21 @@
 //! How a pipeline that runs live comes to what was kept before its log began: its past is announced, before all else, in the
 //! log that it follows, and whatever kept that past goes on behind it.
 
-use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
-use azenha_connect::private;
-use azenha_engine::log::{LaneId, Log};
-use azenha_engine::objects::Objects;
+use azenha_engine::log::{Bounds, LaneId, Log};
+use azenha_engine::objects::{Announcement, Objects};
 use azenha_model::Offset;
-use azenha_model::plan::{Layout, Plan, Task};
+use azenha_model::plan::{History, Layout, Plan, Task, changelog_topic};
 
-use super::history::{self, Dates, Found};
+use super::history::{self, Dates, Found, LIMIT, never_written};
 use crate::ingest::now;
 
-/// A file that stands while a past is being announced. Until it is gone the pipeline must not run: it would go on behind a
-/// past that nobody announced.
-pub struct Marker(PathBuf);
-
-impl Marker {
-    /// That of a pipeline in a host's data directory.
-    pub fn of(data: &Path, pipeline: &str) -> Self {
-        Self(data.join("backfills").join(pipeline))
-    }
-
-    /// Whether a backfill was interrupted before the past was announced.
-    pub fn is_set(&self) -> bool {
-        self.0.exists()
-    }
-
-    fn set(&self) -> Result<()> {
-        let folder = self.0.parent().unwrap_or(&self.0);
-        let made = private::make_directory(folder).and_then(|()| File::create(&self.0)?.sync_all());
-        made.and_then(|()| File::open(folder)?.sync_all()).with_context(|| self.0.display().to_string())
-    }
-
-    fn clear(&self) -> Result<()> {
-        fs::remove_file(&self.0).with_context(|| self.0.display().to_string())
-    }
-}
+/// Whoever keeps records puts the objects of one cut in no order, and begins the next when all are there: a record may be
+/// missing among so many of the last offsets, which is twice what a cut has at most.
+const LOOK_BACK: Offset = 8_192;
 
 /// Announces the past of sources whose topics are empty yet; how many objects. Where a task of the same pipeline writes those
 /// objects, it is set to go on behind them first: after a crash between the two, all of it is found and done again.
@@ -49,49 +24,104 @@ pub async fn seed(
     plan: &Plan,
     stores: &HashMap<String, Arc<dyn Objects>>,
     dates: Option<Dates>,
-    marker: &Marker,
 ) -> Result<usize> {
-    let found = history::find(log, plan, stores, dates).await?;
-    marker.set()?;
-    for found in &found {
-        let writes = |task: &&Task| {
-            let announced = task.end.objects().and_then(|output| output.announce.as_deref());
-            announced == Some(found.history.topic.as_str())
-        };
-        if let Some(writer) = plan.tasks.iter().find(writes) {
+    let mut found = history::find(log, plan, stores, dates).await?;
+    for found in &mut found {
+        if let Some(writer) = writer(plan, found.history) {
             hand_over(log, plan, writer, found).await?;
         }
     }
     history::announce(log, &found, now()).await?;
-    marker.clear()?;
     Ok(found.iter().map(|found| found.announcements.len()).sum())
 }
 
-/// Sets the task that keeps a past to the offset behind the last of its objects.
-async fn hand_over(log: &dyn Log, plan: &Plan, writer: &Task, found: &Found<'_>) -> Result<()> {
+/// Whether a backfill was interrupted, or is under way, between handing over and announcing. Until the past is announced the
+/// pipeline must not run: it would go on behind a past that nobody is told of. The log itself says so: a task stands behind
+/// objects, but never committed anything, and nothing was announced.
+pub async fn is_half_done(log: &dyn Log, plan: &Plan) -> Result<bool> {
+    for history in &plan.histories {
+        let Some(writer) = writer(plan, history) else { continue };
+        let changelog = changelog_topic(&plan.pipeline, &writer.name);
+        let Some(input) = log.topic(writer.input.topic()).await? else { continue };
+        if !never_written(log, &history.topic).await? || !never_written(log, &changelog).await? {
+            continue;
+        }
+        for partition in 0..input.spec.partitions {
+            if log.position(&lane(plan, writer, partition)).await?.is_some_and(|position| position > 0) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// The task of the pipeline that keeps the past of one of its sources, if one does.
+fn writer<'a>(plan: &'a Plan, history: &History) -> Option<&'a Task> {
+    let announced =
+        |task: &&Task| task.end.objects().and_then(|output| output.announce.as_ref()) == Some(&history.topic);
+    plan.tasks.iter().find(announced)
+}
+
+fn lane(plan: &Plan, task: &Task, partition: u32) -> LaneId {
+    let group = format!("{}.{}", plan.pipeline, task.name);
+    LaneId { group, input: task.input.topic().to_owned(), partition }
+}
+
+/// Sets the task that keeps a past to go on behind it, and leaves what it will come to itself to it.
+async fn hand_over(log: &dyn Log, plan: &Plan, writer: &Task, found: &mut Found<'_>) -> Result<()> {
+    check_records(writer, found)?;
     let input = writer.input.topic();
     let spec = plan.topics.iter().find(|spec| spec.name == input);
     log.ensure_topic(spec.with_context(|| format!("topic `{input}` is not planned"))?).await?;
-    for (partition, position) in behind(writer, found)? {
-        let folder = &found.history.folder;
-        let end = log.bounds(input, partition).await?.end;
+    let mut behind = BTreeMap::new();
+    for ((_, partition), kept) in found.kept.iter().filter(|((topic, _), _)| topic == input) {
+        let Some(last) = kept.last() else { continue };
+        let (folder, Bounds { start, end }) = (&found.history.folder, log.bounds(input, *partition).await?);
         ensure!(
-            position <= end,
-            "the objects in `{folder}` were made of offsets up to {position} of {input}/{partition}, which ends at {end} \
-             here: this is not the log that they were made of; let sink `{}` write to another folder",
+            *last < end,
+            "the objects in `{folder}` were made of offsets up to {} of {input}/{partition}, which ends at {end} here: \
+             this is not the log that they were made of; let sink `{}` write to another folder",
+            last + 1,
             writer.name
         );
-        let lane = LaneId { group: format!("{}.{}", plan.pipeline, writer.name), input: input.to_owned(), partition };
+        let from = start.max(last.saturating_sub(LOOK_BACK));
+        let missing = missing(log, (input, *partition), from, kept).await?;
+        let position = missing.unwrap_or(last + 1);
+        let lane = lane(plan, writer, *partition);
         if log.position(&lane).await?.is_none_or(|known| known < position) {
             log.set_position(&lane, position).await?;
         }
+        behind.insert(*partition, position);
     }
+    let is_before =
+        |announced: &Announcement| behind.get(&announced.topic_partition).is_some_and(|at| announced.from < *at);
+    found.announcements.retain(is_before);
     Ok(())
 }
 
-/// Of each partition the offset behind the last object.
-fn behind(writer: &Task, found: &Found<'_>) -> Result<BTreeMap<u32, Offset>> {
-    let mut behind = BTreeMap::new();
+/// The first record from an offset on of which no object is kept although there is one of a later record: somebody else keeps
+/// them at this moment, or was killed over it.
+async fn missing(
+    log: &dyn Log,
+    (topic, partition): (&str, u32),
+    mut from: Offset,
+    kept: &BTreeSet<Offset>,
+) -> Result<Option<Offset>> {
+    let last = kept.last().copied().unwrap_or_default();
+    while from < last {
+        let fetched = log.read(topic, partition, from, LIMIT).await?;
+        ensure!(fetched.next > from, "{topic}/{partition} gave nothing at offset {from}");
+        let mut before = fetched.offsets.into_iter().filter(|offset| *offset < last);
+        if let Some(missing) = before.find(|offset| !kept.contains(offset)) {
+            return Ok(Some(missing));
+        }
+        from = fetched.next;
+    }
+    Ok(None)
+}
+
+/// Refuses objects that do not say how far they reach.
+fn check_records(writer: &Task, found: &Found<'_>) -> Result<()> {
     for announcement in &found.announcements {
         if announcement.topic != writer.input.topic() || announcement.format != Layout::Record.to_string() {
             bail!(
@@ -102,8 +132,6 @@ fn behind(writer: &Task, found: &Found<'_>) -> Result<BTreeMap<u32, Offset>> {
                 writer.name
             );
         }
-        let end = behind.entry(announcement.topic_partition).or_insert(0);
-        *end = (*end).max(announcement.from.saturating_add(1));
     }
-    Ok(behind)
+    Ok(())
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Dates;
+use super::history::Past;
 use super::report::Report;
 
 /// The file of a run's folder that says how far it has come.
@@ -27,6 +28,8 @@ pub struct RunState {
     pub dates: Option<Dates>,
     /// Identifies what is run: another pipeline, or other plugins, begin anew.
     pub digest: String,
+    /// What was copied of topics, once that is done.
+    pub copied: Vec<Past>,
     /// How far it has come.
     pub stage: Stage,
 }
@@ -85,7 +88,8 @@ impl RunFolder {
         self.end()?;
         private::make_directory(&self.0).with_context(|| self.0.display().to_string())?;
         self.0.parent().map_or(Ok(()), sync)?;
-        let state = RunState { run: name(started), started, dates, digest, stage: Stage::Beginning };
+        let state =
+            RunState { run: name(started), started, dates, digest, copied: Vec::new(), stage: Stage::Beginning };
         self.keep(&state)?;
         Ok(state)
     }

@@ -1,6 +1,6 @@
 //! The two tables of the host: which objects were read, and what was refused of them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -41,14 +41,13 @@ fn table(name: String, key: Vec<usize>, columns: Vec<(Field, ArrayRef)>) -> Resu
     Ok(HostTable { name, fields: columns.into_iter().map(|(field, _)| field).collect(), key, rows })
 }
 
-/// The table of the objects that a run reads: `source`, `object` (its path), `records` and `bytes`.
+/// The table of what a run reads: `source`, `object` (its path, or where else records stand), `records` and `bytes`.
 pub fn objects(name: String, past: &[Past]) -> Result<HostTable> {
-    let announced = || past.iter().map(|past| &past.announcement);
     let columns = vec![
         column("source", past.iter().map(|past| Some(past.source.clone())), false),
-        column("object", announced().map(|object| Some(object.path.clone())), false),
-        numbers("records", announced().map(|object| object.rows as i64)),
-        numbers("bytes", announced().map(|object| object.bytes as i64)),
+        column("object", past.iter().map(|past| Some(past.name.clone())), false),
+        numbers("records", past.iter().map(|past| past.records as i64)),
+        numbers("bytes", past.iter().map(|past| past.bytes as i64)),
     ];
     table(name, vec![0, 1], columns)
 }
@@ -67,8 +66,12 @@ pub async fn dead_letters(name: String, log: &dyn Log, topic: &str, past: &[Past
                 continue;
             }
             // Letters of internal topics stand at no object.
-            let place = (letter.topic.clone(), letter.partition, letter.offset);
-            let object = objects.get(&place).map_or_else(|| letter.topic.clone(), |path| (*path).to_owned());
+            let place = (letter.topic.as_str(), letter.partition, letter.offset);
+            let before = objects.range(..=place).next_back();
+            let object = before.filter(|((topic, partition, _), past)| {
+                (*topic, *partition) == (place.0, place.1) && past.offsets.contains(&letter.offset)
+            });
+            let object = object.map_or(&letter.topic, |(_, past)| &past.name).clone();
             let number = numbered.entry((object.clone(), letter.step.clone())).or_default();
             *number += 1;
             places.push((object, *number));
@@ -86,8 +89,7 @@ pub async fn dead_letters(name: String, log: &dyn Log, topic: &str, past: &[Past
     table(name, vec![0, 1, 2], columns)
 }
 
-/// The paths of objects by where they are announced.
-fn by_place(past: &[Past]) -> HashMap<(String, u32, Offset), &str> {
-    let place = |past: &Past| (past.topic.clone(), past.partition, past.offset);
-    past.iter().map(|past| (place(past), past.announcement.path.as_str())).collect()
+/// What was read, by where it is announced or begins.
+fn by_place(past: &[Past]) -> BTreeMap<(&str, u32, Offset), &Past> {
+    past.iter().map(|past| ((past.topic.as_str(), past.partition, past.offsets.start), past)).collect()
 }

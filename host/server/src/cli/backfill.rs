@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Outcome;
 use super::run::until_signal;
-use crate::batch::{Dates, Marker, Progress, Run, RunOutcome, announced, read, seed};
+use crate::batch::{Dates, Progress, Run, RunOutcome, TopicPast, announced, read, seed, standing, unknown};
 use crate::host::{Runner, configuration, open_object_stores, sandbox};
 use crate::program::{Loader, is_batch, partitions_of_histories, pipeline_file};
 use crate::results;
@@ -38,30 +38,46 @@ pub struct BackfillArgs {
     /// Reads only the folders of these days, 2024-01-31..2024-02-01; a batch reads them anew, into what is there.
     #[arg(long, value_name = "A..B")]
     dates: Option<Dates>,
-    /// Reads the objects of a source below another folder than its `folder`.
+    /// Reads the objects of a source below another folder than its `folder`; or, if the pipeline is a batch and this is
+    /// `SOURCE=topic:NAME`, what a topic of the host's log holds now.
     #[arg(long, value_name = "SOURCE=FOLDER", value_parser = parse_from)]
-    from: Vec<(String, String)>,
+    from: Vec<(String, Place)>,
     /// Reads so many partitions at the same time, where the file does not say how many.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     parallel: Option<u32>,
 }
 
-fn parse_from(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((source, folder)) if !source.is_empty() && is_path(folder) => Ok((source.to_owned(), folder.to_owned())),
-        _ => Err("write SOURCE=FOLDER, for instance pedidos=commerce/orders".to_owned()),
-    }
+/// Where a source is read instead of its folder.
+#[derive(Debug, Clone)]
+enum Place {
+    Folder(String),
+    Topic(String),
 }
 
-/// Has sources read from other folders.
-fn redirect(plan: &mut Plan, from: &[(String, String)]) -> Result<()> {
-    for (source, folder) in from {
-        let known: Vec<&str> = plan.histories.iter().map(|history| history.source.as_str()).collect();
-        let unknown = format!("--from: no source `{source}` has a folder; there is {}", known.join(", "));
-        let history = plan.histories.iter_mut().find(|history| history.source == *source);
-        history.ok_or(Usage(unknown))?.folder.clone_from(folder);
+fn parse_from(text: &str) -> Result<(String, Place), String> {
+    let help = "write SOURCE=FOLDER, for instance pedidos=commerce/orders, or SOURCE=topic:NAME";
+    let (source, place) = text.split_once('=').filter(|(source, _)| !source.is_empty()).ok_or(help)?;
+    let place = match place.strip_prefix("topic:") {
+        Some(topic) if !topic.is_empty() => Place::Topic(topic.to_owned()),
+        None if is_path(place) => Place::Folder(place.to_owned()),
+        _ => return Err(help.to_owned()),
+    };
+    Ok((source.to_owned(), place))
+}
+
+/// Has sources read from other folders, or from topics; the latter are given back.
+fn redirect(plan: &mut Plan, from: &[(String, Place)]) -> Result<Vec<TopicPast>> {
+    let mut topics = Vec::new();
+    for (source, place) in from {
+        match place {
+            Place::Topic(topic) => topics.push(TopicPast::instead_of_objects(plan, source, topic)?),
+            Place::Folder(folder) => match plan.histories.iter_mut().find(|history| history.source == *source) {
+                Some(history) => history.folder.clone_from(folder),
+                None => return Err(unknown(plan, source).into()),
+            },
+        }
     }
-    Ok(())
+    Ok(topics)
 }
 
 /// Runs pipelines over the past of their sources; what was interrupted goes on.
@@ -85,9 +101,9 @@ async fn run_batches(args: &BackfillArgs, config: &HostConfig, file: &Path) -> R
     let mut loaded = block_in_place(|| Loader::new(config, &sandbox, topics).load(file))?;
     let (mut outcome, stop) = (Outcome::Done, CancellationToken::new());
     for pipeline in &mut loaded {
-        redirect(&mut pipeline.plan, &args.from)?;
-        let shown = Shown::new()?;
-        let report = Run::new(config, pipeline)?.run(args.dates, |progress| shown.tell(progress), &stop).await?;
+        let (topics, shown) = (redirect(&mut pipeline.plan, &args.from)?, Shown::new()?);
+        let run = Run::new(config, pipeline)?.over(topics);
+        let report = run.run(args.dates, |progress| shown.tell(progress), &stop).await?;
         shown.bar.finish_and_clear();
         println!("{report}");
         if report.outcome == RunOutcome::Refused {
@@ -111,26 +127,31 @@ async fn catch_up(args: &BackfillArgs, config: HostConfig, file: PathBuf) -> Res
 
 async fn catch_up_all(args: &BackfillArgs, runner: &Runner, file: PathBuf) -> Result<()> {
     let mut loaded = runner.load_files(&[file]).await?;
-    if let Some((_, none)) = loaded.iter().find(|(_, pipeline)| pipeline.plan.histories.is_empty()) {
-        let name = &none.plan.pipeline;
-        let help = "name the `folder` of a source of objects, or read a topic from its beginning with `azenha run`";
-        return Err(Usage(format!("pipeline `{name}` has no past that stands in a folder: {help}")).into());
-    }
     for (_, pipeline) in &mut loaded {
         roll_by_size(&mut pipeline.plan);
-        redirect(&mut pipeline.plan, &args.from)?;
+        if let Some(TopicPast { source, topic, .. }) = redirect(&mut pipeline.plan, &args.from)?.first() {
+            let help = "a source without `objects` reads the past of its own topic";
+            let problem = format!("--from {source}=topic:{topic} is for batches: this pipeline goes on live; {help}");
+            return Err(Usage(problem).into());
+        }
         let (plan, log) = (&pipeline.plan, &*runner.log);
-        let (stores, marker) =
-            (open_object_stores(&runner.config, plan)?, Marker::of(&runner.config.data, &plan.pipeline));
-        let objects = seed(log, plan, &stores, args.dates, &marker).await?;
-        println!("pipeline `{}`: {objects} objects of its past announced", plan.pipeline);
-        let (past, shown) = (announced(log, plan).await?, Shown::new()?);
+        let objects = seed(log, plan, &open_object_stores(&runner.config, plan)?, args.dates).await?;
+        if !plan.histories.is_empty() {
+            println!("pipeline `{}`: {objects} objects of its past announced", plan.pipeline);
+        }
+        let mut past = announced(log, plan).await?;
+        past.extend(standing(log, &pipeline.sources, plan.histories.is_empty()).await?);
+        let shown = Shown::new()?;
         let running = runner.run(None, pipeline, 0, Edition::default()).await?;
-        let read = read(&running.pipeline, &past, |progress| shown.tell(progress), &CancellationToken::new()).await;
+        let (tell, stop) = (|progress| shown.tell(progress), CancellationToken::new());
+        let read = match running.live() {
+            Some(pipeline) => read(pipeline.catch_up(), pipeline, &past, tell, &stop).await,
+            None => Ok(()),
+        };
         running.stop().await;
         read?;
         shown.bar.finish_and_clear();
-        println!("its past is read; `azenha run` goes on from there\n{}", results::tasks(running.pipeline.tasks()));
+        println!("its past is read; `azenha run` goes on from there\n{}", results::tasks(running.tasks()));
     }
     Ok(())
 }

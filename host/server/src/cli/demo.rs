@@ -125,7 +125,7 @@ impl Written {
     async fn by(host: &Host) -> Result<Self> {
         let mut written = Self::default();
         for running in host.running() {
-            let pipeline = &running.pipeline;
+            let Some(pipeline) = running.live() else { continue };
             for task in &pipeline.plan().tasks {
                 if let End::Store(output) = &task.end
                     && let Some(url) = host.config().connection(&output.connection)
@@ -176,8 +176,8 @@ async fn show_live(host: &Host, data: &Path) -> Result<()> {
         if feed_all(host, &samples, &pace, &fed).await?.iter().all(|file| file.records == 0) {
             screen.say(&format!("already fed; delete {} to watch again", data.display()));
         }
-        for running in host.running().iter().filter(|running| running.batch.is_none()) {
-            running.pipeline.drain().await?;
+        for pipeline in host.running().iter().filter_map(|running| running.live()) {
+            pipeline.drain().await?;
         }
         for report in run_batches(host).await? {
             screen.say(&report.to_string());

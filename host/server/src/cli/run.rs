@@ -219,9 +219,9 @@ pub async fn process(host: &Host, inputs: &Assigned, pace: &Pace) -> Result<u64>
             bail!("pipeline `{}`: {reason}", deployment.name);
         }
     }
-    for running in host.running().into_iter().filter(|running| running.batch.is_none()) {
-        let name = running.name();
-        let drained = running.pipeline.drain().await.with_context(|| format!("pipeline `{name}`"))?;
+    for running in host.running() {
+        let (name, Some(pipeline)) = (running.name(), running.live()) else { continue };
+        let drained = pipeline.drain().await.with_context(|| format!("pipeline `{name}`"))?;
         report(&running, started.elapsed());
         if drained.closed_windows {
             println!("open windows were closed, because of `emit: final`: rows for them that come later are late");
@@ -241,7 +241,7 @@ pub async fn process(host: &Host, inputs: &Assigned, pace: &Pace) -> Result<u64>
 /// Runs every batch once, after each other; what became of them.
 pub async fn run_batches(host: &Host) -> Result<Vec<Report>> {
     let mut reports = Vec::new();
-    for batch in host.running().iter().filter_map(|running| running.batch.clone()) {
+    for batch in host.running().iter().filter_map(|running| running.batch().cloned()) {
         reports.push(batch.run(None).await?);
     }
     Ok(reports)
@@ -249,9 +249,9 @@ pub async fn run_batches(host: &Host) -> Result<Vec<Report>> {
 
 fn report(running: &Running, elapsed: Duration) {
     println!("pipeline `{}`: everything is processed, after {:.1} s", running.name(), elapsed.as_secs_f64());
-    println!("{}", results::tasks(running.pipeline.tasks()));
+    println!("{}", results::tasks(running.tasks()));
     match running.dead_letters() {
         0 => println!("dead letters: 0"),
-        number => println!("dead letters: {number}, in topic `{}`", running.pipeline.plan().dead_letters),
+        number => println!("dead letters: {number}, in topic `{}`", running.dead_letter_topic),
     }
 }

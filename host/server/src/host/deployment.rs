@@ -172,10 +172,8 @@ impl Deployment {
 
     /// Once a lane does not go on with the code of a version, has every host go back to what ran before. Never ends.
     async fn go_back_from(&self, runner: &Runner, definition: &Definition) {
-        let distrusted = match self.running() {
-            Some(running) => {
-                running.pipeline.distrust().wait_for(Option::is_some).await.ok().and_then(|told| told.clone())
-            }
+        let distrusted = match self.running().as_deref().and_then(Running::live) {
+            Some(pipeline) => pipeline.distrust().wait_for(Option::is_some).await.ok().and_then(|told| told.clone()),
             None => None,
         };
         let Some(Distrust { reason, .. }) = distrusted else { return pending().await };
@@ -216,9 +214,9 @@ impl Deployment {
         if let Some((running, runs)) = self.running().zip(runs).filter(|(_, runs)| can_go_over(runs, definition)) {
             let text = definition.text.as_deref().unwrap_or_default();
             let loaded = runner.load(&self.name, text, &definition.plugins).await?;
-            if loaded.plan.batch.is_none() && running.batch.is_none() {
+            if let Some(live) = running.live().filter(|_| loaded.plan.batch.is_none()) {
                 let (before, version, by) = (runs.version(), definition.version(), definition.by.as_deref());
-                let swapped = runner.swap(&running, &loaded, definition.generation, definition.edition()).await;
+                let swapped = runner.swap((&running, live), &loaded, definition.generation, definition.edition()).await;
                 let swapped = swapped.map_err(|error| NotDeployed { error, goes_on: true })?;
                 tracing::info!(pipeline = self.name, before, version, by, "swapped");
                 return Ok(State::Running(Arc::new(swapped)));

@@ -29,7 +29,7 @@ use crate::ingest::{Router, SourceTopic};
 pub use deployment::{Deployment, Origin, State};
 pub use offsets::{LaneOffset, NewOffset, OffsetError, lanes, set};
 pub use runner::{Runner, Running, program};
-pub use settings::{configuration, open_log_beside, open_object_stores, open_stores, sandbox};
+pub use settings::{configuration, open_log_beside, open_object_stores, open_stores, sandbox, spool};
 pub use swap::SwapPlan;
 
 /// How long pipelines may take to finish their commits when the host stops.

@@ -232,7 +232,10 @@ fn check_once(wanted: &[NewOffset]) -> Result<(), OffsetError> {
 pub async fn lanes(runner: &Runner, pipeline: &str, state: &State) -> Result<Vec<LaneOffset>, OffsetError> {
     let not_loaded = |state: &str| OffsetError::NotLoaded { pipeline: pipeline.to_owned(), state: state.to_owned() };
     let (plan, statuses) = match state {
-        State::Running(running) => (running.pipeline.plan(), Some(running.pipeline.tasks())),
+        State::Running(running) => match running.live() {
+            Some(pipeline) => (pipeline.plan(), Some(pipeline.tasks())),
+            None => return Ok(Vec::new()),
+        },
         State::Paused(loaded) => (&loaded.plan, None),
         State::Starting => return Err(not_loaded("starting")),
         State::Failed(reason) => return Err(not_loaded(&format!("not running ({reason})"))),

@@ -11,6 +11,7 @@ use azenha_connect::registry::Registries;
 use azenha_engine::clock::SystemClock;
 use azenha_engine::edition::Edition;
 use azenha_engine::log::Log;
+use azenha_engine::status::TaskStatus;
 use azenha_engine::{Engine, EngineOptions, Pipeline, Program};
 use azenha_model::Diagnostics;
 use azenha_model::config::HostConfig;
@@ -19,45 +20,88 @@ use azenha_model::plan::{Generation, Plan};
 use azenha_sandbox::{Plugin, Sandbox};
 use tokio::task::{block_in_place, spawn_blocking};
 
-use super::settings::{open_log, open_object_stores, open_stores, sandbox};
-use crate::batch::{Marker, Scheduled};
+use super::settings::{open_log, open_object_stores, open_stores, sandbox, spool};
+use crate::batch::{Scheduled, is_half_done};
 use crate::control::Control;
 use crate::ingest::SourceTopic;
 use crate::program::{Loaded, Loader, Origin, Place, Plugins, pipeline_file};
 use crate::queries::{Queries, Routes};
 
+/// What runs of a pipeline.
+pub enum Work {
+    /// Lanes that follow topics.
+    Live(Pipeline),
+    /// A batch: each of its runs has lanes and a log of its own.
+    Batch(Arc<Scheduled>),
+}
+
 /// A pipeline that runs.
 pub struct Running {
+    name: String,
     /// The file that defines it; none if the log does.
     pub file: Option<PathBuf>,
     /// What runs.
-    pub pipeline: Pipeline,
+    pub work: Work,
+    /// The topic of its dead letters.
+    pub dead_letter_topic: String,
     /// Where records come in.
     pub sources: Vec<SourceTopic>,
     /// What is answered over HTTP.
     pub queries: Queries,
-    /// The runs, if it is a batch; then there are no lanes but while one runs.
-    pub batch: Option<Arc<Scheduled>>,
 }
 
 impl Running {
+    fn of(loaded: &Loaded, file: Option<PathBuf>, work: Work, queries: Queries) -> Self {
+        let (name, dead_letter_topic) = (loaded.plan.pipeline.clone(), loaded.plan.dead_letters.clone());
+        Self { name, file, work, dead_letter_topic, sources: loaded.sources.clone(), queries }
+    }
+
     /// The pipeline's name.
     pub fn name(&self) -> &str {
-        &self.pipeline.plan().pipeline
+        &self.name
+    }
+
+    /// Its lanes, unless it is a batch.
+    pub fn live(&self) -> Option<&Pipeline> {
+        match &self.work {
+            Work::Live(pipeline) => Some(pipeline),
+            Work::Batch(_) => None,
+        }
+    }
+
+    /// Its runs, if it is a batch.
+    pub fn batch(&self) -> Option<&Arc<Scheduled>> {
+        match &self.work {
+            Work::Live(_) => None,
+            Work::Batch(batch) => Some(batch),
+        }
+    }
+
+    /// What runs; of a batch, what each of its runs does.
+    pub fn plan(&self) -> &Plan {
+        match &self.work {
+            Work::Live(pipeline) => pipeline.plan(),
+            Work::Batch(batch) => batch.plan(),
+        }
+    }
+
+    /// How its tasks do; a batch has none.
+    pub fn tasks(&self) -> &[TaskStatus] {
+        self.live().map_or(&[], Pipeline::tasks)
     }
 
     /// Lets it finish its commits, and ends it.
     pub async fn stop(&self) {
-        if let Some(batch) = &self.batch {
-            batch.stop().await;
+        match &self.work {
+            Work::Live(pipeline) => pipeline.stop().await,
+            Work::Batch(batch) => batch.stop().await,
         }
-        self.pipeline.stop().await;
         self.queries.close().await;
     }
 
     /// Dead letters written since the host started.
     pub fn dead_letters(&self) -> u64 {
-        let lanes = self.pipeline.tasks().iter().flat_map(|task| &task.lanes);
+        let lanes = self.tasks().iter().flat_map(|task| &task.lanes);
         lanes.map(|lane| lane.counters.dead_letters.load(Relaxed)).sum()
     }
 }
@@ -88,6 +132,7 @@ impl Runner {
             commit_interval: config.commit_interval,
             batch_rows: config.limits.batch_rows as usize,
             state_limit: config.limits.state as usize,
+            spool: spool(&config)?,
         };
         let engine = Engine::start(Arc::clone(&log), Arc::new(SystemClock::start()), options)?;
         Ok(Self { config: Arc::new(config), log, control, sandbox, routes: Routes::default(), engine })
@@ -181,13 +226,13 @@ impl Runner {
     /// If the other version does not start: what runs goes on.
     pub async fn swap(
         &self,
-        running: &Running,
+        (running, live): (&Running, &Pipeline),
         loaded: &Loaded,
         generation: Generation,
         edition: Edition,
     ) -> Result<Running> {
         let program = program(&self.config, loaded.plan.clone(), &loaded.plugins, (generation, edition))?;
-        let pipeline = self.engine.swap(&running.pipeline, program).await?;
+        let pipeline = self.engine.swap(live, program).await?;
         let queries = match Queries::open(&loaded.plan, &self.config, &self.routes) {
             Ok(queries) => queries,
             Err(error) => {
@@ -196,7 +241,7 @@ impl Runner {
             }
         };
         running.queries.close().await;
-        Ok(Running { file: None, pipeline, sources: loaded.sources.clone(), queries, batch: None })
+        Ok(Running::of(loaded, None, Work::Live(pipeline), queries))
     }
 
     /// Starts a pipeline.
@@ -208,22 +253,27 @@ impl Runner {
         edition: Edition,
     ) -> Result<Running> {
         let name = &loaded.plan.pipeline;
-        if Marker::of(&self.config.data, name).is_set() {
+        if is_half_done(&*self.log, &loaded.plan).await? {
             bail!(
                 "a backfill of pipeline `{name}` was interrupted before its past was announced: run `azenha backfill` again"
             );
         }
         let queries = Queries::open(&loaded.plan, &self.config, &self.routes)?;
-        let mut plan = loaded.plan.clone();
-        if plan.batch.is_some() {
-            // Runs have lanes and logs of their own.
-            plan.tasks.clear();
-            plan.topics.retain(|topic| topic.name == loaded.plan.dead_letters);
-        }
-        let pipeline = self.engine.run(program(&self.config, plan, &loaded.plugins, (generation, edition))?).await?;
-        let batch = loaded.plan.batch.is_some();
-        let batch = batch.then(|| Scheduled::start(Arc::clone(&self.config), loaded, Arc::clone(&self.log)));
-        Ok(Running { file, pipeline, sources: loaded.sources.clone(), queries, batch })
+        let work = match &loaded.plan.batch {
+            None => {
+                let program = program(&self.config, loaded.plan.clone(), &loaded.plugins, (generation, edition))?;
+                Work::Live(self.engine.run(program).await?)
+            }
+            Some(_) => {
+                // The hosts of a group agree over it on who keeps the schedule.
+                let shared = loaded.plan.topics.iter().find(|topic| topic.name == loaded.plan.dead_letters);
+                if let Some(shared) = shared {
+                    self.log.ensure_topic(shared).await?;
+                }
+                Work::Batch(Scheduled::start(Arc::clone(&self.config), loaded, Arc::clone(&self.log)))
+            }
+        };
+        Ok(Running::of(loaded, file, work, queries))
     }
 }
 

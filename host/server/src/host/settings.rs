@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
@@ -87,6 +87,13 @@ fn instance(data: &Path) -> Result<String> {
     private::make_directory(data).map_err(unwritable)?;
     fs::write(&file, format!("{made}\n")).map_err(unwritable)?;
     Ok(made)
+}
+
+/// The folder of the data directory where the contents of objects stand until they are put.
+pub fn spool(config: &HostConfig) -> Result<PathBuf> {
+    let folder = config.data.join("spool");
+    private::make_directory(&folder).with_context(|| folder.display().to_string())?;
+    Ok(folder)
 }
 
 /// The sandbox of a host with this configuration.

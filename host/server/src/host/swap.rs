@@ -104,7 +104,8 @@ impl Host {
         let plan = |side| SwapPlan::between(side, after, resets);
         match self.deployment(&in_force.pipeline)?.state() {
             State::Running(running) => {
-                let pipeline = &running.pipeline;
+                // A batch makes its tables anew with each run.
+                let pipeline = running.live()?;
                 Some(plan(Side { plan: pipeline.plan(), plugins: pipeline.plugins() }))
             }
             State::Paused(loaded) => Some(plan(Side { plan: &loaded.plan, plugins: &loaded.plugins })),

@@ -139,6 +139,18 @@ pub(super) trait Dialect: Send + Sync {
         tables.iter().flat_map(replace).collect()
     }
 
+    /// The statements that make columns of a table that a statement made fit for an index: these are its columns, and how
+    /// they are declared.
+    fn indexable(&self, _table: &str, _key: &[(&str, &str)]) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// A query that gives 1 once nobody else takes tables for a run or puts them in place, until the session ends; none if a
+    /// transaction does as much.
+    fn takeover_lock(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Ends an `INSERT` into a table that has a column `epoch`: a row whose key is there stays as it is.
     fn unless_there(&self) -> &'static str {
         " ON CONFLICT DO NOTHING"

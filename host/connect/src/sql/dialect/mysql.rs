@@ -120,6 +120,27 @@ impl Dialect for MySql {
         [format!("RENAME TABLE {}", renames.join(", "))].into_iter().chain(dropped).collect()
     }
 
+    /// What a statement makes of texts has no length, and an index needs one.
+    fn indexable(&self, table: &str, key: &[(&str, &str)]) -> Vec<String> {
+        let kind = |declared: &str| declared.split(['(', ' ']).next().unwrap_or_default().to_owned();
+        let is_text = |declared: &str| kind(declared).ends_with("text") || kind(declared) == "varchar";
+        let texts: Vec<&(&str, &str)> = key.iter().filter(|(_, declared)| is_text(declared)).collect();
+        let others = (key.len() - texts.len()) * fixed_bytes(DataType::Decimal { scale: 0 });
+        let length = KEY_BYTES.saturating_sub(others) / texts.len().max(1) / CHARACTER_BYTES;
+        let data_type = self.text(&format!("VARCHAR({length})"));
+        let declare = |(column, _): &&(&str, &str)| Declaration {
+            column: BACKTICKS.columns([*column]),
+            data_type: data_type.clone(),
+            not_null: true,
+        };
+        texts.iter().filter_map(|column| self.change_type(table, &declare(column))).collect()
+    }
+
+    /// Definitions end transactions here, so a transaction keeps nobody away.
+    fn takeover_lock(&self) -> Option<&'static str> {
+        Some("SELECT CAST(GET_LOCK(LEFT(CONCAT('azenha.batches.', DATABASE()), 64), 30) AS SIGNED)")
+    }
+
     fn same_name(&self, left: &str, right: &str) -> bool {
         left.eq_ignore_ascii_case(right)
     }

@@ -3,7 +3,7 @@
 use azenha_model::types::DECIMAL_PRECISION;
 use azenha_model::{DataType, Field};
 
-use super::{DOUBLE, Declaration, Dialect, on_conflict};
+use super::{DOUBLE, Declaration, Dialect, Replacement, on_conflict};
 use crate::sql::session::Operation;
 use crate::sql::table::Target;
 
@@ -66,6 +66,16 @@ impl Dialect for Postgres {
         format!("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {column}", DOUBLE.table(table))
     }
 
+    fn replace_tables(&self, tables: &[Replacement<'_>]) -> Vec<String> {
+        let replace = |Replacement { new, name, old }: &Replacement<'_>| {
+            let rights = old.map(|_| grant_again(name, new));
+            let (new, name) = (DOUBLE.table(new), DOUBLE.table(name));
+            let replaced = [format!("DROP TABLE IF EXISTS {name}"), format!("ALTER TABLE {new} RENAME TO {name}")];
+            rights.into_iter().chain(replaced)
+        };
+        tables.iter().flat_map(replace).collect()
+    }
+
     fn check_at_once(&self) -> Option<&'static str> {
         Some("SET CONSTRAINTS ALL IMMEDIATE")
     }
@@ -102,6 +112,28 @@ impl Postgres {
     pub fn copy(&self, target: &Target) -> String {
         format!("COPY {} ({}) FROM STDIN (FORMAT binary)", DOUBLE.table(&target.table), DOUBLE.columns(target.names()))
     }
+}
+
+/// Grants on a table what is granted on another one and on its columns; of those that the new one lacks, nothing.
+fn grant_again(from: &str, to: &str) -> String {
+    let literal = |name: &str| format!("'{}'", DOUBLE.table(name).replace('\'', "''"));
+    let (from, to) = (literal(from), literal(to));
+    format!(
+        "DO $rights$ DECLARE given record; BEGIN
+            FOR given IN
+                SELECT acl.*, '' AS columns FROM pg_class, aclexplode(relacl) AS acl
+                WHERE oid = {from}::regclass AND acl.grantee <> relowner
+                UNION ALL
+                SELECT acl.*, format('(%I)', attname) FROM pg_attribute AS before, aclexplode(attacl) AS acl
+                WHERE attrelid = {from}::regclass AND EXISTS (SELECT 1 FROM pg_attribute AS kept
+                    WHERE kept.attrelid = {to}::regclass AND kept.attname = before.attname AND NOT kept.attisdropped)
+            LOOP
+                EXECUTE format('GRANT %s %s ON %s TO %s %s', given.privilege_type, given.columns, {to}::regclass,
+                    CASE given.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(given.grantee)) END,
+                    CASE WHEN given.is_grantable THEN 'WITH GRANT OPTION' ELSE '' END);
+            END LOOP;
+        END $rights$"
+    )
 }
 
 /// The scale of `numeric(precision,scale)`.

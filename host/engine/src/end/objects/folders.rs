@@ -9,6 +9,7 @@ use arrow_array::{Array, ArrayRef};
 use arrow_schema::DataType;
 use azenha_formats::civil;
 use azenha_model::plan::PartitionColumn;
+use percent_encoding::percent_decode_str;
 use twox_hash::XxHash3_64;
 
 /// The values of a folder's columns, by name; none stands for null.
@@ -35,6 +36,13 @@ pub fn folder(columns: &[PartitionColumn], arrays: &[ArrayRef], row: usize) -> (
         values.insert(column.name.clone(), value);
     }
     (path, values)
+}
+
+/// The columns of the folders that an object stands in, the outermost first, and their values; none stands for null.
+pub fn folders_of(path: &str) -> impl Iterator<Item = (String, Option<String>)> {
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let folders = path.split('/').filter_map(|part| part.split_once('='));
+    folders.map(move |(column, value)| (decoded(column), (value != NULL).then(|| decoded(value))))
 }
 
 fn text(array: &ArrayRef, row: usize) -> String {
@@ -93,6 +101,8 @@ mod tests {
         let (path, values) = folder(&columns, &arrays, 1);
         assert_eq!(path, "day=__HIVE_DEFAULT_PARTITION__/seen_date=1970-01-02/state=%2E%2E/");
         assert_eq!(values["day"], None);
+        let read: Values = folders_of(&format!("events/{path}rows.parquet")).collect();
+        assert_eq!(read, values);
     }
 
     #[test]

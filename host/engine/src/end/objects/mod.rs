@@ -11,6 +11,7 @@ mod replaced;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -28,8 +29,11 @@ use crate::log::Append;
 use crate::objects::Announcement;
 use crate::plugin::Usage;
 use crate::rows::{Rows, Source};
+use crate::spool::{Content, Spool};
 use crate::state::{GroupTable, Restored};
 use crate::status::NO_TIME;
+use crate::store::StoreError;
+pub use folders::folders_of;
 use folders::{Values, folder};
 pub use replaced::ReplacedEnd;
 
@@ -38,6 +42,9 @@ const MOST_OPEN: usize = 256;
 
 /// Bytes that an open object takes beside its rows, roughly.
 const OPEN_BYTES: usize = 16 << 10;
+
+/// Bytes of rows that the open objects of a lane may hold in memory, until they are encoded and written to disk.
+const MOST_HELD: usize = 64 << 20;
 
 /// Objects of single records that one cut may make.
 const MOST_RECORDS: u64 = 4_096;
@@ -60,6 +67,8 @@ pub struct Place {
     pub changelog: String,
     /// What a cut is kept under.
     pub definition: String,
+    /// The folder where contents stand until they are put.
+    pub spool: PathBuf,
 }
 
 /// Collects rows in objects.
@@ -83,7 +92,7 @@ pub struct ObjectsEnd {
 }
 
 struct OpenObject {
-    writer: ObjectWriter,
+    writer: ObjectWriter<Spool>,
     values: Values,
     rows: u64,
 }
@@ -123,7 +132,8 @@ impl ObjectsEnd {
             Entry::Occupied(open) => open.into_mut(),
             Entry::Vacant(place) => {
                 let ObjectsOutput { layout, compression, columns, hints, .. } = &self.output;
-                let writer = ObjectWriter::new(*layout, *compression, columns, hints)?;
+                let spool = Spool::new(&self.place.spool);
+                let writer = ObjectWriter::new(spool, *layout, *compression, columns, hints)?;
                 place.insert(OpenObject { writer, values, rows: 0 })
             }
         };
@@ -148,10 +158,10 @@ impl ObjectsEnd {
             let offset = source.fetched.offsets[*record as usize];
             let (path, values_of_folder) = folder(&self.output.partition_by, parts, row);
             let value = if values.is_null(row) { b"null".as_slice() } else { values.value(row) };
-            let content = compressed(value, self.output.compression)?;
+            let content = Content::from(compressed(value, self.output.compression)?);
             let object = NewObject { path: self.record_path(&path, offset), content };
             let announcement = self.announcement(&object, values_of_folder, (offset, offset + 1), 1);
-            self.finished_bytes += object.content.len() + OPEN_BYTES / 16;
+            self.finished_bytes += object.content.bytes() as usize + OPEN_BYTES / 16;
             self.finished.push((object, announcement));
             self.rows += 1;
         }
@@ -192,7 +202,7 @@ impl ObjectsEnd {
             if open.rows == 0 {
                 continue;
             }
-            let content = open.writer.finish()?;
+            let content = closed(open.writer)?;
             let object = NewObject { path: self.path(&folder, from), content };
             let announcement = self.announcement(&object, open.values, (from, to), open.rows);
             finished.push((object, announcement));
@@ -214,6 +224,15 @@ impl ObjectsEnd {
     fn blocks(&mut self, moment: &Moment) -> Result<(Append, Option<Offset>), EngineError> {
         self.keeper.blocks(&header(moment, &self.place.definition), &mut self.table)
     }
+}
+
+/// The content of an object whose rows are all there.
+fn closed(writer: ObjectWriter<Spool>) -> Result<Content, EngineError> {
+    let failed = |error| StoreError::Unavailable {
+        what: "keeping an object in the data directory until it is put".to_owned(),
+        source: Box::new(error),
+    };
+    Ok(writer.finish()?.finish().map_err(failed)?)
 }
 
 /// The records that announce objects, for the partition that belongs to their lane.
@@ -290,7 +309,11 @@ impl End for ObjectsEnd {
     fn is_full(&self) -> bool {
         let roll = &self.output.roll;
         let most_rows = if self.output.layout == Layout::Record { roll.rows.min(MOST_RECORDS) } else { roll.rows };
-        self.rows >= most_rows || self.pending_bytes() as u64 >= roll.bytes || self.open.len() >= MOST_OPEN
+        let held = self.open.values().map(|open| open.writer.held_bytes()).sum::<usize>() + self.finished_bytes;
+        self.rows >= most_rows
+            || self.pending_bytes() as u64 >= roll.bytes
+            || self.open.len() >= MOST_OPEN
+            || held >= MOST_HELD
     }
 
     fn promised(&self) -> Option<Offset> {

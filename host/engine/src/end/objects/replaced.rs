@@ -15,7 +15,7 @@ use azenha_model::relation::{Feed, Relation};
 use twox_hash::{XxHash3_64, XxHash3_128};
 
 use super::folders::{Values, folder};
-use super::{Place, announce};
+use super::{Place, announce, closed};
 use crate::dead_letter::DeadLetters;
 use crate::end::relate::{definition, each_change};
 use crate::end::table::header;
@@ -25,6 +25,7 @@ use crate::objects::{Announcement, NewObject};
 use crate::plugin::Usage;
 use crate::relation::{GroupId, Related, group_columns, row_codec};
 use crate::rows::Source;
+use crate::spool::{Content, Spool};
 use crate::state::StateHeader;
 use crate::status::NO_TIME;
 
@@ -104,7 +105,7 @@ impl ReplacedEnd {
         let parts = group_columns(&self.keys, &self.related, &[group])?;
         let (path, values) = folder(&self.parts, &parts, 0);
         let (content, rows) = self.content(group)?;
-        let is_there = (rows > 0).then(|| XxHash3_128::oneshot_with_seed(self.whereto, &content));
+        let is_there = (rows > 0).then(|| XxHash3_128::oneshot_with_seed(self.whereto, content.sha256().as_bytes()));
         let is_new = self.related.note_result(group, is_there) | self.put.insert(group);
         if is_there.is_none() {
             // Its number may go to another folder.
@@ -123,7 +124,7 @@ impl ReplacedEnd {
 
     /// What is in the object of a folder, and how many rows. Of one without rows an empty object stays: a store may be
     /// unable to delete what nobody else has replaced.
-    fn content(&self, group: GroupId) -> Result<(bytes::Bytes, u64), EngineError> {
+    fn content(&self, group: GroupId) -> Result<(Content, u64), EngineError> {
         let members = self.related.members(group, 0);
         let mut rows: Vec<(&[u8], &[u8])> = members.filter_map(|member| Some((member.key, member.row?))).collect();
         rows.sort_unstable();
@@ -131,9 +132,9 @@ impl ReplacedEnd {
         let columns = self.rows.convert_rows(rows.iter().map(|(_, row)| parser.parse(row)))?;
         let ObjectsOutput { layout, compression, columns: written, hints, .. } = &self.output;
         let picked: Vec<ArrayRef> = written.iter().map(|column| Arc::clone(&columns[column.input])).collect();
-        let mut writer = ObjectWriter::new(*layout, *compression, written, hints)?;
+        let mut writer = ObjectWriter::new(Spool::new(&self.place.spool), *layout, *compression, written, hints)?;
         writer.write(&picked, rows.len())?;
-        Ok((writer.finish()?, rows.len() as u64))
+        Ok((closed(writer)?, rows.len() as u64))
     }
 
     fn announcement(&self, object: &NewObject, values: Values, moment: &Moment, rows: u64) -> Announcement {

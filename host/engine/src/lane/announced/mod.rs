@@ -179,17 +179,23 @@ fn announced(records: &Records) -> Vec<Result<Announcement, String>> {
     for value in &records.values {
         let read = serde_json::from_slice::<Announcement>(value.unwrap_or_default());
         let announcement = read.map_err(|error| format!("this is no announcement of an object: {error}"));
-        let announced_bytes = announcement.as_ref().map_or(0, |announcement| match announcement.bytes {
-            0 => UNKNOWN_BYTES,
-            known => known,
-        });
-        bytes = HELD_BYTES.min(bytes).saturating_add(announced_bytes);
+        bytes = HELD_BYTES.min(bytes).saturating_add(announcement.as_ref().map_or(0, bytes_of));
         if !announced.is_empty() && (bytes > HELD_BYTES || announced.len() >= HELD) {
             break;
         }
         announced.push(announcement);
     }
     announced
+}
+
+/// What an object counts for.
+fn bytes_of(announcement: &Announcement) -> u64 {
+    if announcement.bytes == 0 { UNKNOWN_BYTES } else { announcement.bytes }
+}
+
+/// The size of the object that a record announces; 0 if it announces none.
+pub fn announced_bytes(value: Option<&[u8]>) -> u64 {
+    serde_json::from_slice::<Announcement>(value.unwrap_or_default()).as_ref().map_or(0, bytes_of)
 }
 
 async fn get(announced: Result<Announcement, String>, objects: Arc<dyn Objects>) -> Result<Content, EngineError> {

@@ -19,7 +19,7 @@ const DEFAULT_ROLL: Roll = Roll { rows: 1_000_000, bytes: 64 << 20, every: 60_00
 /// Microseconds after which the object of a folder may be replaced again.
 const REPLACED_EVERY: i64 = 10_000_000;
 
-/// Bytes that the open objects of a lane may have: they are held in memory.
+/// Bytes that the open objects of a lane may have: hosts that read an object take it as a whole.
 const MOST_BYTES: u64 = 1 << 30;
 
 /// What a folder of dates is called that a record's own timestamp decides.
@@ -337,9 +337,7 @@ impl RollDef {
             report.error(rows.place, "an object needs a row").suggest("write how many rows end an object");
         }
         if let Some(bytes) = bytes.as_ref().filter(|bytes| !(1..=MOST_BYTES).contains(&bytes.value.0)) {
-            report
-                .error(bytes.place, "open objects are held in memory: from `1B` to `1GiB`")
-                .suggest("leave it out for `64MiB`");
+            report.error(bytes.place, "an object may have from `1B` to `1GiB`").suggest("leave it out for `64MiB`");
         }
         if let Some(every) = every.as_ref().filter(|every| every.value == Micros(0)) {
             report.error(every.place, "this cannot be zero").suggest("leave it out for `1m`");
