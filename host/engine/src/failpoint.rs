@@ -4,7 +4,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-/// Every place, in the order in which a lane comes by.
+/// Every place, in the order in which a lane comes by; then those where somebody decides on a dead letter.
 pub const POINTS: &[&str] = &[
     "lane.taken",
     "lane.restored",
@@ -33,6 +33,8 @@ pub const POINTS: &[&str] = &[
     "purge.done",
     "group.revoked",
     "group.stopped",
+    "letter.taken",
+    "letter.decided",
 ];
 
 /// The place at which this process is to die.

@@ -146,7 +146,7 @@ impl TaskContext {
 
     /// Whether lanes do the same under both, so that nothing changes for them.
     pub fn runs_like(&self, other: &Self) -> bool {
-        let step = self.end_step();
+        let step = self.task().end_step();
         let asked = |context: &Self| {
             let edition = &context.program.edition;
             (edition.resets.get(step).copied(), edition.recomputes.get(step).copied())
@@ -241,10 +241,5 @@ impl TaskContext {
     pub fn roll_interval(&self) -> Option<Duration> {
         let output = self.task().end.objects()?;
         Some(Duration::from_micros(output.roll.every.unsigned_abs()))
-    }
-
-    /// See [`Task::end_step`].
-    pub fn end_step(&self) -> &str {
-        self.task().end_step()
     }
 }

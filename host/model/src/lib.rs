@@ -29,4 +29,4 @@ pub use diagnostic::{Diagnostic, Diagnostics};
 pub use records::{Fetched, Offset, Records};
 pub use types::{DataType, Field, Schema};
 pub use units::parse_duration;
-pub use yaml::{Environment, Place, Spanned};
+pub use yaml::{Environment, Place, Spanned, with_variables};

@@ -123,7 +123,7 @@ pub struct Task {
 }
 
 impl Task {
-    /// The step whose rows arrive at the end, for dead letters that no plugin caused.
+    /// The step whose rows arrive at the end: dead letters that no plugin caused are of it.
     pub fn end_step(&self) -> &str {
         match &self.end {
             End::Exchange { aggregation, .. } | End::Aggregate { aggregation, .. } => &aggregation.plugin.step,
@@ -145,6 +145,11 @@ impl Task {
             end => end.aggregation().map(|aggregation| aggregation.plugin.plugin.as_str()),
         };
         self.stages.iter().map(|stage| stage.plugin.plugin.as_str()).chain(at_end)
+    }
+
+    /// The step that sees what was read first.
+    pub fn first_step(&self) -> &str {
+        self.stages.first().map_or_else(|| self.end_step(), |stage| &stage.plugin.step)
     }
 
     /// Whether the task keeps state, and so has a changelog.
@@ -254,6 +259,8 @@ pub struct PluginUse {
     pub plugin: String,
     /// The step's configuration as JSON.
     pub config: String,
+    /// The same with the variables of the file by name: their values may be secrets.
+    pub config_by_name: String,
     /// What `open` is given: the columns of the stream, then the metadata columns that the stream does not have
     /// itself.
     pub input: Vec<Field>,

@@ -102,6 +102,8 @@ pub enum Operator {
         plugin: String,
         /// The step's configuration as JSON.
         config: String,
+        /// The same with the variables of the file by name.
+        config_by_name: String,
         /// What `open` answered.
         plan: AssemblePlan,
         /// How many rows a group may have: a plugin sees all of them at once.

@@ -154,6 +154,9 @@ pub struct Failure {
     pub kind: FailureKind,
     /// For the plugin's author: what happened, and where if that is known.
     pub message: String,
+    /// The functions that it happened in, innermost first, those of the language and the SDK among them; nothing if it was
+    /// no trap or the plugin was stripped of their names.
+    pub stack: Vec<String>,
 }
 
 /// The kinds of [`Failure`].
@@ -171,10 +174,28 @@ pub enum FailureKind {
     Contract,
 }
 
+impl FailureKind {
+    /// One word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Trap => "trap",
+            Self::Timeout => "timeout",
+            Self::Memory => "memory",
+            Self::Contract => "contract",
+        }
+    }
+}
+
 impl Failure {
     /// A failure whose message may quote the plugin, and the functions that it happened in.
     pub(crate) fn new(kind: FailureKind, message: impl AsRef<str>) -> Self {
-        Self { kind, message: shown(message.as_ref(), 2 * MESSAGE) }
+        Self { kind, message: shown(message.as_ref(), 2 * MESSAGE), stack: Vec::new() }
+    }
+
+    /// The same in these functions.
+    pub(crate) fn within(self, stack: Vec<String>) -> Self {
+        Self { stack, ..self }
     }
 
     /// Something that the plugin returned and must not.

@@ -40,11 +40,12 @@ pub fn explain(error: &wasmtime::Error, state: &State, limits: &Limits) -> Failu
     let stack = error.downcast_ref::<WasmBacktrace>();
     let deep = stack.is_some_and(|stack| stack.frames().len() >= RECORDED);
     let (kind, what) = cause(error, deep, state, limits);
-    let message = match author_frames(&stack.map(functions).unwrap_or_default()) {
+    let functions = stack.map(functions).unwrap_or_default();
+    let message = match author_frames(&functions) {
         frames if frames.is_empty() => what,
         frames => format!("{what}; in {}", frames.join(", called by ")),
     };
-    Failure::new(kind, message)
+    Failure::new(kind, message).within(functions)
 }
 
 fn cause(error: &wasmtime::Error, deep: bool, state: &State, limits: &Limits) -> (FailureKind, String) {

@@ -27,7 +27,9 @@ pub(crate) struct Loaded {
     pub limits: Limits,
     /// Where its instances log, under its name.
     pub log: Arc<Log>,
-    /// SHA-256 in hex.
+    /// What was loaded.
+    pub bytes: Arc<[u8]>,
+    /// Its SHA-256 in hex.
     pub digest: String,
     pub config_schema: Option<String>,
     pub code: Code,
@@ -53,6 +55,11 @@ impl Plugin {
     /// The SHA-256 of the bytes that were loaded, in hex.
     pub fn digest(&self) -> &str {
         &self.0.digest
+    }
+
+    /// The bytes that were loaded.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0.bytes
     }
 
     /// What kind of plugin it is.

@@ -70,6 +70,7 @@ impl Sandbox {
             engine: self.engine.clone(),
             limits: self.limits,
             log: Arc::new(Log::new(name, &self.limits)),
+            bytes: bytes.into(),
             digest: hex(&Sha256::digest(bytes)),
             config_schema: inspected.config_schema,
             code: self.link(&component)?,

@@ -78,6 +78,21 @@ impl Client {
         self.call(Method::GET, path, None).await
     }
 
+    /// GET with parameters.
+    pub async fn find<Answer: DeserializeOwned>(&self, path: &[&str], parameters: &[(&str, String)]) -> Result<Answer> {
+        self.parsed(&self.send(Method::GET, path, parameters, None).await?)
+    }
+
+    /// POST with parameters.
+    pub async fn post<Answer: DeserializeOwned>(&self, path: &[&str], parameters: &[(&str, String)]) -> Result<Answer> {
+        self.parsed(&self.send(Method::POST, path, parameters, None).await?)
+    }
+
+    /// GET of what is no JSON.
+    pub async fn bytes(&self, path: &[&str]) -> Result<Vec<u8>> {
+        self.send(Method::GET, path, &[], None).await
+    }
+
     /// A call with a body and its content type, or without. [`Refused`] if the host does not do it.
     pub async fn call<Answer: DeserializeOwned>(
         &self,
@@ -88,7 +103,7 @@ impl Client {
         self.call_with(method, path, &[], body).await
     }
 
-    /// A call with parameters.
+    /// The same with parameters.
     pub async fn call_with<Answer: DeserializeOwned>(
         &self,
         method: Method,
@@ -96,6 +111,21 @@ impl Client {
         parameters: &[(&str, String)],
         body: Option<(&'static str, Vec<u8>)>,
     ) -> Result<Answer> {
+        self.parsed(&self.send(method, path, parameters, body).await?)
+    }
+
+    fn parsed<Answer: DeserializeOwned>(&self, answer: &[u8]) -> Result<Answer> {
+        let answer = if answer.is_empty() { b"null" } else { answer };
+        serde_json::from_slice(answer).with_context(|| format!("{} does not answer as a host", self.url))
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &[&str],
+        parameters: &[(&str, String)],
+        body: Option<(&'static str, Vec<u8>)>,
+    ) -> Result<Vec<u8>> {
         let mut url = self.url.clone();
         let no_base = |()| Usage(format!("`{}` is no URL of a host", self.url));
         url.path_segments_mut().map_err(no_base)?.pop_if_empty().extend(path);
@@ -114,8 +144,7 @@ impl Client {
         let status = response.status();
         let bytes = response.bytes().await.with_context(unreachable)?;
         if status.is_success() {
-            let bytes = if status == StatusCode::NO_CONTENT { b"null".as_slice() } else { &bytes };
-            return serde_json::from_slice(bytes).with_context(|| format!("{} does not answer as a host", self.url));
+            return Ok(bytes.into());
         }
         let body = serde_json::from_slice(&bytes)
             .unwrap_or_else(|_| ErrorBody { error: format!("{} answered {status}", self.url), ..ErrorBody::default() });

@@ -266,9 +266,9 @@ async fn die_on_kafka(place: &str, name: &str, brokers: &str, postgres: Postgres
     scenario.group.judge(name, outcome)
 }
 
-/// Whether the clickstream does not come by: MongoDB's tests, and those of the lake, die there.
+/// Whether the clickstream does not come by: the tests of MongoDB, of the lake, and of dead letters die there.
 fn is_of_other_stores(point: &str) -> bool {
-    ["mongodb.", "elasticsearch.", "objects."].iter().any(|prefix| point.starts_with(prefix))
+    ["mongodb.", "elasticsearch.", "objects.", "letter."].iter().any(|prefix| point.starts_with(prefix))
 }
 
 #[test]

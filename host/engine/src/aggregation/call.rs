@@ -11,11 +11,10 @@ use azenha_model::Field;
 use azenha_model::plan::Aggregation;
 use azenha_model::plugin::Rejection;
 use azenha_sandbox::{Aggregate, Failure, Finished, Plugin};
-use serde_json::value::RawValue;
 
 use super::keys::KeyCodec;
 use crate::clock::Clock;
-use crate::dead_letter::{CONTRACT, Complaint, PluginCall, encode_accumulator};
+use crate::dead_letter::{Arguments, Callee, Complaint, Function, Opening, PluginCall, encode_accumulator};
 use crate::error::EngineError;
 use crate::plugin::{Guard, Part, Usage, in_parts};
 use crate::rows::batch_of;
@@ -41,8 +40,7 @@ pub struct Results {
 pub struct AggregateCall {
     plugin: Aggregate,
     step: String,
-    name: Arc<str>,
-    digest: Arc<str>,
+    callee: Callee,
     reads: Vec<Field>,
     key_fields: Vec<Field>,
     key_schema: Arc<ArrowSchema>,
@@ -71,8 +69,11 @@ impl AggregateCall {
         Ok(Self {
             plugin: opened,
             step: used.step.clone(),
-            name: used.plugin.as_str().into(),
-            digest: plugin.digest().into(),
+            callee: Callee::new(
+                &used.plugin,
+                plugin.digest(),
+                &Opening::with(&used.config_by_name).input(&used.input).keys(&key_fields),
+            ),
             reads: aggregation.plan.reads.iter().map(|index| used.input[*index].clone()).collect(),
             key_schema: Arc::new(ArrowSchema::new(key_fields.iter().map(Field::arrow).collect::<Vec<_>>())),
             key_fields,
@@ -132,8 +133,8 @@ impl AggregateCall {
 
         let mut complaints = Complaints::new();
         let mut complain = |row: usize, accumulator: Option<String>, complaint: Complaint| {
-            let columns = row_json(&self.reads, rows.columns(), row, true);
-            complaints.push((row, Complaint { call: Some(self.describe(Some(columns), accumulator)), ..complaint }));
+            let given = Arguments { accumulator, ..Arguments::row(row_json(&self.reads, rows.columns(), row, true)) };
+            complaints.push((row, Complaint { call: Some(self.describe(Function::Fold, given)), ..complaint }));
         };
         for part in parts {
             match part {
@@ -173,8 +174,10 @@ impl AggregateCall {
         });
         Ok(guilty
             .map(|(index, failure)| {
-                let call = self.describe(None, encode_accumulator(&pairs[index].1));
-                (index, Complaint { call: Some(call), ..Complaint::failed(failure) })
+                let (slot, payload) = &pairs[index];
+                let into = table.get(*slot).and_then(|group| encode_accumulator(&group.accumulator));
+                let given = Arguments { accumulator: encode_accumulator(payload), into, ..Arguments::default() };
+                (index, Complaint { call: Some(self.describe(Function::Merge, given)), ..Complaint::failed(failure) })
             })
             .collect())
     }
@@ -218,20 +221,18 @@ impl AggregateCall {
             .map(|column| join(self.gives[column].data_type.arrow(), pieces.iter().map(|piece| &piece[column])))
             .collect::<Result<_, _>>()?;
         for (index, complaint) in &mut results.complaints {
+            let accumulator = encode_accumulator(&groups[*index].accumulator);
             let key = row_json(&self.key_fields, batch.columns(), *index, true);
-            complaint.call = Some(self.describe(Some(key), encode_accumulator(&groups[*index].accumulator)));
+            complaint.call = Some(self.describe(Function::Finish, Arguments { accumulator, ..Arguments::row(key) }));
         }
         Ok(results)
     }
 
-    fn describe(&self, columns: Option<String>, accumulator: Option<String>) -> PluginCall {
-        PluginCall {
-            plugin: Arc::clone(&self.name),
-            digest: Arc::clone(&self.digest),
-            contract: CONTRACT,
-            columns: columns.and_then(|json| RawValue::from_string(json).ok()),
-            accumulator: accumulator.filter(|_| self.shows_accumulators),
-        }
+    fn describe(&self, function: Function, given: Arguments) -> PluginCall {
+        let shown = |accumulator: Option<String>| accumulator.filter(|_| self.shows_accumulators);
+        let Arguments { accumulator, into, .. } = given;
+        let given = Arguments { accumulator: shown(accumulator), into: shown(into), ..given };
+        PluginCall { given, ..self.callee.call(Some(function)) }
     }
 }
 

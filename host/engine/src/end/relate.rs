@@ -133,7 +133,7 @@ impl RelateEnd {
         dead: &mut DeadLetters,
         place: Place<'_>,
     ) -> Result<(), EngineError> {
-        let Assembly { with_row, columns, without_row, complaints } = assembly;
+        let Assembly { with_row, columns, without_row, complaints, .. } = assembly;
         for complaint in complaints {
             dead.push_group(&self.step, place, &complaint);
         }
@@ -226,7 +226,7 @@ fn latest(rows: &RowConverter, related: &Related, groups: &[GroupId]) -> Result<
     let (with_row, without_row): (Vec<GroupId>, Vec<GroupId>) = groups.iter().partition(|group| row(group).is_some());
     let parser = rows.parser();
     let columns = rows.convert_rows(with_row.iter().filter_map(row).map(|row| parser.parse(row)))?;
-    Ok(Assembly { with_row, columns, without_row, complaints: Vec::new() })
+    Ok(Assembly { with_row, columns, without_row, ..Assembly::default() })
 }
 
 /// What must be the same for a state to be read back, what is brought together and by what; and who reads what comes out.

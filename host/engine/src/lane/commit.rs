@@ -60,7 +60,7 @@ impl Lane {
             cut: self.with_store(outgoing.cut)?,
             dead: self.dead.split(moment.position.saturating_sub(1)),
             dead_topic: self.context.program.plan.dead_letters.clone(),
-            step: self.context.end_step().into(),
+            step: self.context.task().end_step().into(),
         };
         let log = Arc::clone(&self.context.log);
         let mut delivery = delivery;

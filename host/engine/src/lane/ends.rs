@@ -51,7 +51,7 @@ pub fn open_stream(
     let told = recovered.header.as_ref().and_then(|header| header.senders.first()).map(|(_, progress)| *progress);
     let end: Box<dyn RowEnd> = match &task.end {
         EndPlan::Topics(outputs) => {
-            Box::new(TopicsEnd::new(context.end_step(), writers(context, outputs, partition)?, fields))
+            Box::new(TopicsEnd::new(context.task().end_step(), writers(context, outputs, partition)?, fields))
         }
         EndPlan::Store(output) => Box::new(StoreEnd::new(output, fields)),
         EndPlan::Objects(output) => {
@@ -79,7 +79,7 @@ pub fn open_stream(
         }
         EndPlan::Relate { .. } | EndPlan::Lookup { .. } => return Err(not_an_exchange()),
     };
-    let (step, batch_rows) = (context.end_step(), context.options.batch_rows.max(1));
+    let (step, batch_rows) = (context.task().end_step(), context.options.batch_rows.max(1));
     Ok(Intake::Stream(Box::new(StreamIntake::new(stream, step, batch_rows, stages, watermark, end))))
 }
 
@@ -119,7 +119,7 @@ fn senders(context: &TaskContext) -> Result<u32, EngineError> {
 /// A state is read back only under the definition that wrote it, and by a plugin that reads its version. Rows of tables are
 /// not a plugin's.
 pub fn check_fits(context: &TaskContext, header: &StateHeader) -> Result<(), EngineError> {
-    let (step, end) = (context.end_step(), &context.task().end);
+    let (step, end) = (context.task().end_step(), &context.task().end);
     let now = match end {
         EndPlan::Exchange { aggregation, .. } => definition(aggregation),
         EndPlan::Aggregate { aggregation, .. } => {
@@ -154,7 +154,7 @@ fn other_definition(step: &str, before: &str, now: &str) -> EngineError {
 
 /// The definition of a table or relation, and what its readers know of the state.
 fn readers_after(context: &TaskContext, header: Option<&StateHeader>) -> Result<Definition, EngineError> {
-    let step = context.end_step();
+    let step = context.task().end_step();
     let missing = || EngineError::Setup(format!("step `{step}` keeps no rows that others follow"));
     let now = kept_under(&context.task().end).ok_or_else(missing)?;
     let Some(header) = header else { return Ok(now) };
@@ -219,8 +219,8 @@ fn open_relation(
         Operator::Join(kind) => Operation::Join(Joiner::new(relation, *kind)?),
         Operator::Latest => Operation::Latest(row_codec(&relation.output())?),
         Operator::Objects(_) => return Err(EngineError::Setup("objects are not sent on".to_owned())),
-        Operator::Assemble { plugin, config, plan, max_group_rows } => {
-            let used = (plugin.as_str(), config.as_str(), plan);
+        Operator::Assemble { plugin, config, config_by_name, plan, max_group_rows } => {
+            let used = (plugin.as_str(), (config.as_str(), config_by_name.as_str()), plan);
             let (opener, clock) = (context.program.plugin(plugin)?, Arc::clone(&context.clock));
             let opened = Assembler::open(relation, used, *max_group_rows, opener, clock)?;
             Operation::Assemble(Box::new(opened))

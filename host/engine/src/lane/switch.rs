@@ -130,7 +130,7 @@ fn reopen(context: &Arc<TaskContext>, partition: u32, mut restored: Restored, ra
 
 /// Does to a state what was asked for since the version that the lane ran last.
 pub fn prepare(context: &TaskContext, ran: u64, restored: &mut Restored) {
-    let (step, edition) = (context.end_step(), &context.program.edition);
+    let (step, edition) = (context.task().end_step(), &context.program.edition);
     let EndPlan::Aggregate { aggregation, .. } = &context.task().end else { return };
     if edition.resets.get(step).is_some_and(|version| *version > ran) {
         restored.give_up(aggregation.plan.state_version);

@@ -174,7 +174,7 @@ mod tests {
     }
 
     fn failure(kind: FailureKind) -> Failure {
-        Failure { kind, message: "no".to_owned() }
+        Failure { kind, message: "no".to_owned(), stack: Vec::new() }
     }
 
     /// Runs a plugin that fails on some rows; gives the rows that went through and the guilty ones.

@@ -13,11 +13,10 @@ use azenha_model::Field;
 use azenha_model::plan::Stage;
 use azenha_model::plugin::Given;
 use azenha_sandbox::{Emitted, Failure, FailureKind, Plugin, Transform, TransformOutput};
-use serde_json::value::RawValue;
 
 use super::{Guard, Part, Usage, in_parts};
 use crate::clock::Clock;
-use crate::dead_letter::{CONTRACT, Complaint, DeadLetters, PluginCall};
+use crate::dead_letter::{Arguments, Callee, Complaint, DeadLetters, Function, Opening, PluginCall};
 use crate::error::EngineError;
 use crate::rows::{Rows, Source};
 use crate::tap::Tap;
@@ -27,8 +26,7 @@ pub struct FusedStage {
     step: Arc<str>,
     spec: Stage,
     plugin: Transform,
-    name: Arc<str>,
-    digest: Arc<str>,
+    callee: Callee,
     reads: Vec<Field>,
     guard: Guard,
     tap: Tap,
@@ -50,8 +48,7 @@ impl FusedStage {
         Ok(Self {
             step: used.step.as_str().into(),
             plugin: opened,
-            name: used.plugin.as_str().into(),
-            digest: plugin.digest().into(),
+            callee: Callee::new(&used.plugin, plugin.digest(), &Opening::with(&used.config_by_name).input(&used.input)),
             reads: stage.plan.reads.iter().map(|index| used.input[*index].clone()).collect(),
             spec: stage.clone(),
             guard: Guard::new(clock),
@@ -80,6 +77,7 @@ impl FusedStage {
                 let made = assemble(spec, rows, &range, emitted, source).map_err(|error| Failure {
                     kind: FailureKind::Contract,
                     message: format!("its rows cannot be put together: {error}"),
+                    stack: Vec::new(),
                 })?;
                 Ok((made, rejected))
             },
@@ -113,13 +111,8 @@ impl FusedStage {
         source: &Source,
         dead: &mut DeadLetters,
     ) {
-        let call = PluginCall {
-            plugin: Arc::clone(&self.name),
-            digest: Arc::clone(&self.digest),
-            contract: CONTRACT,
-            columns: RawValue::from_string(row_json(&self.reads, batch.columns(), row, true)).ok(),
-            accumulator: None,
-        };
+        let given = Arguments::row(row_json(&self.reads, batch.columns(), row, true));
+        let call = PluginCall { given, ..self.callee.call(Some(Function::Process)) };
         let complaint = Complaint { call: Some(call), ..complaint };
         dead.push(&self.step, source, rows.origin.value(row), &complaint);
     }

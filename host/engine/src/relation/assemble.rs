@@ -8,7 +8,7 @@ use arrow_schema::{ArrowError, Schema as ArrowSchema};
 use arrow_select::concat::concat;
 use azenha_formats::json::row_json;
 use azenha_model::Field;
-use azenha_model::plugin::{AssemblePlan, Rejection, TableFields};
+use azenha_model::plugin::{AssemblePlan, TableFields};
 use azenha_model::relation::{RelatedTable, Relation};
 use azenha_sandbox::{Assemble, Finished, Grouped, Plugin};
 use serde_json::value::RawValue;
@@ -17,13 +17,16 @@ use twox_hash::XxHash3_64;
 use super::related::{GroupId, Related};
 use super::row_codec;
 use crate::clock::Clock;
-use crate::dead_letter::{CONTRACT, Cause, Complaint, PluginCall};
+use crate::dead_letter::{Arguments, Callee, Cause, Complaint, Function, Opening, PluginCall};
 use crate::error::EngineError;
 use crate::plugin::{Guard, Part, Usage, in_parts};
 use crate::rows::batch_of;
 
 /// So many rows, or few more, are handed to a plugin at once.
 const CALL_ROWS: usize = 16_384;
+
+/// Dead letters carry so many bytes of groups' rows at a time: a plugin may refuse every group.
+const TOLD_BYTES: usize = 4 << 20;
 
 /// The results of some groups.
 #[derive(Debug, Default)]
@@ -36,14 +39,15 @@ pub struct Assembly {
     pub without_row: Vec<GroupId>,
     /// What went wrong.
     pub complaints: Vec<Complaint>,
+    /// Bytes of rows that the complaints carry.
+    pub told: usize,
 }
 
 /// A plugin of the world `assemble`, opened for one lane.
 pub struct Assembler {
     step: String,
     plugin: Assemble,
-    name: Arc<str>,
-    digest: Arc<str>,
+    callee: Callee,
     plan: AssemblePlan,
     keys: RowConverter,
     key_fields: Vec<Field>,
@@ -58,6 +62,8 @@ pub struct Assembler {
 struct TableCodec {
     rows: RowConverter,
     reads: Vec<usize>,
+    /// Those that are read.
+    fields: Vec<Field>,
     schema: Arc<ArrowSchema>,
 }
 
@@ -72,12 +78,12 @@ impl Assembler {
     /// Opens the plugin as the plan has it.
     pub fn open(
         relation: &Relation,
-        opened_by: (&str, &str, &AssemblePlan),
+        opened_by: (&str, (&str, &str), &AssemblePlan),
         most_rows: usize,
         plugin: &Plugin,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, EngineError> {
-        let (name, config, plan) = opened_by;
+        let (name, (config, config_by_name), plan) = opened_by;
         let step = relation.step.clone();
         let opened = plugin
             .open_assemble(config, &table_fields(relation), &relation.keys)
@@ -86,14 +92,14 @@ impl Assembler {
             return Err(EngineError::Setup(format!("step `{step}`: the plugin's plan is not the validated one")));
         }
         let table = |(table, reads): (&RelatedTable, &Vec<usize>)| {
-            let fields: Vec<_> = reads.iter().map(|column| table.fields[*column].arrow()).collect();
-            let schema = Arc::new(ArrowSchema::new(fields));
-            Ok::<_, ArrowError>(TableCodec { rows: row_codec(&table.fields)?, reads: reads.clone(), schema })
+            let fields: Vec<Field> = reads.iter().map(|column| table.fields[*column].clone()).collect();
+            let schema = Arc::new(ArrowSchema::new(fields.iter().map(Field::arrow).collect::<Vec<_>>()));
+            Ok::<_, ArrowError>(TableCodec { rows: row_codec(&table.fields)?, reads: reads.clone(), fields, schema })
         };
+        let opening = Opening::with(config_by_name).tables(&table_fields(relation)).keys(&relation.keys);
         Ok(Self {
             plugin: opened,
-            name: name.into(),
-            digest: plugin.digest().into(),
+            callee: Callee::new(name, plugin.digest(), &opening),
             keys: row_codec(&relation.keys)?,
             key_fields: relation.keys.clone(),
             tables: relation.tables.iter().zip(&plan.reads).map(table).collect::<Result<_, _>>()?,
@@ -161,7 +167,8 @@ impl Assembler {
         let keys = self.key_batch(related, &[group])?;
         let rows = self.rows_of(related, group);
         let reason = format!("the group has {rows} rows, and {} are the most: its last result stays", self.most_rows);
-        Ok(Complaint { call: Some(self.describe(&keys, 0)), ..Complaint::new(Cause::Rejected, reason) })
+        let call = PluginCall { given: self.key(&keys, 0), ..self.callee.call(None) };
+        Ok(Complaint { call: Some(call), ..Complaint::new(Cause::Rejected, reason) })
     }
 
     fn call(
@@ -196,14 +203,12 @@ impl Assembler {
                     let mut columns = input.keys.columns().iter().map(key).collect::<Result<Vec<_>, _>>()?;
                     columns.extend(finished.columns);
                     pieces.push(columns);
-                    assembly.complaints.extend(finished.rejected.into_iter().map(|rejection: Rejection| {
+                    for rejection in finished.rejected {
                         let group = range.start + rejection.row as usize;
-                        Complaint { call: Some(self.describe(&input.keys, group)), ..Complaint::rejected(rejection) }
-                    }));
+                        self.complain(assembly, &input, group, Complaint::rejected(rejection));
+                    }
                 }
-                Part::Guilty(group, failure) => assembly
-                    .complaints
-                    .push(Complaint { call: Some(self.describe(&input.keys, group)), ..Complaint::failed(failure) }),
+                Part::Guilty(group, failure) => self.complain(assembly, &input, group, Complaint::failed(failure)),
             }
         }
         Ok(())
@@ -220,14 +225,30 @@ impl Assembler {
         Ok(Input { keys: self.key_batch(related, groups)?, tables: tables.collect::<Result<_, _>>()? })
     }
 
-    fn describe(&self, keys: &RecordBatch, group: usize) -> PluginCall {
-        PluginCall {
-            plugin: Arc::clone(&self.name),
-            digest: Arc::clone(&self.digest),
-            contract: CONTRACT,
-            columns: RawValue::from_string(row_json(&self.key_fields, keys.columns(), group, true)).ok(),
-            accumulator: None,
+    fn complain(&self, assembly: &mut Assembly, input: &Input, group: usize, complaint: Complaint) {
+        let mut given = self.key(&input.keys, group);
+        if assembly.told < TOLD_BYTES {
+            let rows = self.rows_json(input, group);
+            assembly.told += rows.len();
+            given.tables = RawValue::from_string(rows).ok();
         }
+        let call = PluginCall { given, ..self.callee.call(Some(Function::Assemble)) };
+        assembly.complaints.push(Complaint { call: Some(call), ..complaint });
+    }
+
+    fn key(&self, keys: &RecordBatch, group: usize) -> Arguments {
+        Arguments::row(row_json(&self.key_fields, keys.columns(), group, true))
+    }
+
+    /// The rows of each table, as a list of lists.
+    fn rows_json(&self, input: &Input, group: usize) -> String {
+        let table = |(table, (rows, offsets)): (&TableCodec, &(RecordBatch, Vec<u32>))| {
+            let of_group = offsets[group] as usize..offsets[group + 1] as usize;
+            let rows = of_group.map(|row| row_json(&table.fields, rows.columns(), row, true));
+            format!("[{}]", rows.collect::<Vec<_>>().join(","))
+        };
+        let tables = self.tables.iter().zip(&input.tables).map(table);
+        format!("[{}]", tables.collect::<Vec<_>>().join(","))
     }
 }
 

@@ -19,6 +19,7 @@ fn expand_among(node: &mut Node, lines: &[Vec<char>], environment: &Environment<
     match &mut node.value {
         Value::Text(scalar) if scalar.contains('$') => {
             node.is_hidden = true;
+            node.by_name = Some(scalar.clone());
             match replace(scalar, environment) {
                 Ok(replaced) if is_quoted(lines, node.place) => *scalar = replaced,
                 Ok(replaced) => node.value = Value::Expanded(replaced),
@@ -34,6 +35,14 @@ fn expand_among(node: &mut Node, lines: &[Vec<char>], environment: &Environment<
         }
         _ => {}
     }
+}
+
+/// A text with the values of its variables; whoever has no value for one without a default is told which.
+///
+/// # Errors
+/// In words, what is wrong with a variable.
+pub fn with_variables(text: &str, environment: &Environment<'_>) -> Result<String, String> {
+    replace(text, environment).map_err(|problem| problem.message)
 }
 
 fn is_quoted(lines: &[Vec<char>], place: Place) -> bool {

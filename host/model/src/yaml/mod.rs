@@ -10,7 +10,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, SchemaGenerator};
 
-pub use environment::Environment;
+pub use environment::{Environment, with_variables};
 pub(crate) use keys::{Entries, FromKeys, FromNode, Keys, Named, choose, from_keys};
 pub(crate) use node::{Node, Value, parse};
 pub(crate) use scalars::{whole_number, word};

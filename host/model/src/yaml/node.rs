@@ -17,6 +17,8 @@ pub(crate) struct Node {
     pub value: Value,
     /// Whether messages must not repeat the text, because it may be a secret: a variable's value, for instance.
     pub is_hidden: bool,
+    /// The text with its variables by name, if there were any to replace.
+    pub by_name: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -109,6 +111,18 @@ impl Node {
         }
     }
 
+    /// What [`Node::json`] gives, with variables by name where their values would stand.
+    pub fn json_by_name(&self) -> serde_json::Value {
+        match (&self.by_name, &self.value) {
+            (Some(text), _) => text.as_str().into(),
+            (None, Value::Sequence(items)) => items.iter().map(Self::json_by_name).collect(),
+            (None, Value::Mapping(entries)) => {
+                entries.iter().map(|(key, node)| (key.value.clone(), node.json_by_name())).collect()
+            }
+            (None, _) => self.json(),
+        }
+    }
+
     fn report_repeated_keys(&self, report: &mut Report) {
         match &self.value {
             Value::Sequence(items) => items.iter().for_each(|item| item.report_repeated_keys(report)),
@@ -162,7 +176,7 @@ impl From<Location> for Place {
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let spanned = serde_saphyr::Spanned::<Value>::deserialize(deserializer)?;
-        Ok(Self { place: spanned.referenced.into(), value: spanned.value, is_hidden: false })
+        Ok(Self { place: spanned.referenced.into(), value: spanned.value, is_hidden: false, by_name: None })
     }
 }
 

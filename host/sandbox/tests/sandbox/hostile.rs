@@ -99,7 +99,10 @@ fn an_error_that_the_plugin_returns_is_passed_on() {
         let [address, length] = image.text("no such campaign");
         format!("(i32.const {})", image.words(&[1, address, length, 0, 0]))
     }));
-    assert_eq!(failure, Failure { kind: FailureKind::Error, message: "no such campaign".to_owned() });
+    assert_eq!(
+        failure,
+        Failure { kind: FailureKind::Error, message: "no such campaign".to_owned(), stack: Vec::new() }
+    );
 }
 
 fn contract_failure(output: impl FnOnce(&mut Image) -> u32) -> String {

@@ -10,7 +10,8 @@ use utoipa::OpenApi;
 use super::asker::Asker;
 use super::roles::{Needs, RULES};
 use super::{
-    audit, definitions, graph, health, metrics, offsets, pipelines, plugins, queries, runs, tap, topics, versions,
+    audit, dead_letters, definitions, graph, health, metrics, offsets, pipelines, plugins, queries, runs, tap, topics,
+    versions,
 };
 use crate::host::Host;
 
@@ -36,6 +37,11 @@ use crate::host::Host;
         definitions::restart,
         offsets::show,
         offsets::patch,
+        dead_letters::list,
+        dead_letters::show,
+        dead_letters::bundle,
+        dead_letters::retry,
+        dead_letters::discard,
         runs::list,
         runs::begin,
         versions::list,
@@ -100,6 +106,11 @@ mod tests {
             "/metrics",
             "/pipelines",
             "/pipelines/{name}",
+            "/pipelines/{name}/dead-letters",
+            "/pipelines/{name}/dead-letters/{id}",
+            "/pipelines/{name}/dead-letters/{id}/bundle",
+            "/pipelines/{name}/dead-letters/{id}/discard",
+            "/pipelines/{name}/dead-letters/{id}/retry",
             "/pipelines/{name}/graph",
             "/pipelines/{name}/offsets",
             "/pipelines/{name}/pause",

@@ -4,6 +4,7 @@ mod asker;
 mod audit;
 mod browser;
 mod console;
+mod dead_letters;
 mod definitions;
 mod docs;
 mod ends;
@@ -43,6 +44,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::host::Host;
 use crate::usage::Usage;
+pub use dead_letters::{LetterDetail, Letters};
 pub use definitions::InForce;
 pub use error::ErrorBody;
 use guard::Guard;
@@ -141,6 +143,7 @@ fn router(host: Arc<Host>) -> Router {
         .route("/docs", get(console::docs))
         .route("/console", get(console::page))
         .route("/console/{file}", get(console::file))
+        .merge(dead_letters::routes(Arc::clone(&host)))
         .fallback(queries::answer)
         .layer(limit(BODY_LIMIT))
         .layer(from_fn_with_state(guard, guard::guard))

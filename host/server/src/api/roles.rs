@@ -25,7 +25,7 @@ const fn role(role: Role) -> Needs {
 pub type Rule = (Method, &'static str, Needs);
 
 /// Every route of the host's own. Answers to queries, whose paths pipelines choose, are [`FALLBACK`].
-pub static RULES: [Rule; 28] = [
+pub static RULES: [Rule; 33] = [
     (Method::GET, "/livez", Nothing),
     (Method::GET, "/readyz", Nothing),
     (Method::GET, "/openapi.json", Nothing),
@@ -46,6 +46,11 @@ pub static RULES: [Rule; 28] = [
     (Method::PATCH, "/pipelines/{name}/offsets", role(Operator)),
     (Method::GET, "/pipelines/{name}/runs", role(Viewer)),
     (Method::POST, "/pipelines/{name}/runs", role(Operator)),
+    (Method::GET, "/pipelines/{name}/dead-letters", role(Viewer)),
+    (Method::GET, "/pipelines/{name}/dead-letters/{id}", role(Viewer)),
+    (Method::GET, "/pipelines/{name}/dead-letters/{id}/bundle", role(Operator)),
+    (Method::POST, "/pipelines/{name}/dead-letters/{id}/retry", role(Operator)),
+    (Method::POST, "/pipelines/{name}/dead-letters/{id}/discard", role(Operator)),
     (Method::GET, "/pipelines/{name}/versions", role(Viewer)),
     (Method::POST, "/pipelines/{name}/rollback", role(Deployer)),
     (Method::GET, "/pipelines/{name}/graph", role(Viewer)),

@@ -1,11 +1,13 @@
 //! The command line: one module a command.
 
 mod backfill;
+mod dead_letters;
 mod demo;
 mod init;
 mod load;
 mod pipeline;
 mod plugin;
+mod replay;
 mod run;
 mod schema;
 mod topic;
@@ -60,6 +62,11 @@ enum Command {
     /// Makes, builds, tests and uploads plugins.
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
+    /// Shows what was refused, fetches it for a replay, puts it back or discards it.
+    #[command(subcommand)]
+    DeadLetters(dead_letters::DeadLettersCommand),
+    /// Makes the call of a plugin once more that a dead letter comes from.
+    Replay(replay::ReplayArgs),
 }
 
 /// How a command ended.
@@ -88,6 +95,8 @@ impl Cli {
             Command::Pipeline(command) => pipeline::pipeline(command).await,
             Command::Watch(args) => watch::watch(args).await,
             Command::Plugin(command) => plugin::plugin(command).await,
+            Command::DeadLetters(command) => dead_letters::dead_letters(command).await,
+            Command::Replay(args) => replay::replay(&args),
         }
     }
 }

@@ -239,7 +239,7 @@ async fn rollback(named: &Named, to: Option<u64>, dry_run: bool) -> Result<Outco
     let mut parameters: Vec<(&str, String)> = to.map(|to| ("to", to.to_string())).into_iter().collect();
     parameters.extend(dry_run.then(|| ("dry_run", "true".to_owned())));
     let path = ["pipelines", &named.name, "rollback"];
-    say_change(&named.name, named.server.client()?.call_with(Method::POST, &path, &parameters, None).await?)
+    say_change(&named.name, named.server.client()?.post(&path, &parameters).await?)
 }
 
 async fn list(client: &Client) -> Result<()> {

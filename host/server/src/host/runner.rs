@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread::available_parallelism;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use azenha_connect::registry::Registries;
 use azenha_engine::clock::SystemClock;
 use azenha_engine::edition::Edition;
@@ -23,6 +23,7 @@ use tokio::task::{block_in_place, spawn_blocking};
 use super::settings::{open_log, open_object_stores, open_stores, sandbox, spool};
 use crate::batch::{Scheduled, is_half_done};
 use crate::control::Control;
+use crate::dead_letters;
 use crate::ingest::SourceTopic;
 use crate::program::{Loaded, Loader, Origin, Place, Plugins, pipeline_file};
 use crate::queries::{Queries, Routes};
@@ -257,6 +258,9 @@ impl Runner {
             bail!(
                 "a backfill of pipeline `{name}` was interrupted before its past was announced: run `azenha backfill` again"
             );
+        }
+        if file.is_some() {
+            dead_letters::keep(&self.config.data, &loaded.plugins).context("the components cannot be kept")?;
         }
         let queries = Queries::open(&loaded.plan, &self.config, &self.routes)?;
         let work = match &loaded.plan.batch {

@@ -54,6 +54,7 @@ fn keys() -> KeyCodec {
         step: "customers".to_owned(),
         plugin: "sets".to_owned(),
         config: "{}".to_owned(),
+        config_by_name: "{}".to_owned(),
         input: COLUMNS.map(|name| Field::new(name, DataType::Text, true)).to_vec(),
     };
     let plan = AggregatePlan {

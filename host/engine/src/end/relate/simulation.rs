@@ -48,7 +48,7 @@ enum Event {
 
 enum Task {
     Table(usize),
-    Relation(Relation, Vec<Feed>),
+    Relation(Box<Relation>, Vec<Feed>),
 }
 
 enum Running {
@@ -126,9 +126,9 @@ fn relations() -> Vec<Task> {
         operator: Operator::Latest,
     };
     vec![
-        Task::Relation(named, vec![feed("sorted", 0, 4, &[0, 1, 2, 3, 4])]),
-        Task::Relation(sorted, vec![feed("orders", 0, 1, &[0, 1, 2, 3, 4, 5])]),
-        Task::Relation(orders, vec![]),
+        Task::Relation(Box::new(named), vec![feed("sorted", 0, 4, &[0, 1, 2, 3, 4])]),
+        Task::Relation(Box::new(sorted), vec![feed("orders", 0, 1, &[0, 1, 2, 3, 4, 5])]),
+        Task::Relation(Box::new(orders), vec![]),
     ]
 }
 
@@ -193,7 +193,7 @@ impl World {
                 let router = Router::new(&output, &[], &feeds, |_| Ok(PARTITIONS)).unwrap();
                 let outlets = (router, vec![]);
                 let end = RelateEnd::new(
-                    relation.clone(),
+                    Relation::clone(relation),
                     operation,
                     related,
                     outlets,

@@ -26,6 +26,7 @@ impl PluginStep<'_> {
             step: self.step.value.clone(),
             plugin: self.plugin.value.clone(),
             config: config.map_or_else(|| "{}".to_owned(), |node| node.json().to_string()),
+            config_by_name: config.map_or_else(|| "{}".to_owned(), |node| node.json_by_name().to_string()),
             input: input.to_vec(),
         }
     }

@@ -6,7 +6,7 @@ use super::plugins::PluginStep;
 use super::stream::{Rows, Stream};
 use super::{Outcome, Reported, Resolver};
 use crate::names::listed;
-use crate::plan::{End, Input, ObjectsOutput, Task, TimeFormat, TopicKind, exchange_topic};
+use crate::plan::{End, Input, ObjectsOutput, PluginUse, Task, TimeFormat, TopicKind, exchange_topic};
 use crate::plugin::{AssemblePlan, TableFields};
 use crate::relation::{Feed, JoinKind, OnTruncate, Operator, RelatedTable, Relation, Table};
 use crate::types::{DataType, Field};
@@ -272,10 +272,10 @@ impl Resolver<'_> {
             key.pii = tables.iter().any(|table| table.rows.fields[table.by[position]].pii);
         }
         let plan = self.open_assemble(step, named, &tables, &keys)?;
-        let plugin = step.plugin_use(&[]);
         let GroupRows(max_group_rows) = definition.max_group_rows.unwrap_or_default();
         let max_group_rows = max_group_rows as usize;
-        let operator = Operator::Assemble { plugin: plugin.plugin, config: plugin.config, plan, max_group_rows };
+        let PluginUse { plugin, config, config_by_name, .. } = step.plugin_use(&[]);
+        let operator = Operator::Assemble { plugin, config, config_by_name, plan, max_group_rows };
         let made = self.relate(&step.step.value, step.step.place, keys.clone(), tables, operator)?;
         self.check_distinct(made.fields.iter().map(|field| &field.name), step.plugin.place)?;
         let key: Vec<usize> = (0..keys.len()).collect();

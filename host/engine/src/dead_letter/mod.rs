@@ -1,5 +1,7 @@
 //! Dead letters: what could not be processed, with everything that is needed to see why and to try again.
 
+mod call;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -7,13 +9,13 @@ use arrow_array::{Array, BinaryArray};
 use azenha_model::plan::Generation;
 use azenha_model::plugin::Rejection;
 use azenha_model::{Offset, Records};
-use azenha_sandbox::Failure;
+use azenha_sandbox::{Failure, FailureKind};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 use crate::rows::{ObjectLine, Source};
+pub use call::{Arguments, Callee, Function, Opening, PluginCall, encode_accumulator};
 
 /// What a dead letter is about.
 enum Subject<'a> {
@@ -50,37 +52,13 @@ pub enum Cause {
     Refused,
 }
 
-/// A plugin and what it saw, for a replay.
-#[derive(Debug, Clone, Serialize)]
-pub struct PluginCall {
-    /// The plugin's name in the pipeline file.
-    pub plugin: Arc<str>,
-    /// SHA-256 of its bytes.
-    pub digest: Arc<str>,
-    /// The contract that it was compiled against.
-    pub contract: &'static str,
-    /// The columns that it was given, as a JSON object; `pii` columns are masked.
-    pub columns: Option<Box<RawValue>>,
-    /// Base64 of the group's accumulator before the call, if it has at most 64 KiB.
-    pub accumulator: Option<String>,
-}
-
-/// The contract that plugins of this host are compiled against.
-pub const CONTRACT: &str = "azenha:plugin@0.1.0";
-
-/// Accumulators above this many bytes are left out of dead letters.
-const ACCUMULATOR_BYTES: usize = 64 * 1024;
-
-/// An accumulator as a dead letter carries it.
-pub fn encode_accumulator(accumulator: &[u8]) -> Option<String> {
-    (accumulator.len() <= ACCUMULATOR_BYTES).then(|| BASE64.encode(accumulator))
-}
-
 /// What happened, without where.
 #[derive(Debug, Clone)]
 pub struct Complaint {
     /// The kind of failure.
     pub cause: Cause,
+    /// How the plugin failed, if it did.
+    pub failure: Option<FailureKind>,
     /// For people.
     pub reason: String,
     /// The part of the row that was refused; none: all of it.
@@ -92,7 +70,7 @@ pub struct Complaint {
 impl Complaint {
     /// A complaint about a whole row, without a plugin.
     pub fn new(cause: Cause, reason: impl Into<String>) -> Self {
-        Self { cause, reason: reason.into(), part: None, call: None }
+        Self { cause, failure: None, reason: reason.into(), part: None, call: None }
     }
 
     /// What a plugin says of a row that it refuses.
@@ -102,7 +80,7 @@ impl Complaint {
 
     /// What is said of a row, or group, on which a plugin fails even when it is alone.
     pub fn failed(failure: Failure) -> Self {
-        Self::new(Cause::Failed, failure.message)
+        Self { failure: Some(failure.kind), ..Self::new(Cause::Failed, failure.message) }
     }
 }
 
@@ -154,12 +132,17 @@ struct DeadLetter<'a> {
     /// Its line there, or row of a file, counted from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<u64>,
+    /// Whether it is about a group of rows, at the offset that its lane had reached, and not about a record.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    group: bool,
     cause: Cause,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<&'static str>,
     reason: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     part: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    call: Option<&'a PluginCall>,
+    call: Option<PluginCall>,
     /// Left out where the source has personal data (the offset tells where the record stands), and where an earlier
     /// letter of the same step, offset and line has it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -188,16 +171,37 @@ struct Told {
     line: u64,
     /// Bytes of those that may carry what they are about.
     bytes: usize,
+    /// The ordinal of the last one that carries what a plugin was given, and the fingerprint of that.
+    given: Option<(u32, u64)>,
 }
 
 impl Told {
-    /// Notes one more letter; says whether it may carry what it is about. One large record that is refused in many parts
+    /// Notes one more letter; says whether it may carry its record. One large record that is refused in many parts
     /// must not become many large letters, and neither must the lines of an object.
     fn note(&mut self, line: Option<u64>) -> bool {
         let is_first = self.letters == 0 || line.is_some_and(|line| line != self.line);
         self.letters += 1;
         self.line = line.unwrap_or(0);
-        is_first && self.bytes < LETTER_BYTES
+        is_first && self.has_room()
+    }
+
+    fn has_room(&self) -> bool {
+        self.bytes < LETTER_BYTES
+    }
+
+    /// A call as the letter that was noted last carries it: what a letter before it says is not said again. The key of a
+    /// group is, without which nobody knows which one it is.
+    fn call(&mut self, call: &PluginCall, group: bool) -> PluginCall {
+        let fingerprint = call.given.fingerprint();
+        let columns = call.given.columns.clone().filter(|_| group);
+        match self.given {
+            Some((ordinal, known)) if known == fingerprint => call.with_only(columns, Some(ordinal)),
+            _ if !self.has_room() => call.with_only(columns, None),
+            _ => {
+                self.given = Some((self.letters - 1, fingerprint));
+                call.clone()
+            }
+        }
     }
 }
 
@@ -279,19 +283,18 @@ impl DeadLetters {
         let Place { topic, partition, offset, timestamp } = place;
         let told = self.told.entry((Arc::clone(step), offset)).or_default();
         let ordinal = told.letters;
-        let (record, within, shows_columns) = match subject {
+        let (record, within, group) = match subject {
             Subject::Record { original, within } => {
                 let shows = told.note(within.map(|line| line.number));
-                (original.filter(|_| shows), within, shows)
+                (original.filter(|_| shows), within, false)
             }
-            // Only the key is shown, without which nobody knew which one it is.
             Subject::Group => {
                 told.note(None);
                 (None, None, true)
             }
         };
-        let columns = |call: &PluginCall| call.columns.clone().filter(|_| shows_columns);
-        let call = complaint.call.as_ref().map(|call| PluginCall { columns: columns(call), ..call.clone() });
+        let call = complaint.call.as_ref().map(|call| told.call(call, group));
+        let carries = record.is_some() || call.as_ref().is_some_and(|call| call.opened.is_some());
         let id = format!("{}/{}/{step}/{topic}/{partition}/{offset}/{ordinal}", self.generation, self.pipeline);
         let mut letter = DeadLetter {
             id: &id,
@@ -304,10 +307,12 @@ impl DeadLetters {
             ordinal,
             object: within.map(|line| &*line.path),
             line: within.map(|line| line.number),
+            group,
             cause: complaint.cause,
+            failure: complaint.failure.map(FailureKind::name),
             reason: &complaint.reason,
             part: complaint.part.as_deref(),
-            call: call.as_ref(),
+            call,
             record,
         };
         self.late += u64::from(complaint.cause == Cause::Late);
@@ -316,10 +321,10 @@ impl DeadLetters {
         let mut value = serde_json::to_vec(&letter).unwrap_or_default();
         if value.len() > LETTER_BYTES {
             // The log would not hold it either. The offset tells where the record stands.
-            (letter.record, letter.call) = (None, None);
+            (letter.record, letter.call, told.given) = (None, None, None);
             value = serde_json::to_vec(&letter).unwrap_or_default();
         }
-        if shows_columns {
+        if carries {
             told.bytes += value.len();
         }
         self.bytes += id.len() + value.len();
