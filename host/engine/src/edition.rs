@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use arrow_array::{Array, BinaryArray};
+use arrow_array::BinaryArray;
 use azenha_model::plan::{TopicKind, TopicSpec, versions_topic};
 use azenha_model::{Offset, Records};
 use serde::{Deserialize, Serialize};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::error::EngineError;
 use crate::log::{Append, Log, LogError, ReadLimit};
@@ -98,34 +99,35 @@ impl Versions {
 
     /// What a lane began last.
     pub async fn last(&self, task: &str, partition: u32) -> Result<Option<Begun>, EngineError> {
-        let all = self.all().await?;
-        Ok(all.into_iter().rfind(|begun| begun.task == task && begun.partition == partition))
+        let read = self.catch_up().await?;
+        Ok(read.begun.iter().rfind(|begun| begun.task == task && begun.partition == partition).cloned())
     }
 
     /// What all lanes began, in the order in which they did.
     pub async fn all(&self) -> Result<Vec<Begun>, EngineError> {
+        Ok(self.catch_up().await?.begun.clone())
+    }
+
+    async fn catch_up(&self) -> Result<MutexGuard<'_, Read>, EngineError> {
         let mut read = self.read.lock().await;
         // A commit of the lane's last owner may be on its way still.
         let end = self.log.settled_end(&self.topic, 0).await?;
         read.next = read.next.max(self.log.bounds(&self.topic, 0).await?.start);
         while read.next < end {
-            let limit = ReadLimit { records: 1_000, bytes: 4 << 20, wait: std::time::Duration::ZERO };
+            let limit = ReadLimit { records: 1_000, bytes: 4 << 20, wait: Duration::ZERO };
             let fetched = self.log.read(&self.topic, 0, read.next, limit).await?;
             if fetched.next == read.next {
                 let what = format!("reading {} from offset {} to its end, {end}", self.topic, read.next);
                 return Err(LogError::Storage { what, source: "nothing came".into() }.into());
             }
             read.next = fetched.next;
-            let values = &fetched.records.values;
-            for row in (0..values.len()).filter(|row| values.is_valid(*row)) {
-                match serde_json::from_slice(values.value(row)) {
+            for value in fetched.records.values.iter().flatten() {
+                match serde_json::from_slice(value) {
                     Ok(begun) => read.begun.push(begun),
-                    Err(error) => {
-                        tracing::error!(topic = self.topic, %error, "a record cannot be read; it is passed over");
-                    }
+                    Err(error) => tracing::error!(topic = self.topic, %error, "a record is passed over"),
                 }
             }
         }
-        Ok(read.begun.clone())
+        Ok(read)
     }
 }

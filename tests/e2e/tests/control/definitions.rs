@@ -32,7 +32,7 @@ async fn definitions_survive_a_kill_and_deleted_pipelines_stay_deleted() -> Resu
     assert_eq!(call(&host, READER, "GET", "/pipelines/other", &[], "")?.status, 404);
     let copy = show(&host, "/pipelines/copy")?;
     assert_eq!((&copy["version"], &copy["definition"]["text"]), (&json!(1), &json!(COPY)));
-    assert_eq!(copy["definition"]["by"], "writer");
+    assert_eq!(copy["definition"]["by"], "admin");
     await_state(&mut host, "copy", "running")?;
     click(&host, "copied", &["autumn"])?;
     await_number(&azenha, "SELECT COUNT(*) FROM rows", 3).await?;
