@@ -49,7 +49,7 @@ export class Flow {
 
   #draw(rates) {
     const highest = Math.max(...rates, 1);
-    const point = (value, index) => `${index * 2},${(20 - value / highest * 18).toFixed(1)}`;
+    const point = (value, index) => `${(60 - rates.length + index) * 2},${(20 - value / highest * 18).toFixed(1)}`;
     this.#curve.setAttribute("points", rates.map(point).join(" "));
   }
 }

@@ -22,6 +22,23 @@ const depths = (nodes, edges) => {
   return depth;
 };
 
+/** The nodes in columns: each at the height of those that it reads, so that few lines cross. */
+const arranged = (nodes, edges) => {
+  const depth = depths(nodes, edges);
+  const columns = [];
+  for (const { id } of nodes) (columns[depth.get(id)] ??= []).push(id);
+  const height = new Map();
+  for (const column of columns) {
+    const wanted = id => {
+      const before = edges.filter(edge => edge.to === id && height.has(edge.from)).map(edge => height.get(edge.from));
+      return before.length ? before.reduce((sum, at) => sum + at, 0) / before.length : 0.5;
+    };
+    column.sort((one, other) => wanted(one) - wanted(other));
+    column.forEach((id, index) => height.set(id, (index + 0.5) / column.length));
+  }
+  return columns;
+};
+
 export class Graph {
   #pipeline;
   #rates = new Rates();
@@ -38,14 +55,12 @@ export class Graph {
   }
 
   draw({ nodes, edges }) {
-    const depth = depths(nodes, edges);
     const names = new Map(nodes.map(({ id, label }) => [id, label]));
     const before = id => edges.filter(edge => edge.to === id).map(edge => names.get(edge.from));
     this.#edges = edges;
     this.#cards = new Map(nodes.map(node => [node.id, this.#card(node, before(node.id))]));
-    const columns = [];
-    for (const { id } of nodes) (columns[depth.get(id)] ??= []).push(this.#cards.get(id).element);
-    this.#columns.replaceChildren(...columns.map(cards => element("div", { class: "column" }, cards)));
+    this.#columns.replaceChildren(...arranged(nodes, edges).map(column =>
+      element("div", { class: "column" }, column.map(id => this.#cards.get(id).element))));
     this.#connect();
   }
 

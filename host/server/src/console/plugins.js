@@ -18,8 +18,9 @@ const uploaded = plugins => plugins.length
 /** Every step that runs a plugin, with the columns that enter its sandbox. */
 const grants = async signal => {
   const found = [];
-  for (const { name } of await ask("/pipelines", { signal })) {
-    const { nodes } = await ask(path("pipelines", name, "graph"), { signal }).catch(() => ({ nodes: [] }));
+  const loaded = (await ask("/pipelines", { signal })).filter(({ state }) => !["failed", "starting"].includes(state));
+  for (const { name } of loaded) {
+    const { nodes } = await ask(path("pipelines", name, "graph"), { signal });
     const steps = new Map(nodes.flatMap(node => node.steps).filter(step => step.plugin).map(step => [step.name, step]));
     for (const step of steps.values()) found.push({ pipeline: name, ...step });
   }

@@ -1,24 +1,113 @@
-// The versions of a pipeline.
+// The versions of a pipeline: what another one would change, and going over to it.
 
 import { ask, path } from "/console/api.js";
-import { element, empty } from "/console/dom.js";
-import { time } from "/console/format.js";
+import { button, element, empty, problem, state, table } from "/console/dom.js";
+import { digest, time } from "/console/format.js";
 import { tabs } from "/console/pipeline.js";
 
 export const title = name => `Versions of ${name}`;
 
-export const show = async (view, { parameters: [name], signal }) => {
+/** What a change would do to each task. */
+const planned = ({ accepted, problems, plan }) => {
+  const code = plugins => Object.entries(plugins ?? {}).map(([name, { before, after }]) =>
+    element("div", {}, name, " ", element("code", {}, `${digest(before)} → ${digest(after)}`)));
+  const rows = (plan?.tasks ?? []).map(({ task, change, state: fate, detail, plugins }) =>
+    [task, change, detail ? `${fate}: ${detail}` : fate, element("div", {}, code(plugins))]);
+  return [
+    element("h2", {}, accepted ? "This would change" : "This cannot be done"),
+    ...problems.map(text => element("p", { class: "error" }, text)),
+    rows.length ? table("The plan", ["Task", "Lanes", "State", "Code"], rows) : element("p", {}, "Everything starts anew."),
+  ];
+};
+
+/** Plans and makes changes, and says what came of them. */
+class Changes {
+  element = element("div", { "aria-live": "polite" });
+  #changed;
+
+  constructor(changed) {
+    this.#changed = changed;
+  }
+
+  async #try(work) {
+    try {
+      await work();
+    } catch (error) {
+      const places = (error.diagnostics ?? []).map(({ line, column, message }) =>
+        element("p", { class: "error" }, `${line}:${column}: ${message}`));
+      this.element.replaceChildren(problem(error), ...places);
+    }
+  }
+
+  plan(request) {
+    return this.#try(async () => this.element.replaceChildren(...planned(await request())));
+  }
+
+  make(request) {
+    return this.#try(async () => {
+      const { version, note } = await request();
+      this.element.replaceChildren(element("p", { role: "status" }, `Version ${version} is in force. ${note ?? ""}`));
+      await this.#changed();
+    });
+  }
+}
+
+const versionRow = (name, caller, changes, last) => ({ version, at, by, note, deleted, plugins, lanes }) => {
+  const back = query => ask(`${path("pipelines", name, "rollback")}?${new URLSearchParams({ to: version, ...query })}`, { method: "POST" });
+  const actions = caller.role === "deployer" && version !== last && !deleted
+    ? element("div", { class: "actions" },
+      button("Plan", () => changes.plan(() => back({ dry_run: true })), { "aria-label": `Plan going back to version ${version}` }),
+      button("Go back", () => changes.make(() => back({})), { "aria-label": `Go back to version ${version}` }))
+    : version === last ? state("in force") : "";
+  const code = Object.entries(plugins).map(([plugin, bytes]) => element("div", {}, plugin, " ", element("code", {}, digest(bytes))));
+  const began = lanes.map(({ task, partition, from }) => element("div", {}, `${task}/${partition} from ${from}`));
+  return [version, `${time(at)}${by ? `, ${by}` : ""}`, note ?? (deleted ? "deleted" : ""), element("div", {}, code),
+    element("div", {}, began), actions];
+};
+
+/** New code for a plugin, and a new definition. */
+const editor = (name, definition, changes) => {
+  const text = element("textarea", { id: "definition", rows: 16, spellcheck: "false" });
+  text.value = definition.text;
+  const options = Object.keys(definition.plugins).map(plugin => element("option", {}, plugin));
+  const plugin = element("select", { id: "plugin" }, options);
+  const file = element("input", { type: "file", id: "file", accept: ".wasm" });
+  const put = query => ask(`${path("pipelines", name)}?${new URLSearchParams(query)}`,
+    { method: "PUT", headers: { "Content-Type": "application/yaml" }, body: text.value });
+  const upload = async () => {
+    if (!file.files.length) return;
+    await ask(path("plugins", plugin.value), { method: "PUT", headers: { "Content-Type": "application/wasm" }, body: file.files[0] });
+    file.value = "";
+  };
+  const uploads = options.length ? [element("label", { for: "plugin" }, "Plugin"), plugin,
+    element("label", { for: "file" }, "Its new code"), file] : [];
+  return element("section", { class: "card editor" },
+    element("h2", {}, "Change it"),
+    element("p", { class: "quiet" }, "What runs goes over between two batches. New code is uploaded first; it runs from the next change on."),
+    uploads,
+    element("label", { for: "definition" }, "Definition"), text,
+    element("div", { class: "actions" },
+      button("Plan the change", () => changes.plan(async () => { await upload(); return put({ dry_run: true }); })),
+      button("Make the change", () => changes.make(async () => { await upload(); return put({}); }), { class: "first" })));
+};
+
+export const show = async (view, { parameters: [name], signal, caller }) => {
   view.append(tabs(name, "Versions"));
-  const { version, definition, file } = await ask(path("pipelines", name), { signal });
+  const { definition, file } = await ask(path("pipelines", name), { signal });
   if (!definition) {
     view.append(empty(`The file ${file} defines this pipeline: it has no versions.`));
     return;
   }
-  const plugins = Object.entries(definition.plugins).map(([plugin, digest]) =>
-    element("li", {}, plugin, " ", element("code", {}, digest.slice(0, 12))));
-  view.append(
-    element("h2", {}, `Version ${version}`),
-    element("p", { class: "quiet" }, `${time(definition.at)} UTC`, definition.by ? `, by ${definition.by}` : ""),
-    plugins.length ? element("ul", {}, plugins) : "",
-    element("pre", { tabindex: 0, "aria-label": "The definition" }, definition.text));
+  const list = element("div");
+  const fill = async () => {
+    const versions = await ask(path("pipelines", name, "versions"), { signal });
+    const last = versions.at(-1)?.version;
+    const rows = versions.reverse().map(versionRow(name, caller, changes, last));
+    list.replaceChildren(table("The latest first", ["Version", "Made (UTC)", "Why", "Code", "Lanes", ""], rows));
+  };
+  const changes = new Changes(fill);
+  await fill();
+  view.append(changes.element, list,
+    caller.role === "deployer" ? editor(name, definition, changes)
+      : element("pre", { tabindex: 0, "aria-label": "The definition" }, definition.text));
 };

@@ -8,7 +8,7 @@ use azenha_e2e::Azenha;
 use crate::helpers::{ROLES, ask, define, show, start};
 
 /// Every route of the API, and the role that it takes at least; none: nobody needs a token.
-const TABLE: [(&str, &str, Option<&str>); 22] = [
+const TABLE: [(&str, &str, Option<&str>); 24] = [
     ("GET", "/livez", None),
     ("GET", "/readyz", None),
     ("GET", "/whoami", None),
@@ -26,6 +26,8 @@ const TABLE: [(&str, &str, Option<&str>); 22] = [
     ("GET", "/pipelines/{name}/runs", Some("viewer")),
     ("POST", "/pipelines/{name}/runs", Some("operator")),
     ("GET", "/pipelines/{name}/graph", Some("viewer")),
+    ("GET", "/pipelines/{name}/versions", Some("viewer")),
+    ("POST", "/pipelines/{name}/rollback", Some("deployer")),
     ("GET", "/pipelines/{name}/steps/{step}/tap", Some("viewer")),
     ("GET", "/plugins", Some("viewer")),
     ("PUT", "/plugins/{name}", Some("deployer")),
