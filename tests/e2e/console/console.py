@@ -26,7 +26,8 @@ PAGES = {
     "#/pipelines": "counted",
     "#/pipelines/counted": "records",
     "#/pipelines/counted/steps/kept": "Waiting for rows",
-    "#/pipelines/counted/versions": "Version",
+    "#/pipelines/counted/dead-letters": "Show those that were decided on",
+    "#/pipelines/counted/versions": "The latest first",
     "#/plugins": "Columns that enter the sandbox",
     "#/changes": "The last changes",
 }

@@ -1,4 +1,8 @@
-"""What a person sees: rates that move, a step's live rows, what was refused, what plugins get, who changed what."""
+"""What a person sees and does: rates that move, a step's live rows, what was refused, what plugins get, who changed what,
+and other code for what runs."""
+
+import os
+from pathlib import Path
 
 from console import clicks, console, expect, open_page, send, signed_in
 
@@ -59,6 +63,51 @@ def letters_are_counted():
         open_page(page, "#/pipelines/counted")
         letters = page.locator('[data-id="task/kept_out"] [data-fact="dead letters"]')
         expect(letters).to_have_text("2")
+        letters.get_by_role("link").click()
+        expect(page.get_by_role("heading", name="Dead letters of counted")).to_be_visible()
+
+
+def letters_are_decided_on():
+    with signed_in() as page:
+        open_page(page, "#/pipelines/counted/dead-letters")
+        letters = page.locator(".letter")
+        before = letters.count()
+        assert before >= 2, before
+        letters.first.get_by_text("The letter").click()
+        expect(letters.first.get_by_label("The letter")).to_contain_text('"cause": "decode"')
+        letters.first.get_by_role("button", name="Discard").click()
+        expect(letters).to_have_count(before - 1)
+        page.get_by_label("Show those that were decided on").check()
+        expect(letters.filter(has_text="discarded")).to_contain_text("by deployer")
+
+
+def what_was_put_back_is_read_again():
+    with signed_in() as page:
+        open_page(page, "#/pipelines/counted/dead-letters")
+        page.locator(".letter").first.get_by_role("button", name="Retry").click()
+        page.get_by_label("Show those that were decided on").check()
+        expect(page.locator(".letter").filter(has_text="retried").first).to_be_visible()
+
+
+def a_plugin_is_swapped_and_taken_back():
+    plugin = Path(os.environ["AZENHA_TEST_PLUGIN"]).read_bytes()
+    # The same code in other bytes: with a section that nobody reads.
+    longer = {"name": "filter.wasm", "mimeType": "application/wasm", "buffer": plugin + b"\x00\x0c\x07padding\x00\x00\x00\x00"}
+    with signed_in() as page:
+        open_page(page, "#/pipelines/counted/versions")
+        page.get_by_label("Plugin", exact=True).select_option("filter")
+        page.get_by_label("Its new code").set_input_files(longer)
+        page.get_by_role("button", name="Plan the change").click()
+        plan = page.get_by_role("table", name="The plan")
+        expect(plan.get_by_role("row", name="kept_out")).to_contain_text("switched")
+        expect(plan.get_by_role("row", name="warehouse")).to_contain_text("untouched")
+        page.get_by_role("button", name="Make the change").click()
+        expect(page.get_by_role("status").filter(has_text="Version 2 is in force")).to_be_visible()
+        versions = page.get_by_role("table", name="The latest first")
+        expect(versions.locator("tbody tr")).to_have_count(2)
+        page.get_by_role("button", name="Go back to version 1").click()
+        expect(page.get_by_role("status").filter(has_text="Version 3 is in force")).to_be_visible()
+        expect(versions.locator("tbody tr").first).to_contain_text("back to version 1")
 
 
 def plugins_and_changes():
@@ -75,4 +124,7 @@ signs_in()
 rates_move()
 rows_come()
 letters_are_counted()
+letters_are_decided_on()
+what_was_put_back_is_read_again()
 plugins_and_changes()
+a_plugin_is_swapped_and_taken_back()

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::env;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -52,7 +53,8 @@ fn run(script: &str, arguments: &[&str]) -> Result<()> {
     let mut command = Command::new(python);
     command.arg(repository().join("tests/e2e/console").join(script)).args(arguments);
     command.env("AZENHA_SERVER", format!("http://{}", host.address)).env("AZENHA_TOKEN", TOKEN);
-    command.env("PYTHONDONTWRITEBYTECODE", "1");
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), PathBuf::from);
+    command.env("AZENHA_TEST_PLUGIN", target.join("plugins/filter.wasm")).env("PYTHONDONTWRITEBYTECODE", "1");
     let output = command.output()?;
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     ensure!(output.status.success(), "{script}: {said}\n{}", host.log());
@@ -100,7 +102,7 @@ fn the_graph_connects_what_the_tasks_read_and_write_and_says_what_plugins_read()
 }
 
 #[test]
-fn a_person_sees_what_runs_and_nothing_goes_wrong_in_the_browser() -> Result<()> {
+fn a_person_sees_and_changes_what_runs_and_nothing_goes_wrong_in_the_browser() -> Result<()> {
     run("sees.py", &[])
 }
 

@@ -74,7 +74,7 @@ export class Graph {
   }
 
   #card({ id, kind, label, operation, task, connection, steps }, before) {
-    const flow = task ? new Flow(this.#rates) : null;
+    const flow = task ? new Flow(this.#rates, `#${path("pipelines", this.#pipeline, "dead-letters")}`) : null;
     const of = step => element("li", {},
       link(`#${path("pipelines", this.#pipeline, "steps", step.name)}`, step.name),
       step.plugin ? element("span", { class: "quiet" }, ` ${step.plugin}`) : null);

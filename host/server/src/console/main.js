@@ -4,6 +4,7 @@ import { ask, token } from "/console/api.js";
 import { button, element, problem } from "/console/dom.js";
 import { login } from "/console/login.js";
 import * as changes from "/console/changes.js";
+import * as letters from "/console/letters.js";
 import * as pipeline from "/console/pipeline.js";
 import * as pipelines from "/console/pipelines.js";
 import * as plugins from "/console/plugins.js";
@@ -15,6 +16,7 @@ const PAGES = [
   [/^#\/pipelines$/, pipelines],
   [/^#\/pipelines\/([^/]+)$/, pipeline],
   [/^#\/pipelines\/([^/]+)\/steps\/([^/]+)$/, rows],
+  [/^#\/pipelines\/([^/]+)\/dead-letters$/, letters],
   [/^#\/pipelines\/([^/]+)\/versions$/, versions],
   [/^#\/plugins$/, plugins],
   [/^#\/changes$/, changes],

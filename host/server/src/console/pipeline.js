@@ -8,7 +8,8 @@ export const title = name => name;
 
 /** The pages of a pipeline. */
 export const tabs = (name, here) => {
-  const pages = [["Graph", path("pipelines", name)], ["Versions", path("pipelines", name, "versions")]];
+  const pages = [["Graph", path("pipelines", name)], ["Dead letters", path("pipelines", name, "dead-letters")],
+    ["Versions", path("pipelines", name, "versions")]];
   return element("nav", { class: "tabs", "aria-label": "Pipeline" }, pages.map(([label, to]) =>
     element("a", { href: `#${to}`, "aria-current": label === here ? "page" : null }, label)));
 };
