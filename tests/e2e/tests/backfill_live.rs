@@ -68,7 +68,7 @@ impl Load {
                 sender.send(&topic, None, &key, &value)?;
                 sent.push((key, value));
                 if version % 10 == 0 {
-                    sleep(Duration::from_millis(10));
+                    sleep(Duration::from_millis(25));
                 }
                 if told.load(Relaxed) {
                     break;

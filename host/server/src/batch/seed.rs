@@ -86,16 +86,21 @@ async fn hand_over(log: &dyn Log, plan: &Plan, writer: &Task, found: &mut Found<
         );
         let from = start.max(last.saturating_sub(LOOK_BACK));
         let missing = missing(log, (input, *partition), from, kept).await?;
-        let position = missing.unwrap_or(last + 1);
-        let lane = lane(plan, writer, *partition);
-        if log.position(&lane).await?.is_none_or(|known| known < position) {
-            log.set_position(&lane, position).await?;
-        }
-        behind.insert(*partition, position);
+        behind.insert(*partition, missing.unwrap_or(last + 1));
     }
     let is_before =
         |announced: &Announcement| behind.get(&announced.topic_partition).is_some_and(|at| announced.from < *at);
     found.announcements.retain(is_before);
+    if found.announcements.is_empty() {
+        // Nobody is told of a past, so nobody goes on behind one.
+        return Ok(());
+    }
+    for (partition, position) in behind {
+        let lane = lane(plan, writer, partition);
+        if log.position(&lane).await?.is_none_or(|known| known < position) {
+            log.set_position(&lane, position).await?;
+        }
+    }
     Ok(())
 }
 
