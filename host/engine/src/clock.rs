@@ -2,10 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use cpu_time::ThreadTime;
+
 /// A clock that never goes back.
 pub trait Clock: Send + Sync + std::fmt::Debug {
     /// Time since some fixed moment.
     fn elapsed(&self) -> Duration;
+
+    /// Time that the calling thread has spent on a processor.
+    fn busy(&self) -> Duration;
 }
 
 /// The machine's monotonic clock.
@@ -22,5 +27,10 @@ impl SystemClock {
 impl Clock for SystemClock {
     fn elapsed(&self) -> Duration {
         self.0.elapsed()
+    }
+
+    fn busy(&self) -> Duration {
+        // A system that does not count it has no better answer than the time that passed.
+        ThreadTime::try_now().map_or_else(|_| self.elapsed(), |time| time.as_duration())
     }
 }

@@ -16,6 +16,7 @@ use crate::group::{Lanes, Member};
 use crate::log::Log;
 use crate::pipeline::Pipeline;
 use crate::schemas::register_outputs;
+use crate::shadow::Shadows;
 use crate::status::{LaneStatus, TaskStatus};
 use crate::tap::Taps;
 use crate::task::{EngineOptions, Program, TaskContext};
@@ -85,6 +86,8 @@ impl Engine {
     /// If the other version cannot be prepared: what runs goes on as it was.
     pub async fn swap(&self, running: &Pipeline, program: Program) -> Result<Pipeline, EngineError> {
         let prepared = self.prepare(program, Some(running)).await?;
+        // What they were beside is no more, or they are it now.
+        running.shadows().end_all();
         let mut before = running.take_tasks();
         let take = |context: &Arc<TaskContext>| before.remove(&identity(context.task()));
         let mut kept: Vec<Option<RunningTask>> = prepared.contexts.iter().map(take).collect();
@@ -124,6 +127,8 @@ impl Engine {
         let of_task = |task| lanes_of(&program, task, running);
         let lanes = Arc::new(program.plan.tasks.iter().map(of_task).collect::<Result<Vec<_>, _>>()?);
         let taps = Arc::new(taps(&program.plan, running));
+        let beside = running.map(Pipeline::shadows);
+        let shadows = Arc::new(Shadows::over(taps.keys(), beside, Arc::clone(&self.clock)));
         let schema_ids = Arc::new(register_outputs(&program).await?);
         let record_limits = Arc::new(self.record_limits(&program.plan).await?);
         let (program, topic_ids, distrust) = (Arc::new(program), Arc::new(topic_ids), watch::Sender::default());
@@ -136,6 +141,7 @@ impl Engine {
                 clock: Arc::clone(&self.clock),
                 options: self.options.clone(),
                 taps: Arc::clone(&taps),
+                shadows: Arc::clone(&shadows),
                 topic_ids: Arc::clone(&topic_ids),
                 schema_ids: Arc::clone(&schema_ids),
                 record_limits: Arc::clone(&record_limits),
@@ -145,7 +151,7 @@ impl Engine {
             })
         };
         let contexts = (0..program.plan.tasks.len()).map(context).collect();
-        Ok(Prepared { contexts, program, taps, lanes, versions, distrust })
+        Ok(Prepared { contexts, program, taps, shadows, lanes, versions, distrust })
     }
 
     /// What records of the topics that are written may have at most.
@@ -176,6 +182,8 @@ pub struct Prepared {
     pub program: Arc<Program>,
     /// Where its steps show their rows.
     pub taps: Arc<Taps>,
+    /// Where candidates work beside its steps.
+    pub shadows: Arc<Shadows>,
     /// The lanes of each task.
     pub lanes: Arc<Vec<TaskStatus>>,
     /// Which version each lane ran, if the log counts them.

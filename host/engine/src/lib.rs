@@ -20,6 +20,7 @@ mod plugin;
 mod relation;
 mod rows;
 pub mod schemas;
+pub mod shadow;
 pub mod spool;
 mod state;
 pub mod status;

@@ -15,6 +15,7 @@ use crate::group::{Commands, Lanes};
 use crate::lane::CloseWindows;
 use crate::log::{Bounds, Log};
 use crate::objects::Objects;
+use crate::shadow::Shadows;
 use crate::status::{LaneState, LaneStatus, NO_TIME, TaskStatus};
 use crate::tap::{Tap, Taps};
 use crate::task::Program;
@@ -36,6 +37,7 @@ struct Shared {
     program: Arc<Program>,
     log: Arc<dyn Log>,
     taps: Arc<Taps>,
+    shadows: Arc<Shadows>,
     status: Arc<Vec<TaskStatus>>,
     versions: Option<Arc<Versions>>,
     distrust: watch::Sender<Option<Distrust>>,
@@ -48,10 +50,10 @@ struct Shared {
 impl Pipeline {
     /// A pipeline of tasks that run, in the plan's order.
     pub(crate) fn new(prepared: Prepared, log: Arc<dyn Log>, tasks: Vec<RunningTask>) -> Self {
-        let Prepared { program, taps, lanes: status, versions, distrust, .. } = prepared;
+        let Prepared { program, taps, shadows, lanes: status, versions, distrust, .. } = prepared;
         let lanes = tasks.iter().map(|task| Arc::clone(&task.lanes)).collect();
         let tasks = Mutex::new(tasks);
-        Self(Arc::new(Shared { program, log, taps, status, versions, distrust, lanes, tasks }))
+        Self(Arc::new(Shared { program, log, taps, shadows, status, versions, distrust, lanes, tasks }))
     }
 
     /// What runs.
@@ -72,6 +74,11 @@ impl Pipeline {
     /// Live rows of a step as JSON objects; none if there is no such step.
     pub fn tap(&self, step: &str) -> Option<broadcast::Receiver<Arc<str>>> {
         self.0.taps.get(step).map(Tap::listen)
+    }
+
+    /// Where candidates work beside its steps.
+    pub fn shadows(&self) -> &Shadows {
+        &self.0.shadows
     }
 
     /// Waits until everything that stands in the sources now has gone through every task. Windows of

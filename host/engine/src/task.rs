@@ -19,6 +19,7 @@ use crate::error::EngineError;
 use crate::log::{LaneId, Log};
 use crate::objects::Objects;
 use crate::schemas::Schemas;
+use crate::shadow::{Shadows, Slot};
 use crate::status::TaskStatus;
 use crate::store::{Store, StoreLaneId};
 use crate::tap::{Tap, Taps};
@@ -118,6 +119,8 @@ pub struct TaskContext {
     pub options: EngineOptions,
     /// Where steps show their rows.
     pub taps: Arc<Taps>,
+    /// Where candidates work beside steps.
+    pub shadows: Arc<Shadows>,
     /// The identities of the program's topics, by name.
     pub topic_ids: Arc<HashMap<String, String>>,
     /// The ids of the schemas that the program's records are written with, by topic.
@@ -214,19 +217,26 @@ impl TaskContext {
         self.io.spawn(work).await.map_err(ended)
     }
 
-    /// The tap of a step. A transform that is fused into several tasks is shown by the one in which most of its
-    /// columns are read; what the others show, nobody hears.
+    /// The tap of a step; what tasks show that do not stand for it, nobody hears.
     pub fn tap(&self, step: &str) -> Tap {
+        if self.stands_for(step) { self.taps.get(step).cloned().unwrap_or_default() } else { Tap::default() }
+    }
+
+    /// Where a candidate works beside a step; nowhere, in tasks that do not stand for it.
+    pub fn shadow(&self, step: &str) -> Slot {
+        if self.stands_for(step) { self.shadows.slot(step).unwrap_or_default() } else { Slot::default() }
+    }
+
+    /// Whether people see in this task what a step does. A transform that is fused into several tasks is seen in the one
+    /// in which most of its columns are read.
+    fn stands_for(&self, step: &str) -> bool {
         let columns = |task: &Task| {
             let stage = task.stages.iter().find(|stage| stage.plugin.step == step);
             stage.map(|stage| stage.needed.len())
         };
         let tasks = self.program.plan.tasks.iter().enumerate();
         let shown_by = tasks.filter_map(|(index, task)| Some((columns(task)?, Reverse(index)))).max();
-        match shown_by {
-            Some((_, Reverse(index))) if index != self.index => Tap::default(),
-            _ => self.taps.get(step).cloned().unwrap_or_default(),
-        }
+        shown_by.is_none_or(|(_, Reverse(index))| index == self.index)
     }
 
     /// Whether dead letters may carry the original record: not if the source marks personal data in it.

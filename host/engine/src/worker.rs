@@ -13,7 +13,7 @@ type Work = Pin<Box<dyn Future<Output = ()>>>;
 type Start = Box<dyn FnOnce() -> Work + Send>;
 
 /// A plugin's stack is bounded by the sandbox; the host's frames come on top.
-const STACK_BYTES: usize = 8 << 20;
+pub const STACK_BYTES: usize = 8 << 20;
 
 /// Threads that run lanes. They end when this is dropped and their lanes have ended.
 #[derive(Debug)]

@@ -41,6 +41,11 @@ impl Aggregate {
         &self.plan
     }
 
+    /// Bytes of memory that its instance holds; none after a failure.
+    pub fn memory(&self) -> usize {
+        self.instance.as_ref().map_or(0, Instance::memory)
+    }
+
     /// Folds rows into accumulators: row i belongs to `accumulators[groups[i]]`; an empty accumulator is a
     /// new one. `rows` has exactly the columns of the plan's `reads`; `retracted` is true where a row is
     /// taken back. Gives the accumulators in the same order, and the rows that were refused.

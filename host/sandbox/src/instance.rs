@@ -37,6 +37,11 @@ impl<W> Instance<W> {
         }
     }
 
+    /// Bytes of memory that it holds.
+    pub fn memory(&self) -> usize {
+        self.store.data().meter.memory()
+    }
+
     /// Calls into the plugin.
     pub fn call<R>(&mut self, call: impl FnOnce(&W, &mut Store<State>) -> wasmtime::Result<R>) -> Result<R, Failure> {
         self.store.data_mut().begin_call();

@@ -142,6 +142,11 @@ impl Meter {
         let Limits { memory_bytes: memory_limit, table_elements: table_limit, .. } = *limits;
         Self { memory_limit, memory: 0, table_limit, table: 0, refused: None }
     }
+
+    /// Bytes of memory that all parts hold together.
+    pub fn memory(&self) -> usize {
+        self.memory
+    }
 }
 
 impl ResourceLimiter for Meter {

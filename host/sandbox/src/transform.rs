@@ -56,6 +56,11 @@ impl Transform {
         &self.plan
     }
 
+    /// Bytes of memory that its instance holds; none after a failure.
+    pub fn memory(&self) -> usize {
+        self.instance.as_ref().map_or(0, Instance::memory)
+    }
+
     /// Transforms rows. `reads` has exactly the columns of the plan's `reads`, in that order.
     ///
     /// # Errors

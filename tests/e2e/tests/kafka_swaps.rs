@@ -178,7 +178,7 @@ fn print_pauses(mut pauses: Vec<f64>) -> Result<()> {
     Ok(())
 }
 
-/// The results of a device are made by one lane: where a version begins there, the one before has ended.
+/// The results of a window are made by one lane: where a version begins there, the one before has ended.
 fn check_tags(kafka: &Kafka) -> Result<()> {
     let mut last: BTreeMap<String, usize> = BTreeMap::new();
     let mut seen = BTreeSet::new();
@@ -186,7 +186,8 @@ fn check_tags(kafka: &Kafka) -> Result<()> {
         let value = record.json()?;
         let tag = value["tag"].as_str().and_then(|tag| tag.strip_prefix('v')?.parse::<usize>().ok());
         let tag = tag.with_context(|| format!("{value} has no tag"))?;
-        let before = last.insert(value["device"].to_string(), tag).unwrap_or(0);
+        let window = format!("{} {}", value["device"], value["start_time"]);
+        let before = last.insert(window, tag).unwrap_or(0);
         ensure!(before <= tag, "{value}: version {tag} after {before} at {}/{}", record.partition, record.offset);
         seen.insert(tag);
     }

@@ -18,6 +18,7 @@ use crate::dead_letter::{Arguments, Callee, Complaint, Function, Opening, Plugin
 use crate::error::EngineError;
 use crate::plugin::{Guard, Part, Usage, in_parts};
 use crate::rows::batch_of;
+use crate::shadow::{self, Call, Kind};
 use crate::state::{GroupTable, Slot};
 
 /// A complaint about a row (of `fold`) or a group (of `finish` and `merge`), by its index in the call.
@@ -48,13 +49,19 @@ pub struct AggregateCall {
     guard: Guard,
     /// Rows that go in must not make up for groups that do not come out.
     finish_guard: Guard,
+    shadow: shadow::Slot,
     /// Whether dead letters may show accumulators: not if personal data went into them.
     shows_accumulators: bool,
 }
 
 impl AggregateCall {
     /// Opens the plugin as the plan has it.
-    pub fn open(aggregation: &Aggregation, plugin: &Plugin, clock: Arc<dyn Clock>) -> Result<Self, EngineError> {
+    pub fn open(
+        aggregation: &Aggregation,
+        plugin: &Plugin,
+        shadow: shadow::Slot,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, EngineError> {
         let used = &aggregation.plugin;
         let key_fields = aggregation.key_fields();
         let opened = plugin
@@ -80,6 +87,7 @@ impl AggregateCall {
             gives: aggregation.plan.gives.clone(),
             guard: Guard::new(Arc::clone(&clock)),
             finish_guard: Guard::new(clock),
+            shadow,
             shows_accumulators: !aggregation.plan.reads.iter().any(|index| used.input[*index].pii),
         })
     }
@@ -102,7 +110,7 @@ impl AggregateCall {
         rows: &RecordBatch,
         slots: &[Slot],
     ) -> Result<Complaints, EngineError> {
-        let plugin = &mut self.plugin;
+        let (plugin, shadow) = (&mut self.plugin, &self.shadow);
         let mut alone: HashMap<usize, Option<String>> = HashMap::new();
         let parts = in_parts(
             slots.len(),
@@ -113,7 +121,16 @@ impl AggregateCall {
                 let before = members.accumulators(table);
                 let accumulator_of = |row: usize| encode_accumulator(before.value(members.numbers[row] as usize));
                 let batch = rows.slice(range.start, range.len());
-                let (folded, rejected) = plugin.fold(&batch, &members.numbers, None, &before).inspect_err(|_| {
+                let watch = shadow.watch();
+                let answer = plugin.fold(&batch, &members.numbers, None, &before);
+                watch.end((Kind::Fold, range.len()), plugin.memory(), answer.is_ok(), || Call::Fold {
+                    keys: members.keys(table),
+                    rows: batch.clone(),
+                    groups: members.numbers.clone(),
+                    before: before.clone(),
+                    live: answer.clone(),
+                });
+                let (folded, rejected) = answer.inspect_err(|_| {
                     if range.len() == 1 {
                         alone.insert(range.start, accumulator_of(0));
                     }
@@ -151,7 +168,7 @@ impl AggregateCall {
 
     /// Merges payloads into groups that all have an accumulator; no group stands twice.
     pub fn merge(&mut self, table: &mut GroupTable, pairs: &[(Slot, Vec<u8>)]) -> Result<Complaints, EngineError> {
-        let plugin = &mut self.plugin;
+        let (plugin, shadow) = (&mut self.plugin, &self.shadow);
         let parts = in_parts(
             pairs.len(),
             &mut self.guard,
@@ -160,7 +177,15 @@ impl AggregateCall {
                 let left = |(slot, _): &(Slot, Vec<u8>)| table.get(*slot).map_or(&[][..], |group| &group.accumulator);
                 let left = BinaryArray::from_iter_values(pairs[range.clone()].iter().map(left));
                 let right = BinaryArray::from_iter_values(pairs[range.clone()].iter().map(|(_, payload)| payload));
-                let merged = plugin.merge(&left, &right)?;
+                let watch = shadow.watch();
+                let answer = plugin.merge(&left, &right);
+                watch.end((Kind::Merge, range.len()), plugin.memory(), answer.is_ok(), || Call::Merge {
+                    keys: keys(table, pairs[range.clone()].iter().map(|(slot, _)| *slot)),
+                    left: left.clone(),
+                    right: right.clone(),
+                    live: answer.clone(),
+                });
+                let merged = answer?;
                 for (index, (slot, _)) in pairs[range].iter().enumerate() {
                     table.put(*slot, merged.value(index));
                 }
@@ -188,10 +213,19 @@ impl AggregateCall {
         let columns = keys.columns(groups.iter().map(|group| &*group.key))?;
         let batch = batch_of(Arc::clone(&self.key_schema), columns, groups.len())?;
         let accumulators = BinaryArray::from_iter_values(groups.iter().map(|group| &group.accumulator));
-        let plugin = &mut self.plugin;
+        let (plugin, shadow) = (&mut self.plugin, &self.shadow);
         let bytes = |finished: &Finished| finished.columns.iter().map(|column| column.get_array_memory_size()).sum();
         let parts = in_parts(groups.len(), &mut self.finish_guard, bytes, |range| {
-            plugin.finish(&batch.slice(range.start, range.len()), &accumulators.slice(range.start, range.len()))
+            let keys = batch.slice(range.start, range.len());
+            let accumulators = accumulators.slice(range.start, range.len());
+            let watch = shadow.watch();
+            let answer = plugin.finish(&keys, &accumulators);
+            watch.end((Kind::Finish, range.len()), plugin.memory(), answer.is_ok(), || Call::Finish {
+                keys: keys.clone(),
+                accumulators: accumulators.clone(),
+                live: answer.clone(),
+            });
+            answer
         });
         let parts = parts.map_err(|source| EngineError::Plugin { step: self.step.clone(), source })?;
 
@@ -248,6 +282,11 @@ fn join<'a>(
     }
 }
 
+/// The keys of groups.
+fn keys(table: &GroupTable, slots: impl Iterator<Item = Slot>) -> BinaryArray {
+    BinaryArray::from_iter_values(slots.map(|slot| table.get(slot).map_or(&[][..], |group| &group.key)))
+}
+
 /// The groups of a batch, numbered as the plugin sees them.
 struct Members {
     slots: Vec<Slot>,
@@ -270,6 +309,10 @@ impl Members {
             members.numbers.push(number);
         }
         members
+    }
+
+    fn keys(&self, table: &GroupTable) -> BinaryArray {
+        keys(table, self.slots.iter().copied())
     }
 
     fn accumulators(&self, table: &GroupTable) -> BinaryArray {

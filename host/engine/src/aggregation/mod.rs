@@ -28,6 +28,7 @@ use crate::error::EngineError;
 use crate::exchange::{Cargo, Parcel};
 use crate::plugin::Usage;
 use crate::rows::{Rows, Source, batch_of};
+use crate::shadow;
 use crate::state::{GroupTable, Slot};
 use crate::status::NO_TIME;
 use crate::window::{Assign, Span};
@@ -60,7 +61,7 @@ impl Aggregator {
     /// An aggregation over groups that were restored, or none.
     pub fn open(
         spec: &Aggregation,
-        plugin: &Plugin,
+        (plugin, shadow): (&Plugin, shadow::Slot),
         table: GroupTable,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, EngineError> {
@@ -68,7 +69,7 @@ impl Aggregator {
         let reads: Vec<Field> = spec.plan.reads.iter().map(|index| spec.plugin.input[*index].clone()).collect();
         let sorted = reads.iter().map(|field| SortField::new(field.data_type.arrow())).collect();
         Ok(Self {
-            call: AggregateCall::open(spec, plugin, clock)?,
+            call: AggregateCall::open(spec, plugin, shadow, clock)?,
             row_codec: RowConverter::new(sorted)?,
             growth: Growth::over(spec, &table, &keys),
             spec: spec.clone(),

@@ -34,7 +34,8 @@ pub fn open_stream(
         .iter()
         .map(|stage| {
             let plugin = context.program.plugin(&stage.plugin.plugin)?;
-            FusedStage::open(stage, plugin, context.tap(&stage.plugin.step), Arc::clone(&context.clock))
+            let step = &stage.plugin.step;
+            FusedStage::open(stage, plugin, (context.tap(step), context.shadow(step)), Arc::clone(&context.clock))
         })
         .collect::<Result<Vec<_>, _>>()?;
     let mut fields = task.stages.last().map_or_else(|| stream.schema(), |stage| stage.output.clone()).fields;
@@ -240,7 +241,8 @@ fn open_relation(
 
 fn aggregator(context: &TaskContext, aggregation: &Aggregation, table: GroupTable) -> Result<Aggregator, EngineError> {
     let plugin = context.program.plugin(&aggregation.plugin.plugin)?;
-    Aggregator::open(aggregation, plugin, table, Arc::clone(&context.clock))
+    let shadow = context.shadow(&aggregation.plugin.step);
+    Aggregator::open(aggregation, (plugin, shadow), table, Arc::clone(&context.clock))
 }
 
 fn aggregate(

@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::dead_letter::{Arguments, Callee, Complaint, DeadLetters, Function, Opening, PluginCall};
 use crate::error::EngineError;
 use crate::rows::{Rows, Source};
+use crate::shadow::{Call, Kind, Slot};
 use crate::tap::Tap;
 
 /// A transform opened for one lane.
@@ -30,11 +31,17 @@ pub struct FusedStage {
     reads: Vec<Field>,
     guard: Guard,
     tap: Tap,
+    shadow: Slot,
 }
 
 impl FusedStage {
     /// Opens the plugin as the plan has it.
-    pub fn open(stage: &Stage, plugin: &Plugin, tap: Tap, clock: Arc<dyn Clock>) -> Result<Self, EngineError> {
+    pub fn open(
+        stage: &Stage,
+        plugin: &Plugin,
+        (tap, shadow): (Tap, Slot),
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, EngineError> {
         let used = &stage.plugin;
         let opened = plugin
             .open_transform(&used.config, &used.input)
@@ -53,6 +60,7 @@ impl FusedStage {
             spec: stage.clone(),
             guard: Guard::new(clock),
             tap,
+            shadow,
         })
     }
 
@@ -62,16 +70,28 @@ impl FusedStage {
     }
 
     /// Transforms rows. What comes back in several pieces is in order.
-    pub fn process(&mut self, rows: &Rows, source: &Source, dead: &mut DeadLetters) -> Result<Vec<Rows>, EngineError> {
+    pub fn process(
+        &mut self,
+        rows: &Rows,
+        source: &Arc<Source>,
+        dead: &mut DeadLetters,
+    ) -> Result<Vec<Rows>, EngineError> {
         let batch = rows.batch(&self.spec.plan.reads, &self.spec.plugin.input, source)?;
-        let (plugin, spec) = (&mut self.plugin, &self.spec);
+        let (plugin, spec, shadow) = (&mut self.plugin, &self.spec, &self.shadow);
         let parts = in_parts(
             rows.len(),
             &mut self.guard,
             |(made, _)| bytes(made),
             |range| {
-                let TransformOutput { mut outlets, rejected } =
-                    plugin.process(&batch.slice(range.start, range.len()))?;
+                let reads = batch.slice(range.start, range.len());
+                let watch = shadow.watch();
+                let answer = plugin.process(&reads);
+                watch.end((Kind::Process, range.len()), plugin.memory(), answer.is_ok(), || Call::Process {
+                    input: rows.slice(range.start, range.len()),
+                    source: Arc::clone(source),
+                    live: answer.clone(),
+                });
+                let TransformOutput { mut outlets, rejected } = answer?;
                 let emitted = outlets.swap_remove(spec.outlet);
                 // Passed columns may be more than can be held, if the plugin selects a row again and again.
                 let made = assemble(spec, rows, &range, emitted, source).map_err(|error| Failure {

@@ -1,6 +1,7 @@
 //! Pipeline files: read with the place of every value, checked, and resolved into the plan of what runs.
 
 mod column;
+mod difference;
 mod file;
 mod format;
 mod resolve;
@@ -13,6 +14,7 @@ use crate::plan::Plan;
 use crate::plugin::World;
 use crate::topic;
 use crate::yaml::{self, Entries, Environment, FromNode, Named, Report, Spanned};
+pub use difference::differences;
 use file::{BatchDef, Definition, QueryDef, SinkDef, StepDef};
 pub use resolve::{PluginError, SchemaProblem, Surroundings};
 pub use source::Source;

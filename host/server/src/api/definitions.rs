@@ -1,5 +1,6 @@
 //! Definitions of pipelines: put into the log, so that every host of the group runs the same.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::body::Bytes;
@@ -17,6 +18,7 @@ use super::guard::Caller;
 use super::versions::{self, SwapOptions};
 use crate::control::{Change, ChangeError, Condition, Definition, Version};
 use crate::host::{Host, Origin};
+use crate::program::Loaded;
 
 /// The largest definition, in bytes: its record fits below a broker's limit of a message.
 pub const DEFINITION_LIMIT: usize = 256 << 10;
@@ -79,9 +81,29 @@ pub async fn put(
     let condition = condition(&headers)?;
     let text = text(&headers, &body?)?;
     let (plugins, loaded) = host.runner().check(&name, &text).await?;
-    options.check(&loaded)?;
-    let (is_new, plan) = match host.control().definitions.in_force(&name).await {
-        Ok(in_force) => (false, host.plan_swap(&in_force, &loaded, &options.resets()).await),
+    define(&host, Wanted { pipeline: name, condition, by, text, plugins }, &loaded, &options).await
+}
+
+/// A definition that somebody wants to be in force.
+pub struct Wanted {
+    /// The pipeline.
+    pub pipeline: String,
+    /// Which version must be in force.
+    pub condition: Condition,
+    /// The name of the token that was used.
+    pub by: Option<String>,
+    /// The pipeline file.
+    pub text: String,
+    /// The digests of its plugins, by name.
+    pub plugins: BTreeMap<String, String>,
+}
+
+/// Puts a definition into force that was loaded, unless what runs could not go on with it; or says what that would change.
+pub async fn define(host: &Host, wanted: Wanted, loaded: &Loaded, options: &SwapOptions) -> Result<Response, ApiError> {
+    options.check(loaded)?;
+    let Wanted { pipeline, condition, by, text, plugins } = wanted;
+    let (is_new, plan) = match host.control().definitions.in_force(&pipeline).await {
+        Ok(in_force) => (false, host.plan_swap(&in_force, loaded, &options.resets()).await),
         Err(ChangeError::Missing(_)) => (true, None),
         Err(error) => return Err(error.into()),
     };
@@ -89,7 +111,6 @@ pub async fn put(
         return Ok(versions::dry_run(plan));
     }
     versions::check_plan(plan.as_ref())?;
-    let change = Change { pipeline: name, condition, by };
     let edit = |definition: &mut Definition| {
         // One that was deleted while it was paused runs when it is defined again.
         definition.paused &= definition.text.is_some();
@@ -97,7 +118,7 @@ pub async fn put(
         definition.plugins.clone_from(&plugins);
         options.note(definition, plan.as_ref());
     };
-    let definition = host.change(&change, edit).await?;
+    let definition = host.change(&Change { pipeline, condition, by }, edit).await?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, answer(&definition, None)).into_response())
 }
@@ -235,7 +256,8 @@ pub fn condition(headers: &HeaderMap) -> Result<Condition, ApiError> {
     }
 }
 
-fn text(headers: &HeaderMap, body: &[u8]) -> Result<String, ApiError> {
+/// The definition that a request carries.
+pub fn text(headers: &HeaderMap, body: &[u8]) -> Result<String, ApiError> {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let is_json = match media_type.as_str() {

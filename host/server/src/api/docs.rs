@@ -10,8 +10,8 @@ use utoipa::OpenApi;
 use super::asker::Asker;
 use super::roles::{Needs, RULES};
 use super::{
-    audit, dead_letters, definitions, graph, health, metrics, offsets, pipelines, plugins, queries, runs, tap, topics,
-    versions,
+    audit, dead_letters, definitions, graph, health, metrics, offsets, pipelines, plugins, queries, runs, shadow, tap,
+    topics, versions,
 };
 use crate::host::Host;
 
@@ -49,6 +49,10 @@ use crate::host::Host;
         plugins::list,
         plugins::put,
         plugins::remove,
+        shadow::show,
+        shadow::start,
+        shadow::discard,
+        shadow::promote,
         tap::tap,
         topics::append,
         audit::changes,

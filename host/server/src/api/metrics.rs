@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
+use azenha_engine::shadow::{Report, Tally};
 use azenha_engine::status::{COMMIT_BUCKETS, Counters, LaneState, LaneStatus, NO_TIME, TaskStatus};
 use azenha_model::plan::End;
 use prometheus_client::collector::Collector;
@@ -37,6 +38,7 @@ pub async fn metrics(State(host): State<Arc<Host>>) -> impl IntoResponse {
     registry.register_collector(Box::new(Steps(steps)));
     registry.register_collector(Box::new(Lanes(lanes)));
     registry.register_collector(Box::new(Asked(host.running())));
+    registry.register_collector(Box::new(Shadowed::of(&host)));
     openmetrics(&registry)
 }
 
@@ -137,6 +139,48 @@ impl Collector for Asked {
                     let count = buckets.iter().map(|(_, count)| count).sum();
                     family.encode_family(&labels)?.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
                 }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Candidates that work beside steps: their labels, and how they do.
+#[derive(Debug)]
+struct Shadowed(Vec<(Labels, Report)>);
+
+impl Shadowed {
+    fn of(host: &Host) -> Self {
+        let mut reports = Vec::new();
+        for running in host.running() {
+            let of_step = |(step, report): (&str, Report)| {
+                (vec![("pipeline", running.name().to_owned()), ("step", step.to_owned())], report)
+            };
+            reports.extend(running.live().into_iter().flat_map(|live| live.shadows().reports()).map(of_step));
+        }
+        Self(reports)
+    }
+}
+
+impl Collector for Shadowed {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        let help = "Processor time while a candidate works beside a step: of the live plugin, of the candidate, and what \
+                    sampling adds";
+        let mut family = encoder.encode_descriptor("shadow_seconds", help, None, MetricType::Counter)?;
+        for (labels, Report { spent, .. }) in &self.0 {
+            for (part, nanos) in [("live", spent.live), ("candidate", spent.candidate), ("sampling", spent.sampling)] {
+                let labels = [&labels[..], &[("part", part.to_owned())]].concat();
+                family.encode_family(&labels)?.encode_counter::<NoLabelSet, f64, f64>(&(nanos as f64 / 1e9), None)?;
+            }
+        }
+        let help = "Rows that the live plugin and a candidate beside it made of the same";
+        let mut family = encoder.encode_descriptor("shadow_rows", help, None, MetricType::Counter)?;
+        for (labels, Report { found: Tally { rows, .. }, .. }) in &self.0 {
+            let found = [("equal", rows.equal), ("different", rows.different)];
+            let alone = [("only_live", rows.only_live), ("only_candidate", rows.only_candidate)];
+            for (result, count) in found.into_iter().chain(alone) {
+                let labels = [&labels[..], &[("result", result.to_owned())]].concat();
+                family.encode_family(&labels)?.encode_counter::<NoLabelSet, u64, f64>(&count, None)?;
             }
         }
         Ok(())

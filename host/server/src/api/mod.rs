@@ -21,6 +21,8 @@ mod rates;
 mod roles;
 mod runs;
 mod serve;
+mod shadow;
+mod shadow_detail;
 mod tap;
 mod tls;
 mod topics;
@@ -52,6 +54,7 @@ pub use metrics::openmetrics;
 pub use pipelines::PipelineSummary;
 pub use plugins::PluginDetail;
 pub use serve::{Answering, Bounds, serve};
+pub use shadow_detail::{AnswerDetail, Both, ShadowDetail};
 pub use versions::{DryRun, VersionDetail};
 
 /// The largest request body of other calls than those that say otherwise, in bytes.
@@ -119,6 +122,7 @@ fn router(host: Arc<Host>) -> Router {
     let guard = Arc::new(Guard::new(Arc::clone(&host)));
     let limit = DefaultBodyLimit::max;
     let pipeline = get(pipelines::show).put(definitions::put).delete(definitions::delete);
+    let shadow = get(shadow::show).post(shadow::start).delete(shadow::discard);
     Router::new()
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
@@ -134,6 +138,8 @@ fn router(host: Arc<Host>) -> Router {
         .route("/pipelines/{name}/rollback", post(versions::rollback))
         .route("/pipelines/{name}/graph", get(graph::show))
         .route("/pipelines/{name}/steps/{step}/tap", get(tap::tap))
+        .route("/pipelines/{name}/steps/{step}/shadow", shadow.layer(limit(definitions::DEFINITION_LIMIT)))
+        .route("/pipelines/{name}/steps/{step}/shadow/promote", post(shadow::promote))
         .route("/plugins", get(plugins::list))
         .route("/plugins/{name}", put(plugins::put).delete(plugins::remove).layer(limit(plugins::PLUGIN_LIMIT)))
         .route("/topics/{topic}/records", post(topics::append))

@@ -25,7 +25,7 @@ const fn role(role: Role) -> Needs {
 pub type Rule = (Method, &'static str, Needs);
 
 /// Every route of the host's own. Answers to queries, whose paths pipelines choose, are [`FALLBACK`].
-pub static RULES: [Rule; 33] = [
+pub static RULES: [Rule; 37] = [
     (Method::GET, "/livez", Nothing),
     (Method::GET, "/readyz", Nothing),
     (Method::GET, "/openapi.json", Nothing),
@@ -55,6 +55,10 @@ pub static RULES: [Rule; 33] = [
     (Method::POST, "/pipelines/{name}/rollback", role(Deployer)),
     (Method::GET, "/pipelines/{name}/graph", role(Viewer)),
     (Method::GET, "/pipelines/{name}/steps/{step}/tap", role(Viewer)),
+    (Method::GET, "/pipelines/{name}/steps/{step}/shadow", role(Viewer)),
+    (Method::POST, "/pipelines/{name}/steps/{step}/shadow", role(Deployer)),
+    (Method::DELETE, "/pipelines/{name}/steps/{step}/shadow", role(Deployer)),
+    (Method::POST, "/pipelines/{name}/steps/{step}/shadow/promote", role(Deployer)),
     (Method::GET, "/plugins", role(Viewer)),
     (Method::PUT, "/plugins/{name}", Token(Deployer)),
     (Method::DELETE, "/plugins/{name}", Token(Deployer)),

@@ -10,6 +10,7 @@ mod plugin;
 mod replay;
 mod run;
 mod schema;
+mod shadow;
 mod topic;
 mod validate;
 mod watch;

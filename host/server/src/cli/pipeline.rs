@@ -15,6 +15,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::Outcome;
+use super::shadow::{ShadowCommand, shadow};
 use crate::api::{DryRun, InForce, PipelineSummary, VersionDetail};
 use crate::client::{Client, Refused, ServerArgs};
 use crate::plugins::build::Builder;
@@ -58,6 +59,9 @@ pub enum PipelineCommand {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Tries code of a step beside what runs, before it does.
+    #[command(subcommand)]
+    Shadow(ShadowCommand),
     /// Deletes a pipeline; what it wrote stays, and its positions too.
     Delete(Named),
 }
@@ -89,7 +93,8 @@ pub struct SwapArgs {
 }
 
 impl SwapArgs {
-    fn parameters(&self) -> Vec<(&'static str, String)> {
+    /// As the API takes it.
+    pub fn parameters(&self) -> Vec<(&'static str, String)> {
         let listed = |name, steps: &[String]| (!steps.is_empty()).then(|| (name, steps.join(",")));
         [
             self.dry_run.then(|| ("dry_run", "true".to_owned())),
@@ -116,6 +121,7 @@ pub async fn pipeline(command: PipelineCommand) -> Result<Outcome> {
         PipelineCommand::Restart(named) => named.post("restart").await?,
         PipelineCommand::Versions(named) => versions(&named).await?,
         PipelineCommand::Rollback { named, to, dry_run } => return rollback(&named, to, dry_run).await,
+        PipelineCommand::Shadow(command) => return shadow(command).await,
         PipelineCommand::Delete(named) => named.call(Method::DELETE, &["pipelines", &named.name]).await?,
     }
     Ok(Outcome::Done)
@@ -181,7 +187,7 @@ async fn apply_one(
 
 /// Uploads the plugins that are found on this machine, unless the hosts have the same bytes under the name. Those that
 /// are not found may have been uploaded from elsewhere.
-async fn push_plugins(client: &Client, definition: &PipelineFile, file: &Path) -> Result<()> {
+pub async fn push_plugins(client: &Client, definition: &PipelineFile, file: &Path) -> Result<()> {
     let folder = file.canonicalize()?.parent().map(Path::to_owned).unwrap_or_default();
     let names: BTreeSet<String> = definition.plugins().map(|reference| reference.plugin.value).collect();
     let known = if names.is_empty() { Vec::new() } else { client.plugins().await? };
@@ -200,7 +206,7 @@ async fn push_plugins(client: &Client, definition: &PipelineFile, file: &Path) -
 }
 
 /// Says what a change did, or what it would do.
-fn say_change(name: &str, answer: Value) -> Result<Outcome> {
+pub fn say_change(name: &str, answer: Value) -> Result<Outcome> {
     let Ok(DryRun { accepted, problems, plan }) = serde_json::from_value(answer.clone()) else {
         say(&serde_json::from_value(answer)?);
         return Ok(Outcome::Done);

@@ -4,6 +4,7 @@ mod deployment;
 mod offsets;
 mod runner;
 mod settings;
+mod shadow;
 mod swap;
 
 use std::collections::BTreeMap;
@@ -30,6 +31,7 @@ pub use deployment::{Deployment, Origin, State};
 pub use offsets::{LaneOffset, NewOffset, OffsetError, lanes, set};
 pub use runner::{Runner, Running, program};
 pub use settings::{configuration, open_log_beside, open_object_stores, open_stores, sandbox, spool};
+pub use shadow::{Proposal, Proposals};
 pub use swap::SwapPlan;
 
 /// How long pipelines may take to finish their commits when the host stops.
@@ -49,6 +51,8 @@ pub struct Host {
     deployer: Arc<Deployer>,
     /// Requests that wrote records: those without keys go to the next partition each.
     requests: AtomicU64,
+    /// The definitions of candidates that work beside what runs here.
+    pub proposals: Proposals,
 }
 
 impl Host {
@@ -71,7 +75,7 @@ impl Host {
         let changes = deployer.runner.control.definitions.changes();
         deployer.deploy_all();
         deployer.tasks.spawn(Arc::clone(&deployer).follow(changes));
-        Ok(Self { deployer, requests: AtomicU64::new(0) })
+        Ok(Self { deployer, requests: AtomicU64::new(0), proposals: Proposals::default() })
     }
 
     /// The configuration.

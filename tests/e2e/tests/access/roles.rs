@@ -8,7 +8,7 @@ use azenha_e2e::Azenha;
 use crate::helpers::{ROLES, ask, define, show, start};
 
 /// Every route of the API, and the role that it takes at least; none: nobody needs a token.
-const TABLE: [(&str, &str, Option<&str>); 24] = [
+const TABLE: [(&str, &str, Option<&str>); 33] = [
     ("GET", "/livez", None),
     ("GET", "/readyz", None),
     ("GET", "/whoami", None),
@@ -26,9 +26,18 @@ const TABLE: [(&str, &str, Option<&str>); 24] = [
     ("GET", "/pipelines/{name}/runs", Some("viewer")),
     ("POST", "/pipelines/{name}/runs", Some("operator")),
     ("GET", "/pipelines/{name}/graph", Some("viewer")),
+    ("GET", "/pipelines/{name}/dead-letters", Some("viewer")),
+    ("GET", "/pipelines/{name}/dead-letters/{id}", Some("viewer")),
+    ("GET", "/pipelines/{name}/dead-letters/{id}/bundle", Some("operator")),
+    ("POST", "/pipelines/{name}/dead-letters/{id}/retry", Some("operator")),
+    ("POST", "/pipelines/{name}/dead-letters/{id}/discard", Some("operator")),
     ("GET", "/pipelines/{name}/versions", Some("viewer")),
     ("POST", "/pipelines/{name}/rollback", Some("deployer")),
     ("GET", "/pipelines/{name}/steps/{step}/tap", Some("viewer")),
+    ("GET", "/pipelines/{name}/steps/{step}/shadow", Some("viewer")),
+    ("POST", "/pipelines/{name}/steps/{step}/shadow", Some("deployer")),
+    ("DELETE", "/pipelines/{name}/steps/{step}/shadow", Some("deployer")),
+    ("POST", "/pipelines/{name}/steps/{step}/shadow/promote", Some("deployer")),
     ("GET", "/plugins", Some("viewer")),
     ("PUT", "/plugins/{name}", Some("deployer")),
     ("DELETE", "/plugins/{name}", Some("deployer")),
@@ -55,8 +64,9 @@ fn every_route_asks_for_its_role_and_no_route_is_forgotten() -> Result<()> {
 
     for (method, template, needed) in TABLE {
         // Of what is not there: whoever is let in changes nothing.
-        let path =
-            ["{name}", "{step}", "{topic}"].iter().fold(template.to_owned(), |path, name| path.replace(name, "none"));
+        let path = ["{name}", "{step}", "{topic}", "{id}"]
+            .iter()
+            .fold(template.to_owned(), |path, name| path.replace(name, "none"));
         let needed = needed.map(|role| ROLES.iter().position(|known| *known == role));
         for (asker, rank) in
             [("", None), ("nobody", None), ("viewer", Some(0)), ("operator", Some(1)), ("deployer", Some(2))]

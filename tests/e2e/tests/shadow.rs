@@ -1,0 +1,331 @@
+//! Code that is tried beside what runs: it shows what it would do, costs what it may, and writes nothing.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use azenha_e2e::{Answer, Azenha, Running, repository, send};
+use serde_json::{Value, json};
+
+/// A host that takes definitions.
+const CONFIG: &str = "http: { tokens: [{ name: deployer, token: deployer-0123456789, role: deployer }] }";
+
+/// What pipelines here are made of.
+const PLUGINS: [&str; 3] = ["rename", "hostile", "tagged-count"];
+
+/// In every so many rows the column that the wrong candidate reads has another value than the right one.
+const WRONG_EVERY: u64 = 10;
+
+/// Rows are labelled, some text is looked at, and rows of devices are counted.
+fn definition(label: &str, deed: &str, tag: &str) -> String {
+    format!(
+        "name: shop
+sources:
+  rows:
+    topic: rows
+    schema: {{ number: int64, device: text, other: text, email: {{ type: text, pii: true }} }}
+steps:
+  labelled:
+    transform: rename
+    from: rows
+    config: {{ columns: {{ label: {{ concatenate: [the, {{ column: {label} }}] }} }} }}
+  looked: {{ transform: hostile, from: labelled, config: {{ do: {deed} }} }}
+  counts: {{ aggregate: tagged-count, from: labelled, by: [device], config: {{ tag: {tag} }} }}
+sinks:
+  labels: {{ from: labelled, topic: labels }}
+  looks: {{ from: looked, topic: looks }}
+  counted: {{ from: counts, topic: counted, key: [device] }}
+"
+    )
+}
+
+fn live() -> String {
+    definition("device", "behave", "a")
+}
+
+struct Stage {
+    azenha: Azenha,
+    host: Running,
+    sent: u64,
+}
+
+impl Stage {
+    fn set() -> Result<Self> {
+        let azenha = Azenha::new()?;
+        let file = azenha.write("built/pipeline.yaml", &live())?;
+        azenha.succeed(["validate", &file.display().to_string()])?;
+        let config = azenha.write("host.yaml", CONFIG)?;
+        let host = azenha.start(&[], &["--config", &config.display().to_string()])?;
+        let stage = Self { azenha, host, sent: 0 };
+        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), PathBuf::from);
+        for plugin in PLUGINS {
+            let component = fs::read(target.join("plugins").join(format!("{plugin}.wasm")))?;
+            ensure!(stage.call("PUT", &format!("/plugins/{plugin}"), "application/wasm", &component)?.status == 200);
+        }
+        ensure!(stage.call("PUT", "/pipelines/shop", "application/yaml", live().as_bytes())?.status == 201);
+        stage.await_lanes()?;
+        Ok(stage)
+    }
+
+    fn call(&self, method: &str, path: &str, kind: &str, body: &[u8]) -> Result<Answer> {
+        let headers = [("Authorization", "Bearer deployer-0123456789"), ("Content-Type", kind)];
+        send(&self.host.address, method, path, &headers, body)
+    }
+
+    fn show(&self, path: &str) -> Result<Value> {
+        let answer = self.call("GET", path, "", b"")?;
+        ensure!(answer.status == 200, "{path}: {answer:?}");
+        answer.json()
+    }
+
+    fn try_beside(&self, step: &str, options: &str, candidate: &str) -> Result<Answer> {
+        let path = format!("/pipelines/shop/steps/{step}/shadow{options}");
+        self.call("POST", &path, "application/yaml", candidate.as_bytes())
+    }
+
+    fn shadow(&self, step: &str) -> Result<Value> {
+        self.show(&format!("/pipelines/shop/steps/{step}/shadow"))
+    }
+
+    fn send(&mut self, rows: u64) -> Result<()> {
+        let row = |number: u64| {
+            let device = format!("device-{}", number % 20);
+            let other = if number.is_multiple_of(WRONG_EVERY) { "wrong" } else { device.as_str() };
+            json!({"number": number, "device": device, "other": other, "email": format!("{number}@example.com")})
+                .to_string()
+        };
+        let body: Vec<String> = (self.sent..self.sent + rows).map(row).collect();
+        let answer = self.call("POST", "/topics/rows/records", "application/x-ndjson", body.join("\n").as_bytes())?;
+        ensure!(answer.status == 200, "{answer:?}");
+        self.sent += rows;
+        Ok(())
+    }
+
+    fn wait_until(&self, what: &str, check: impl Fn(&Self) -> Result<bool>) -> Result<()> {
+        let start = Instant::now();
+        while !check(self)? {
+            ensure!(start.elapsed() < Duration::from_secs(120), "{what}: not in time: {}", self.host.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    fn lanes(&self) -> Result<Vec<Value>> {
+        let shown = self.show("/pipelines/shop")?;
+        let tasks = shown["tasks"].as_array().cloned().unwrap_or_default();
+        Ok(tasks.iter().flat_map(|task| task["lanes"].as_array().cloned().unwrap_or_default()).collect())
+    }
+
+    fn await_lanes(&self) -> Result<()> {
+        self.wait_until("every lane runs", |stage| {
+            let lanes = stage.lanes()?;
+            Ok(!lanes.is_empty() && lanes.iter().all(|lane| lane["state"] == "running"))
+        })
+    }
+
+    fn settle(&self) -> Result<()> {
+        self.wait_until("everything is committed", |stage| Ok(stage.lanes()?.iter().all(|lane| lane["lag"] == 0)))
+    }
+
+    /// Waits until the candidate has answered what it was given.
+    fn await_rows(&self, step: &str, rows: u64) -> Result<Value> {
+        self.wait_until(&format!("{rows} rows were compared"), |stage| {
+            let found = &stage.shadow(step)?["rows"];
+            let count = |name: &str| found[name].as_u64().unwrap_or_default();
+            Ok(["equal", "different", "only_live", "only_candidate"].map(count).iter().sum::<u64>() >= rows)
+        })?;
+        self.shadow(step)
+    }
+
+    /// A metric of the step's candidate.
+    fn metric(&self, name: &str, label: &str) -> Result<f64> {
+        let text = self.call("GET", "/metrics", "", b"")?.body;
+        let is_it = |line: &&str| line.starts_with(name) && line.contains(label);
+        let line = text.lines().find(is_it).with_context(|| format!("no {name} with {label}"))?;
+        Ok(line.rsplit(' ').next().unwrap_or_default().parse()?)
+    }
+}
+
+#[test]
+fn a_planted_bug_is_shown_with_its_rows_and_columns_and_reaches_no_sink() -> Result<()> {
+    let mut stage = Stage::set()?;
+    let started = stage.try_beside("labelled", "?sample=1&budget=50", &definition("other", "behave", "a"))?;
+    ensure!(started.status == 201, "{started:?}");
+    // The budget is a share of what the live plugin has cost: a little work comes first.
+    while stage.shadow("labelled")?["rows"]["different"].as_u64().unwrap_or_default() < 100 {
+        stage.send(1_000)?;
+        stage.settle()?;
+        ensure!(stage.sent < 100_000, "{}", stage.shadow("labelled")?);
+    }
+    let shadow = stage.shadow("labelled")?;
+    let (rows, label) = (&shadow["rows"], &shadow["columns"]["label"]);
+    ensure!(rows["only_live"] == 0 && rows["only_candidate"] == 0, "{rows}");
+    ensure!(label == &json!({"equal": rows["equal"], "different": rows["different"]}), "{label}");
+    for column in ["number", "device", "other", "email"] {
+        ensure!(shadow["columns"][column]["different"] == 0, "{column}: {}", shadow["columns"]);
+    }
+    let samples = shadow["samples"].as_array().context("no samples")?;
+    ensure!(!samples.is_empty());
+    for sample in samples {
+        let (live, candidate) = (&sample["made"]["live"]["row"], &sample["made"]["candidate"]["row"]);
+        let number = live["number"].as_u64().context("no number")?;
+        ensure!(
+            number % WRONG_EVERY == 0 && sample["offset"] == number && sample["columns"] == json!(["label"]),
+            "{sample}"
+        );
+        ensure!(live["label"] == format!("thedevice-{}", number % 20) && candidate["label"] == "thewrong", "{sample}");
+        ensure!(live["email"] == "***" && candidate["email"] == "***" && !sample.to_string().contains('@'), "{sample}");
+    }
+
+    let labels = stage.azenha.topic("labels")?;
+    ensure!(labels.len() as u64 == stage.sent, "{} rows", labels.len());
+    ensure!(labels.iter().all(|record| record["value"]["label"] != "thewrong"), "the candidate wrote");
+    let counted = stage.azenha.topic("counted")?;
+    ensure!(counted.iter().all(|record| record["value"]["device"] != "wrong"), "the candidate wrote");
+    ensure!(stage.azenha.dead_letters("shop")?.is_empty());
+    Ok(())
+}
+
+#[test]
+fn at_a_tenth_of_the_rows_a_candidate_and_its_sampling_take_at_most_12_percent_of_the_live_plugins_seconds()
+-> Result<()> {
+    let mut stage = Stage::set()?;
+    ensure!(stage.try_beside("labelled", "", &definition("other", "behave", "a"))?.status == 201);
+    for _ in 0..20 {
+        stage.send(40_000)?;
+    }
+    stage.settle()?;
+    let shadow = stage.await_rows("labelled", 1)?;
+    let seconds = |part: &str| stage.metric("azenha_shadow_seconds_total", &format!("part=\"{part}\""));
+    let (candidate, sampling, live) = (seconds("candidate")?, seconds("sampling")?, seconds("live")?);
+    let share = (candidate + sampling) / live;
+    println!("live {live:.4} s, candidate {candidate:.4} s, sampling {sampling:.4} s: {:.1} %", share * 100.0);
+    println!("{}", shadow["calls"]);
+    ensure!(share <= 0.12, "{share}");
+    let process = &shadow["calls"]["process"];
+    let (seen, sampled) =
+        (process["seen"].as_f64().unwrap_or_default(), process["sampled"].as_f64().unwrap_or_default());
+    ensure!(seen == stage.sent as f64 && sampled > 0.0 && sampled <= 0.1 * seen, "{process}");
+    ensure!(stage.metric("azenha_shadow_rows_total", "result=\"different\"")? > 0.0);
+    Ok(())
+}
+
+#[test]
+fn a_candidate_that_traps_shows_on_which_rows_and_lanes_do_not_notice() -> Result<()> {
+    let mut stage = Stage::set()?;
+    ensure!(stage.try_beside("looked", "?sample=1&budget=100", &definition("device", "panic_on", "a"))?.status == 201);
+    while stage.shadow("looked")?["rows"]["equal"].as_u64().unwrap_or_default() < 100 {
+        stage.send(1_000)?;
+        stage.settle()?;
+        ensure!(stage.sent < 100_000, "{}", stage.shadow("looked")?);
+    }
+    let body = json!({"number": 0, "device": "panic", "other": "", "email": ""}).to_string();
+    ensure!(stage.call("POST", "/topics/rows/records", "application/x-ndjson", body.as_bytes())?.status == 200);
+    stage.sent += 1;
+    stage.wait_until("the row was found", |stage| Ok(stage.shadow("looked")?["rows"]["only_live"] == 1))?;
+    let shadow = stage.shadow("looked")?;
+    let sample = shadow["samples"].as_array().and_then(|samples| samples.last()).context("no sample")?.clone();
+    ensure!(sample["made"]["live"]["row"]["made"] == "panic", "{sample}");
+    ensure!(sample["made"]["candidate"]["failed"].as_str().is_some_and(|why| why.contains("panic")), "{sample}");
+    ensure!(shadow["problems"]["candidate"]["failed"] == 1 && shadow["problems"]["live"]["failed"] == 0, "{shadow}");
+    ensure!(shadow.get("suspended").is_none(), "{shadow}");
+
+    // One that always fails is soon asked no more.
+    let broken = definition("device", "fail_everything", "a");
+    ensure!(stage.try_beside("looked", "?sample=1&budget=100", &broken)?.status == 201);
+    while stage.shadow("looked")?.get("suspended").is_none() {
+        stage.send(100)?;
+        stage.settle()?;
+        ensure!(stage.sent < 200_000, "{}", stage.shadow("looked")?);
+    }
+    stage.settle()?;
+    ensure!(stage.azenha.topic("looks")?.len() as u64 == stage.sent);
+    ensure!(stage.azenha.dead_letters("shop")?.is_empty(), "its failures are nobody's");
+    Ok(())
+}
+
+#[test]
+fn a_candidate_of_an_aggregation_is_compared_group_by_group_and_promoted_or_discarded() -> Result<()> {
+    let mut stage = Stage::set()?;
+    let other = definition("device", "behave", "b");
+    ensure!(stage.try_beside("counts", "?sample=1&budget=100", &other)?.status == 201);
+    while stage.shadow("counts")?["rows"]["different"].as_u64().unwrap_or_default() < 20 {
+        stage.send(1_000)?;
+        stage.settle()?;
+        ensure!(stage.sent < 100_000, "{}", stage.shadow("counts")?);
+    }
+    let shadow = stage.shadow("counts")?;
+    ensure!(shadow["columns"]["counted"]["different"] == 0 && shadow["columns"]["tag"]["equal"] == 0, "{shadow}");
+    ensure!(shadow["accumulators"]["different"] == 0 && shadow["accumulators"]["equal"] != 0, "{shadow}");
+    let sample = &shadow["samples"][0];
+    ensure!(sample["input"]["device"].is_string() && sample["columns"] == json!(["tag"]), "{sample}");
+    ensure!(
+        sample["made"]["live"]["row"]["tag"] == "a" && sample["made"]["candidate"]["row"]["tag"] == "b",
+        "{sample}"
+    );
+    ensure!(stage.azenha.topic("counted")?.iter().all(|record| record["value"]["tag"] == "a"));
+
+    let promoted = stage.call("POST", "/pipelines/shop/steps/counts/shadow/promote", "", b"")?;
+    ensure!(promoted.status == 200, "{promoted:?}");
+    let is_over = |stage: &Stage| Ok(stage.lanes()?.iter().any(|lane| lane["version"] == 2));
+    stage.wait_until("the lane of the step went over", is_over)?;
+    stage.wait_until("the candidate is gone", |stage| {
+        Ok(stage.call("GET", "/pipelines/shop/steps/counts/shadow", "", b"")?.status == 404)
+    })?;
+    stage.send(1_000)?;
+    stage.settle()?;
+    let counted = stage.azenha.topic("counted")?;
+    ensure!(counted.last().context("no results")?["value"]["tag"] == "b");
+
+    ensure!(stage.try_beside("counts", "", &live())?.status == 201);
+    ensure!(stage.call("DELETE", "/pipelines/shop/steps/counts/shadow", "", b"")?.status == 204);
+    ensure!(stage.call("DELETE", "/pipelines/shop/steps/counts/shadow", "", b"")?.status == 404);
+    ensure!(stage.call("POST", "/pipelines/shop/steps/counts/shadow/promote", "", b"")?.status == 404);
+    Ok(())
+}
+
+#[test]
+fn what_is_no_candidate_is_refused() -> Result<()> {
+    let stage = Stage::set()?;
+    let refused = |step: &str, options: &str, candidate: &str| stage.try_beside(step, options, candidate);
+    let two_steps = refused("looked", "", &definition("other", "panic_on", "a"))?;
+    ensure!(two_steps.status == 409 && two_steps.body.contains("/steps/labelled/config"), "{two_steps:?}");
+    ensure!(refused("counts", "", &live().replace("by: [device]", "by: [number]"))?.status == 409);
+    ensure!(refused("rows", "", &live())?.status == 409, "a source has no plugin");
+    ensure!(refused("labelled", "", &live().replace("column: device", "column: missing"))?.status == 422);
+    for options in ["?sample=0", "?sample=2", "?budget=-1", "?share=1"] {
+        ensure!(refused("labelled", options, &live())?.status == 400, "{options}");
+    }
+    for method in ["GET", "DELETE"] {
+        ensure!(stage.call(method, "/pipelines/shop/steps/labelled/shadow", "", b"")?.status == 404, "{method}");
+    }
+    ensure!(stage.call("GET", "/pipelines/none/steps/labelled/shadow", "", b"")?.status == 404);
+    Ok(())
+}
+
+#[test]
+fn the_command_line_tries_shows_and_discards() -> Result<()> {
+    let mut stage = Stage::set()?;
+    let candidate =
+        stage.azenha.write("next/pipeline.yaml", &definition("other", "behave", "a"))?.display().to_string();
+    let server = format!("http://{}", stage.host.address);
+    let run = |stage: &Stage, arguments: &[&str]| {
+        let all = [&["pipeline", "shadow"][..], arguments, &["--server", &server]].concat();
+        let finished = stage.azenha.run_with(all, &[("AZENHA_TOKEN", "deployer-0123456789")])?;
+        ensure!(finished.status.success(), "{}", finished.text());
+        Ok(finished.stdout)
+    };
+    let started = run(&stage, &["start", &candidate, "--step", "labelled", "--sample", "1", "--budget", "100"])?;
+    ensure!(started.contains("rename"), "{started}");
+    while stage.shadow("labelled")?["rows"]["different"] == 0 {
+        stage.send(1_000)?;
+        stage.settle()?;
+        ensure!(stage.sent < 100_000, "{}", stage.shadow("labelled")?);
+    }
+    let shown = run(&stage, &["show", "shop", "labelled"])?;
+    ensure!(shown.contains("label") && shown.contains("thewrong") && shown.contains("CPU seconds"), "{shown}");
+    run(&stage, &["discard", "shop", "labelled"])?;
+    ensure!(stage.call("GET", "/pipelines/shop/steps/labelled/shadow", "", b"")?.status == 404);
+    Ok(())
+}
