@@ -10,7 +10,7 @@ use azenha_e2e::{Answer, Azenha, Click, Running, get, is_long, is_there, reposit
 const TOKEN: &str = "attacker-0123456789";
 
 const CONFIG: &str = "
-http: { tokens: [{ name: attacker, token: attacker-0123456789, rights: [read, write, plugins] }] }
+http: { tokens: [{ name: attacker, token: attacker-0123456789, role: deployer }] }
 limits: { plugin_time: 200ms }
 ";
 
