@@ -52,7 +52,7 @@ const card = (name, letter, caller, told, changed) => {
     decision ? element("p", {}, state(decision.verdict), decision.by ? ` by ${decision.by}` : "") : null,
     element("div", { class: "actions" },
       mayDecide ? [button("Retry", decide("retry")), button("Discard", decide("discard"))] : null,
-      plugin ? button("Save bundle", does(() => saveBundle(name, id))) : null),
+      plugin && caller.role !== "viewer" ? button("Save bundle", does(() => saveBundle(name, id))) : null),
     whole(name, id));
 };
 

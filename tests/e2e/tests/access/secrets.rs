@@ -78,7 +78,9 @@ fn no_answer_no_error_and_no_log_line_has_a_secret() -> Result<()> {
     let routes = described["paths"].as_object().context("no paths")?.keys().filter(|path| !path.contains("tap"));
     for path in routes {
         for name in ["to_postgres", "to_mysql", "to_mongo", "to_engine", "none"] {
-            let path = ["{name}", "{topic}"].iter().fold(path.clone(), |path, parameter| path.replace(parameter, name));
+            let path = ["{name}", "{topic}", "{id}"]
+                .iter()
+                .fold(path.clone(), |path, parameter| path.replace(parameter, name));
             answers.push(ask(&host, "deployer", "GET", &path, &[], "")?);
         }
     }
