@@ -9,8 +9,11 @@ use azenha_e2e::{Answer, Azenha, Click, Running, get, is_long, is_there, reposit
 
 const TOKEN: &str = "attacker-0123456789";
 
+/// The limit of requests must not keep the attacks out.
 const CONFIG: &str = "
-http: { tokens: [{ name: attacker, token: attacker-0123456789, role: deployer }] }
+http:
+  tokens: [{ name: attacker, token: attacker-0123456789, role: deployer }]
+  requests_per_second: 100000
 limits: { plugin_time: 200ms }
 ";
 
