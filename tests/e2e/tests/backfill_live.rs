@@ -129,7 +129,9 @@ impl Scene {
         let (pipeline, config) = (self.azenha.path(pipeline), self.azenha.path("host.yaml"));
         let data = self.azenha.path(data);
         let [pipeline, config, data] = [pipeline, config, data].map(|path| path.display().to_string());
-        [command, &pipeline, "--config", &config, "--data", &data].map(str::to_owned).into()
+        let listen = if command == "run" { &["--listen", "127.0.0.1:0"][..] } else { &[] };
+        let arguments = [&[command, &pipeline, "--config", &config, "--data", &data][..], listen].concat();
+        arguments.into_iter().map(str::to_owned).collect()
     }
 
     fn run_once(&self) -> Result<()> {
