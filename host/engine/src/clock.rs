@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use cpu_time::ThreadTime;
+use rustix::time::{ClockId, clock_gettime};
 
 /// A clock that never goes back.
 pub trait Clock: Send + Sync + std::fmt::Debug {
@@ -30,7 +30,7 @@ impl Clock for SystemClock {
     }
 
     fn busy(&self) -> Duration {
-        // A system that does not count it has no better answer than the time that passed.
-        ThreadTime::try_now().map_or_else(|_| self.elapsed(), |time| time.as_duration())
+        let spent = clock_gettime(ClockId::ThreadCPUTime);
+        Duration::new(spent.tv_sec.unsigned_abs(), spent.tv_nsec.unsigned_abs() as u32)
     }
 }

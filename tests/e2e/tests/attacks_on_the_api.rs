@@ -120,8 +120,10 @@ fn what_the_description_allows_and_what_it_does_not_is_answered() -> Result<()> 
         .args(["run", &format!("http://{}/openapi.json", host.address)])
         .args(["--header", &format!("Authorization: Bearer {TOKEN}")])
         .args(["--checks", "not_a_server_error", "--max-examples", examples, "--seed", "8", "--workers", "2"])
-        // Live rows never end.
-        .args(["--exclude-path-regex", "/tap$", "--request-timeout", "20", "--no-color"])
+        // Live rows never end; plugins are attacked above, with bytes that it cannot make up.
+        .args(["--exclude-path-regex", "/tap$", "--exclude-name", "PUT /plugins/{name}"])
+        // Most texts are no ids of dead letters.
+        .args(["--suppress-health-check", "filter_too_much", "--request-timeout", "20", "--no-color"])
         .current_dir(azenha.path("."));
     let found = schemathesis.output()?;
     let said = String::from_utf8_lossy(&found.stdout);

@@ -137,8 +137,9 @@ fn objects_of_a_past_end_by_rows_and_not_by_when_they_were_read() -> Result<()> 
         lake.capture(&events)?;
         lake.backfill(&[])?;
     }
-    let silver = lakes[0].contents("silver")?;
-    assert!(silver.len() > 8 && lakes[0].contents("bronze")?.len() > 40, "{} objects", silver.len());
+    // Several cuts in each layer. What announcements make is cut between them: after so many of small objects.
+    let (bronze, silver) = (lakes[0].contents("bronze")?.len(), lakes[0].contents("silver")?.len());
+    assert!(bronze > 10 && silver > 1, "{bronze} and {silver} objects");
     for layer in ["raw", "bronze", "silver", "gold"] {
         must_be_equal(layer, &lakes[1], &lakes[0])?;
         must_be_equal(layer, &lakes[2], &lakes[0])?;

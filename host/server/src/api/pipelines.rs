@@ -28,7 +28,7 @@ pub struct PipelineSummary {
     /// `starting`, `paused`, `failed`, of a batch `waiting` or `running`, or the worst state of its lanes on this host: `running`, `elsewhere`,
     /// `stopped`, `joining`, `restoring`, `retrying` or `failed`.
     pub state: String,
-    /// Why it does not start, if that is so.
+    /// Why it does not start, or why the version before goes on, if that is so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// The file that defines it, if one does that this host was started with.
@@ -182,7 +182,7 @@ impl PipelineSummary {
     fn of(deployment: &Deployment) -> Self {
         let (state, error) = match deployment.state() {
             Deployed::Starting => ("starting", None),
-            Deployed::Running(running) => (worst(&running), None),
+            Deployed::Running(running) => (worst(&running), deployment.held_back()),
             Deployed::Paused(_) => ("paused", None),
             Deployed::Failed(reason) => ("failed", Some(reason)),
             Deployed::Deleted => ("deleted", None),

@@ -1,7 +1,7 @@
 //! A pipeline on this host: what is wanted of it, and what became of that.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -72,20 +72,22 @@ pub struct Deployment {
     /// Who says what it is.
     pub origin: Origin,
     state: watch::Sender<State>,
+    /// Why the version in force does not run, while the one before it goes on.
+    held_back: Mutex<Option<String>>,
 }
 
 impl Deployment {
     /// A pipeline of a file, which runs already.
     pub fn of_file(file: PathBuf, running: Running) -> Self {
         let (name, state) = (running.name().to_owned(), State::Running(Arc::new(running)));
-        Self { name, origin: Origin::File(file), state: watch::Sender::new(state) }
+        Self { name, origin: Origin::File(file), state: watch::Sender::new(state), held_back: Mutex::default() }
     }
 
     /// A pipeline of the log, which [`Deployment::tend`] starts.
     pub fn of_log(definition: Arc<Definition>) -> Self {
         let name = definition.pipeline.clone();
         let origin = Origin::Log(watch::Sender::new(definition));
-        Self { name, origin, state: watch::Sender::new(State::Starting) }
+        Self { name, origin, state: watch::Sender::new(State::Starting), held_back: Mutex::default() }
     }
 
     /// What is in force, if the log says so.
@@ -104,6 +106,15 @@ impl Deployment {
     /// How it does now.
     pub fn state(&self) -> State {
         self.state.borrow().clone()
+    }
+
+    /// Why the version in force does not run on this host, while the one before it goes on.
+    pub fn held_back(&self) -> Option<String> {
+        self.held_back.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn hold_back(&self, reason: Option<String>) {
+        *self.held_back.lock().unwrap_or_else(PoisonError::into_inner) = reason;
     }
 
     /// What runs, if something does.
@@ -146,12 +157,14 @@ impl Deployment {
                 Ok(state) => {
                     runs = matches!(state, State::Running(_)).then(|| Arc::clone(&definition));
                     self.state.send_replace(state);
+                    self.hold_back(None);
                     pause = PAUSES.0;
                     Either::Left(pending())
                 }
                 Err(NotDeployed { error, goes_on }) => {
                     let version = definition.version();
                     tracing::error!(pipeline = self.name, version, goes_on, "it does not start: {error:#}");
+                    self.hold_back(goes_on.then(|| format!("version {version} does not start: {error:#}")));
                     if !goes_on {
                         runs = None;
                         self.halt().await;
