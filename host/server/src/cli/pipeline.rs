@@ -18,6 +18,7 @@ use super::Outcome;
 use super::shadow::{ShadowCommand, shadow};
 use crate::api::{DryRun, InForce, PipelineSummary, VersionDetail};
 use crate::client::{Client, Refused, ServerArgs};
+use crate::host::SwapPlan;
 use crate::plugins::build::Builder;
 use crate::program::{PipelineText, pipeline_file, read_pipelines};
 use crate::results::{align_right, table};
@@ -211,7 +212,13 @@ pub fn say_change(name: &str, answer: Value) -> Result<Outcome> {
         say(&serde_json::from_value(answer)?);
         return Ok(Outcome::Done);
     };
-    println!("pipeline `{name}`: {}", if accepted { "would be changed" } else { "would be refused" });
+    let changes = plan.as_ref().is_none_or(SwapPlan::changes_something);
+    let outcome = match (accepted, changes) {
+        (true, true) => "would be changed",
+        (true, false) => "would run as before",
+        (false, _) => "would be refused",
+    };
+    println!("pipeline `{name}`: {outcome}");
     let mut table = table(["task", "change", "state", "plugins", ""].map(str::to_owned));
     for task in plan.into_iter().flat_map(|plan| plan.tasks) {
         let plugins: Vec<String> = task.plugins.into_keys().collect();
