@@ -34,6 +34,9 @@ impl Steps {
 
     /// How many of the next records, whose sizes these are, belong to the step that has begun: at least one.
     pub fn length(&self, sizes: &[u64]) -> usize {
+        if self.most.is_none() {
+            return sizes.len();
+        }
         let mut step = Self { ..*self };
         sizes.iter().position(|size| step.pass(&[*size])).map_or(sizes.len(), |last| last + 1)
     }
