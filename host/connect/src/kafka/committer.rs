@@ -23,6 +23,9 @@ use super::transaction::{GroupMetadata, TransactionFailure, send_offsets};
 
 /// Bytes of keys and values that go into one transaction; one write may be larger.
 const GROUP_BYTES: usize = 16 << 20;
+/// Lanes commit at the same ticks, though not at the same instant: the first waits so long for the others, who would wait for
+/// its transaction otherwise. PostgreSQL's `commit_delay` is the same.
+const GATHER: Duration = Duration::from_millis(2);
 /// How long a commit is tried again that met a change of its group, or the end of the transaction before it.
 const RETRY_FOR: Duration = Duration::from_secs(2);
 const RETRY_EACH: Duration = Duration::from_millis(20);
@@ -174,12 +177,13 @@ impl Worker {
         }
     }
 
-    /// The writes that wait behind the first, up to the first request of another kind.
+    /// The first write and those that come within a moment, up to the first request of another kind.
     fn gather(&mut self, write: Write, reply: Reply) -> (Bundle, Option<Request>) {
         let mut bytes = write.bytes();
         let mut bundle = vec![(Arc::new(write), reply)];
+        let until = Instant::now() + GATHER;
         while bytes < GROUP_BYTES {
-            match self.requests.try_recv() {
+            match self.requests.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(Request::Write(write, reply)) => {
                     bytes += write.bytes();
                     bundle.push((Arc::new(write), reply));

@@ -78,13 +78,16 @@ impl KafkaOptions {
             .set(TRANSACTION_TIMEOUT, self.transaction_timeout().as_millis().to_string())
             .set("message.max.bytes", MESSAGE_MAX_BYTES.to_string())
             .set("queue.buffering.max.kbytes", "65536")
+            // More small records than one transaction has: where the queue is full, each that leaves it wakes the thread that
+            // fills it.
+            .set("queue.buffering.max.messages", "500000")
             // Reports cost time for each record, and only failures matter.
             .set("delivery.report.only.error", "true")
             // After a commit the coordinator refuses the next transaction until its markers are written.
-            .set("retry.backoff.ms", "10");
+            .set("retry.backoff.ms", "2");
         if config.get(LINGER).is_none() {
-            // Small requests cost the brokers time, and what is written waits for the flush at its end anyway.
-            config.set(LINGER, "100");
+            // Small requests cost the brokers time; but the records of a commit may be sent while its offsets are.
+            config.set(LINGER, "2");
         }
         config
     }

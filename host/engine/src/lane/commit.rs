@@ -79,7 +79,7 @@ impl Lane {
         });
         self.uncommitted = self.position;
         self.steps.begin();
-        self.waiting = false;
+        self.waiting = None;
         self.last_commit = Some(self.context.clock.elapsed());
         Ok(())
     }
@@ -205,7 +205,7 @@ impl Lane {
             self.settle(outcome)?;
         }
         // Objects are not ended before their time: whoever reads on makes them of the same records.
-        if self.waiting && self.context.roll_interval().is_none() {
+        if self.waiting.is_some() && self.context.roll_interval().is_none() {
             self.begin_commit().await?;
             let outcome = landed(&mut self.in_flight).await;
             self.settle(outcome)?;

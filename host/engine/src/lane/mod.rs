@@ -121,8 +121,8 @@ struct Lane {
     position: Offset,
     /// The first offset that is not in a commit yet.
     uncommitted: Offset,
-    /// Whether something waits for a commit.
-    waiting: bool,
+    /// Since when something waits for a commit.
+    waiting: Option<Duration>,
     /// When the last commit began: the next one follows after the interval.
     last_commit: Option<Duration>,
     reading: Reading,
@@ -182,7 +182,7 @@ impl Lane {
             intake,
             position,
             uncommitted: position,
-            waiting: false,
+            waiting: None,
             last_commit: None,
             delivery: Some(delivery),
             in_flight: None,

@@ -7,15 +7,22 @@ use crate::end::PENDING_BYTES;
 
 /// How many times in an interval a lane may commit what tasks of ours wrote: hosts do not agree on their ticks.
 const HURRY: u32 = 4;
+/// How long the first of what several lanes wrote waits for the rest: less than a transaction takes, which those who come too
+/// late would have to wait for.
+const SETTLE: Duration = Duration::from_millis(4);
 
 impl Lane {
     /// Something waits for a commit from now on.
     pub(super) fn wait_for_commit(&mut self) {
-        if !self.waiting && self.context.roll_interval().is_some() {
-            // Objects begin to grow.
-            self.last_commit = Some(self.context.clock.elapsed());
+        if self.waiting.is_some() {
+            return;
         }
-        self.waiting = true;
+        let now = self.context.clock.elapsed();
+        self.waiting = Some(now);
+        if self.context.roll_interval().is_some() {
+            // Objects begin to grow.
+            self.last_commit = Some(now);
+        }
     }
 
     /// Whether so much waits that it must be committed before more comes.
@@ -27,7 +34,7 @@ impl Lane {
 
     /// Whether the next commit may begin when its time has come.
     pub(super) fn may_commit(&mut self) -> bool {
-        self.waiting && self.intake.end().promised().is_none()
+        self.waiting.is_some() && self.intake.end().promised().is_none()
     }
 
     /// How long until the next commit may begin; what comes after a pause need not wait at all.
@@ -40,8 +47,10 @@ impl Lane {
             // All lanes commit at the same ticks: they share transactions, and what they send on arrives together.
             next_tick(last, interval)
         } else {
-            // What a task of ours wrote has waited for a tick already.
-            last + interval / HURRY
+            // What a task of ours wrote has waited for a tick already; what others of its lanes wrote at that tick comes
+            // a moment later.
+            let settled = self.waiting.map(|since| since + SETTLE.min(interval / HURRY));
+            settled.unwrap_or_default().max(last + interval / HURRY)
         };
         due.saturating_sub(self.context.clock.elapsed())
     }

@@ -37,7 +37,7 @@ impl Lane {
             return Ok(Taken::Anew);
         }
         let started = self.context.clock.elapsed();
-        if self.waiting {
+        if self.waiting.is_some() {
             self.begin_commit().await?;
         }
         let moment = self.moment();

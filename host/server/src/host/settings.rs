@@ -65,13 +65,17 @@ async fn open(config: &HostConfig, instance: impl FnOnce() -> Result<String>) ->
     }
 }
 
+/// Lanes that share a producer share its transactions, and a transaction costs the brokers the same for one lane and for all;
+/// while a producer can hand over about as many records as four cores can make.
+const CORES_PER_COMMITTER: usize = 4;
+
 fn kafka_options(kafka: &KafkaConfig, instance: String) -> KafkaOptions {
     let revealed = |(name, value): (&String, &Secret)| (name.clone(), value.reveal().to_owned());
     KafkaOptions {
         brokers: kafka.brokers.clone(),
         properties: kafka.properties.iter().map(revealed).collect(),
         instance,
-        committers: available_parallelism().map_or(1, usize::from),
+        committers: available_parallelism().map_or(1, usize::from).div_ceil(CORES_PER_COMMITTER),
         replication: kafka.replication.map(|copies| copies as i16),
     }
 }
