@@ -243,7 +243,7 @@ fn lake(place: &str, directory: &Path) -> Result<Option<Arc<dyn Objects>>> {
         connection.objects.credentials =
             Some(ObjectCredentials::Key { id: id.to_owned(), secret: Secret::from(secret.to_owned()) });
     }
-    Ok(Some(open_objects("lake", &connection)?))
+    Ok(Some(open_objects("lake", &connection, directory)?))
 }
 
 fn kafka_options(brokers: &str) -> KafkaOptions {

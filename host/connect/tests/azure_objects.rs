@@ -3,10 +3,13 @@
 
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking, in their helpers too")]
 
+use std::env::temp_dir;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
-use azenha_conformance::objects_conformance;
+use azenha_conformance::proxy::Proxy;
+use azenha_conformance::{objects_conformance, objects_connection_conformance};
 use azenha_connect::open_objects;
 use azenha_engine::objects::Objects;
 use azenha_engine::store::StoreError;
@@ -26,29 +29,51 @@ impl Fixture {
     }
 }
 
-/// None, and a word about it, if there is no server.
-fn open(container: &str, key: &str) -> Option<Arc<dyn Objects>> {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let Ok(server) = std::env::var("AZENHA_TEST_AZURE") else {
+/// Its URL; none, and a word about it, if there is no server.
+fn server() -> Option<String> {
+    let server = std::env::var("AZENHA_TEST_AZURE").ok();
+    if server.is_none() {
         println!("skipped: AZENHA_TEST_AZURE names no server to test with");
-        return None;
-    };
-    let prefix = format!("test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    }
+    server
+}
+
+/// A name that no other test has.
+fn unique() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+fn open_at(server: &str, place: &str, key: &str, timeout: Duration) -> Arc<dyn Objects> {
     let credentials = ObjectCredentials::Key { id: ACCOUNT.to_owned(), secret: Secret::from(key.to_owned()) };
     let objects = ObjectOptions {
         endpoint: Some(format!("{server}/{ACCOUNT}")),
         credentials: Some(credentials),
+        timeout: Some(timeout),
         ..ObjectOptions::default()
     };
-    let url = Secret::from(format!("az://{container}/{prefix}"));
-    Some(open_objects("lake", &Connection { url, objects }).unwrap())
+    open_objects("lake", &Connection { url: Secret::from(format!("az://{place}")), objects }, &temp_dir()).unwrap()
+}
+
+fn open(container: &str, key: &str) -> Option<Arc<dyn Objects>> {
+    Some(open_at(&server()?, &format!("{container}/{}", unique()), key, Duration::from_secs(30)))
 }
 
 async fn container() -> Option<Fixture> {
     open("lake", KEY).map(Fixture)
 }
 
+/// The same store directly and through a proxy, with little patience.
+async fn proxied() -> Option<(Arc<dyn Objects>, Proxy, Arc<dyn Objects>)> {
+    let (server, place) = (server()?, format!("lake/{}", unique()));
+    let proxy = Proxy::start(server.strip_prefix("http://").unwrap()).await;
+    let through = format!("http://{}", proxy.address());
+    let objects = open_at(&through, &place, KEY, Duration::from_secs(3));
+    Some((open_at(&server, &place, KEY, Duration::from_secs(30)), proxy, objects))
+}
+
 objects_conformance!(container());
+objects_connection_conformance!(proxied());
 
 #[tokio::test]
 async fn a_missing_container_is_for_a_person_to_make() {

@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
+use azenha_conformance::objects::found;
 use azenha_conformance::objects_conformance;
 use azenha_connect::open_objects;
 use azenha_engine::objects::{Creation, Objects, Replacement};
@@ -28,7 +29,8 @@ impl Fixture {
 }
 
 fn open(url: String) -> Result<Arc<dyn Objects>, StoreError> {
-    open_objects("lake", &Connection { url: Secret::from(url), objects: ObjectOptions::default() })
+    let connection = Connection { url: Secret::from(url), objects: ObjectOptions::default() };
+    open_objects("lake", &connection, &std::env::temp_dir())
 }
 
 async fn folder() -> Option<Fixture> {
@@ -47,7 +49,7 @@ async fn objects_are_plain_files() {
     let lake = directory.path().join("made/lake");
     assert_eq!(fs::read(lake.join("raw/a b/100%.json")).unwrap(), b"x");
     fs::write(lake.join("raw/by-hand"), "y").unwrap();
-    assert_eq!(objects.get("raw/by-hand").await.unwrap().unwrap().content, "y");
+    assert_eq!(found(&*objects, "raw/by-hand").await.0, "y");
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking, in their helpers too")]
 
+use std::env::temp_dir;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -51,7 +52,7 @@ impl Server {
     }
 
     fn open(&self, url: &str) -> Arc<dyn Objects> {
-        open_objects("lake", &self.connection(url, Duration::from_secs(30))).unwrap()
+        open_objects("lake", &self.connection(url, Duration::from_secs(30)), &temp_dir()).unwrap()
     }
 }
 
@@ -84,7 +85,7 @@ async fn proxied() -> Option<(Arc<dyn Objects>, Proxy, Arc<dyn Objects>)> {
     direct.prepare().await.unwrap();
     let proxy = Proxy::start(&server.address).await;
     server.address = proxy.address().to_string();
-    let objects = open_objects("lake", &server.connection(&url, Duration::from_secs(3))).unwrap();
+    let objects = open_objects("lake", &server.connection(&url, Duration::from_secs(3)), &temp_dir()).unwrap();
     Some((direct, proxy, objects))
 }
 
@@ -142,7 +143,7 @@ async fn a_url_or_keys_that_cannot_be_read_are_told_at_once() {
         ("az://lake", options(Some(azure))),
     ] {
         let connection = Connection { url: Secret::from(url.to_owned()), objects };
-        let error = open_objects("lake", &connection).unwrap_err();
+        let error = open_objects("lake", &connection, &temp_dir()).unwrap_err();
         assert!(matches!(error, StoreError::Definition(_)), "{url}: {error}");
         assert!(!error.to_string().contains("hidden"), "{url}: {error}");
     }

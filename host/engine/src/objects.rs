@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use azenha_model::Offset;
 use azenha_model::plan::{Layout, ObjectsOutput};
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -85,9 +84,9 @@ impl Announcement {
         }
     }
 
-    /// Whether each line of the object is a record.
-    pub fn has_lines(&self) -> bool {
-        self.format != Layout::Record.to_string()
+    /// How records stand in the object, if it is text: each in a line, unless all of it is one.
+    pub fn text_layout(&self) -> Layout {
+        if self.format == Layout::Record.to_string() { Layout::Record } else { Layout::Lines }
     }
 }
 
@@ -122,7 +121,7 @@ pub struct Tag(pub String);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
     /// What is in it.
-    pub content: Bytes,
+    pub content: Content,
     /// What identifies the content.
     pub tag: Tag,
 }
@@ -170,7 +169,7 @@ pub trait Objects: Send + Sync + std::fmt::Debug {
     /// content already counts as replaced: the answer to an earlier try may have been lost.
     async fn replace(&self, path: &str, content: Content, expected: Option<&Tag>) -> Result<Replacement, StoreError>;
 
-    /// An object; none if there is none.
+    /// An object; none if there is none. A large one is not in memory.
     async fn get(&self, path: &str) -> Result<Option<Object>, StoreError>;
 
     /// All objects below a path, in the order of their paths; below an empty one, all there are.

@@ -1,13 +1,15 @@
-//! The content of objects between their first row and the put: in memory while it is small, else in a file of the host's,
-//! which has no name and so is gone with its process. Objects may grow, and memory does not grow with them.
+//! The content of objects, between their first row and the put, and while they are read: in memory if it is small, else in a
+//! file of the host's, which has no name and so is gone with its process. Objects may grow, and memory does not grow with
+//! them.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use azenha_formats::objects::{Stored, within};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tempfile::{SpooledData, SpooledTempFile};
@@ -52,15 +54,20 @@ impl Spool {
         };
         Ok(Content { body, bytes: self.bytes, sha256: hexadecimal(&self.digest.finalize()) })
     }
-}
 
-impl Write for Spool {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    /// Adds to it; may block.
+    pub fn put(&mut self, bytes: &[u8]) {
         self.digest.update(bytes);
         self.bytes += bytes.len() as u64;
         if self.failed.is_none() {
             self.failed = self.file.write_all(bytes).err();
         }
+    }
+}
+
+impl Write for Spool {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.put(bytes);
         Ok(bytes.len())
     }
 
@@ -69,7 +76,7 @@ impl Write for Spool {
     }
 }
 
-/// What is in an object that is to be put.
+/// What is in an object. Two are equal if they have the same digest and size.
 #[derive(Debug, Clone)]
 pub struct Content {
     body: Body,
@@ -99,16 +106,29 @@ impl Content {
         matches!(self.body, Body::Memory(_))
     }
 
-    /// Whether these bytes are the same content.
-    pub fn is(&self, other: &[u8]) -> bool {
-        self.bytes == other.len() as u64 && self.sha256 == crate::objects::sha256(other)
+    /// What is in a file that is replaced but never changed; may block.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn of_file(mut file: File) -> io::Result<Self> {
+        let (mut digest, mut bytes, mut chunk) = (Sha256::new(), 0, vec![0; CHUNK as usize]);
+        loop {
+            let read = file.read(&mut chunk)?;
+            if read == 0 {
+                break;
+            }
+            digest.update(&chunk[..read]);
+            bytes += read as u64;
+        }
+        Ok(Self { body: Body::File(Arc::new(file)), bytes, sha256: hexadecimal(&digest.finalize()) })
     }
 
     /// A part of it; may block.
     ///
     /// # Errors
-    /// If the disk fails.
+    /// If the disk fails, or there is no such part.
     pub fn read(&self, range: Range<u64>) -> io::Result<Bytes> {
+        within(&range, self.bytes)?;
         match &self.body {
             Body::Memory(bytes) => Ok(bytes.slice(range.start as usize..range.end as usize)),
             Body::File(file) => {
@@ -142,6 +162,24 @@ impl Content {
     }
 }
 
+impl PartialEq for Content {
+    fn eq(&self, other: &Self) -> bool {
+        (self.bytes, &self.sha256) == (other.bytes, &other.sha256)
+    }
+}
+
+impl Eq for Content {}
+
+impl Stored for Content {
+    fn length(&self) -> u64 {
+        self.bytes
+    }
+
+    fn part(&self, range: Range<u64>) -> io::Result<Bytes> {
+        self.read(range)
+    }
+}
+
 impl From<Bytes> for Content {
     fn from(bytes: Bytes) -> Self {
         Self { bytes: bytes.len() as u64, sha256: crate::objects::sha256(&bytes), body: Body::Memory(bytes) }
@@ -167,12 +205,15 @@ mod tests {
             let (spooled, held) = (spooled(folder.path(), &bytes).unwrap(), Content::from(Bytes::from(bytes.clone())));
             assert_eq!(spooled.is_in_memory(), length <= IN_MEMORY, "{length}");
             assert_eq!((spooled.bytes(), spooled.sha256()), (held.bytes(), held.sha256()));
-            assert!(spooled.is(&bytes) && spooled.whole().unwrap() == bytes);
+            assert!(spooled == held && spooled.whole().unwrap() == bytes);
             let mut copy = Vec::new();
             spooled.copy_to(&mut copy).unwrap();
             assert!(copy == bytes, "{length}");
             let middle = length as u64 / 2..length as u64;
             assert_eq!(spooled.read(middle.clone()).unwrap(), held.read(middle).unwrap());
+            for beyond in [0..length as u64 + 1, u64::MAX - 1..u64::MAX] {
+                assert!(spooled.read(beyond.clone()).is_err() && held.read(beyond).is_err());
+            }
         }
         assert_eq!(folder.path().read_dir().unwrap().count(), 0, "a file without a name is gone by itself");
     }

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Date32Type, Int64Type};
 use arrow_array::{Array, ArrayRef, BinaryArray, Date32Array, Decimal128Array, Int64Array, StringArray};
-use azenha_formats::objects::{Batch, ObjectError, ObjectWriter, ParquetRows, Parts, compressed, extension, lines_of};
+use azenha_formats::objects::{
+    Batch, ObjectError, ObjectWriter, ParquetRows, Parts, TextRecords, compressed, extension, records_in,
+};
 use azenha_model::plan::{Compression, Layout, OutputColumn, ReaderHints, StreamColumn, TimeFormat};
 use azenha_model::{DataType, Field};
 use bytes::Bytes;
@@ -74,7 +76,7 @@ fn parts() -> Parts {
 }
 
 fn read(file: Bytes, columns: &[StreamColumn], needed: &[usize]) -> Result<Vec<Batch>, ObjectError> {
-    ParquetRows::open(file, columns, needed, parts(), 4_096)?.collect()
+    ParquetRows::open(Arc::new(file), columns, needed, parts(), 4_096)?.collect()
 }
 
 #[test]
@@ -138,17 +140,45 @@ fn a_record_is_one_line_as_it_came_and_what_cannot_be_one_is_refused() {
         let refused = writer.write(&[Arc::new(values.clone())], values.len()).unwrap();
         assert_eq!(refused.iter().map(|(row, _)| *row).collect::<Vec<_>>(), [2]);
         let name = format!("lines{}", extension(Layout::Lines, compression));
-        let lines = lines_of(&name, writer.finish().unwrap().into()).unwrap();
-        assert_eq!(lines, "{\"a\": 1}\n{  \"a\": 2  }\n{broken\nnull\n", "{name}");
+        let lines = text(&name, Layout::Lines, writer.finish().unwrap()).unwrap();
+        assert_eq!(lines, ["{\"a\": 1}", "{  \"a\": 2  }", "{broken", "null"], "{name}");
     }
+}
+
+/// The records of an object of text.
+fn text(name: &str, layout: Layout, content: impl Into<Bytes>) -> Result<Vec<Bytes>, ObjectError> {
+    TextRecords::open(name, layout, Arc::new(content.into()))?.collect()
 }
 
 #[test]
 fn a_packed_object_that_is_not_what_its_name_says_is_refused() {
     let packed = compressed(b"a line\n", Compression::Gzip).unwrap();
-    assert!(lines_of("a.ndjson.zst", packed.clone()).is_err());
-    assert!(lines_of("a.ndjson.gz", packed.slice(..packed.len() / 2)).is_err());
-    assert_eq!(lines_of("a.json", packed.clone()).unwrap(), packed, "a name without an ending says nothing");
+    for (name, content) in [("a.ndjson.zst", packed.clone()), ("a.ndjson.gz", packed.slice(..packed.len() / 2))] {
+        assert!(text(name, Layout::Lines, content.clone()).is_err());
+        assert!(records_in(name, Layout::Lines, Arc::new(content)).is_err());
+    }
+    let plain = text("a.json", Layout::Record, packed.clone()).unwrap();
+    assert_eq!(plain, [packed], "a name without an ending says nothing");
+}
+
+#[test]
+fn records_are_lines_or_all_of_an_object() {
+    for (content, lines) in
+        [("", &[][..]), ("a", &["a"]), ("a\n", &["a"]), ("\n\na\nb\n\n", &["", "", "a", "b", ""]), ("a\r\n", &["a\r"])]
+    {
+        assert_eq!(text("a", Layout::Lines, content).unwrap(), lines, "{content:?}");
+        let whole: &[&str] = if content.is_empty() { &[] } else { &[content] };
+        assert_eq!(text("a", Layout::Record, content).unwrap(), whole, "{content:?}");
+    }
+}
+
+#[test]
+fn only_records_that_say_something_count() {
+    let counted = |layout, content: &'static str| records_in("a", layout, Arc::new(Bytes::from(content))).unwrap();
+    for (content, records) in [("", 0), ("{}", 1), ("{}\n", 1), ("\n{}\nnull\n\n1\nnull", 2), ("nullable\n", 1)] {
+        assert_eq!(counted(Layout::Lines, content), records, "{content:?}");
+    }
+    assert_eq!(["null", "nullable", "{\n}\n", ""].map(|content| counted(Layout::Record, content)), [0, 1, 1, 0]);
 }
 
 /// Rows in no order: the ids of three row groups, and each name several times.

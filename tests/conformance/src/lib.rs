@@ -204,6 +204,7 @@ macro_rules! objects_conformance {
             lists_are_whole_and_in_order
             a_large_object_is_made_once_and_replaced_by_its_tag
             of_concurrent_large_creates_one_wins
+            readers_see_a_large_object_before_a_change_or_after_it
             an_empty_object_is_one
             names_may_be_odd
             paths_that_lead_elsewhere_are_refused
@@ -235,6 +236,7 @@ macro_rules! objects_connection_conformance {
             a_server_that_stalls_is_unavailable_until_it_is_back
             a_cut_midway_leaves_nothing_half_and_trying_again_works
             an_answer_that_is_lost_is_settled_by_trying_again
+            a_large_object_is_read_whole_wherever_connections_end
         }
     };
     (@each $fixture:expr; $($check:ident)+) => {

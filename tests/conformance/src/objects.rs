@@ -24,7 +24,7 @@ pub fn content(length: usize, seed: u64) -> Bytes {
 /// The content and the tag of an object that is there.
 pub async fn found(objects: &dyn Objects, path: &str) -> (Bytes, Tag) {
     let object = objects.get(path).await.unwrap().unwrap_or_else(|| panic!("there is no `{path}`"));
-    (object.content, object.tag)
+    (object.content.whole().unwrap(), object.tag)
 }
 
 async fn put(objects: &dyn Objects, path: &str, content: impl Into<Bytes>) {
@@ -182,6 +182,32 @@ pub async fn a_large_object_is_made_once_and_replaced_by_its_tag(objects: &dyn O
     assert_eq!(read_tag, new_tag);
     let [listed] = &objects.list("").await.unwrap()[..] else { panic!("one object is there") };
     assert_eq!((listed.bytes, &listed.tag), (LARGE as u64, &new_tag));
+}
+
+/// Although it comes in parts: never a mixture.
+pub async fn readers_see_a_large_object_before_a_change_or_after_it(objects: &dyn Objects) {
+    let uniform = |letter: u8| Bytes::from(vec![letter; LARGE]);
+    let mut tag = replaced(objects, "seen", uniform(b'a'), None).await;
+    let write = async {
+        for letter in b'b'..=b'e' {
+            tag = replaced(objects, "seen", uniform(letter), Some(&tag)).await;
+        }
+    };
+    let read = async {
+        loop {
+            let read = match objects.get("seen").await {
+                Ok(read) => read.unwrap().content.whole().unwrap(),
+                // It was replaced meanwhile.
+                Err(StoreError::Unavailable { .. }) => continue,
+                Err(error) => panic!("{error}"),
+            };
+            assert!(read.len() == LARGE && read.iter().all(|letter| *letter == read[0]), "a mixture was read");
+            if read[0] == b'e' {
+                break;
+            }
+        }
+    };
+    futures::join!(write, read);
 }
 
 /// And its content is what is read.

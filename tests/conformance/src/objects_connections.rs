@@ -103,6 +103,26 @@ pub async fn an_answer_that_is_lost_is_settled_by_trying_again(
     }
 }
 
+/// Nothing of it is lost or there twice.
+pub async fn a_large_object_is_read_whole_wherever_connections_end(
+    direct: &dyn Objects,
+    proxy: &Proxy,
+    objects: &dyn Objects,
+) {
+    let written = content(LARGE, 1);
+    assert_eq!(direct.create("large", written.clone().into()).await.unwrap(), Creation::Made);
+    for pieces in [0, 1, 10, 100, 300, 500] {
+        proxy.cut_after(pieces, Lost::Answer);
+        assert!(found(objects, "large").await.0 == written, "another content was read after {pieces} pieces");
+        assert!(proxy.has_cut(), "an object of {LARGE} bytes came in {pieces} pieces");
+        proxy.serve_after(pieces, Lost::Answer, Serving::Refuse);
+        let failure = objects.get("large").await;
+        assert!(matches!(failure, Err(StoreError::Unavailable { .. })), "{failure:?}");
+        proxy.serve(Serving::Forward);
+        assert!(found(objects, "large").await.0 == written, "another content was read after {pieces} pieces");
+    }
+}
+
 async fn replace(objects: &dyn Objects, path: &str, content: &Bytes, tag: &Tag) {
     let done = objects.replace(path, content.clone().into(), Some(tag)).await.unwrap();
     assert!(matches!(done, Replacement::Done(_)), "{path} is not as expected");

@@ -1,6 +1,7 @@
 //! A bucket as an object store.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use azenha_engine::objects::{Creation, Listed, Object, Replacement, Tag};
@@ -12,10 +13,11 @@ use object_store::path::Path;
 use object_store::{Error, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutResult, UpdateVersion};
 use reqwest::StatusCode;
 
-use super::check_path;
 use super::failure::{code, failure, is_missing_bucket};
-use super::s3::{LARGE, read};
+use super::fetch::{fetch, tag};
+use super::parts::read;
 use super::service::Service;
+use super::{LARGE, check_path};
 
 /// Objects of a bucket below a prefix.
 pub struct Bucket {
@@ -24,6 +26,8 @@ pub struct Bucket {
     prefix: String,
     store: Arc<dyn ObjectStore>,
     service: Service,
+    /// Where large objects stand while they are read.
+    spool: PathBuf,
 }
 
 /// Without the client, which shows its keys.
@@ -48,10 +52,11 @@ impl Bucket {
         kind: StoreKind,
         (bucket, prefix): (&str, &str),
         options: &ObjectOptions,
+        spool: &std::path::Path,
     ) -> Result<Self, StoreError> {
         let (store, service) = Service::open(connection, kind, bucket, options)?;
         let (connection, bucket, prefix) = (connection.to_owned(), bucket.to_owned(), prefix.to_owned());
-        Ok(Self { connection, bucket, prefix, store, service })
+        Ok(Self { connection, bucket, prefix, store, service, spool: spool.to_owned() })
     }
 
     fn definition(&self, reason: &str) -> StoreError {
@@ -87,7 +92,7 @@ impl Bucket {
                 let help = format!("make it with `gcloud storage buckets create gs://{bucket}`");
                 return Err(self.definition(&format!("there is no bucket `{bucket}`: {help}")));
             }
-            Service::Azure => {
+            Service::Azure(_) => {
                 let help = format!("make it with `az storage container create --name {bucket}`");
                 return Err(self.definition(&format!("there is no container `{bucket}`: {help}")));
             }
@@ -120,20 +125,17 @@ impl Bucket {
     }
 
     async fn read(&self, location: &Path) -> Result<Option<Object>, Error> {
-        let found = match self.store.get(location).await {
-            Err(error @ Error::NotFound { .. }) if !is_missing_bucket(&error) => return Ok(None),
-            found => found?,
-        };
-        let tag = tag(found.meta.e_tag.clone())?;
-        Ok(Some(Object { content: found.bytes().await?, tag }))
+        fetch(&*self.store, location, &self.spool).await
     }
 
     /// Writes an object if a condition holds; else the error is one of those that [`is_refusal`] knows.
     async fn put(&self, location: &Path, content: &Content, condition: Condition<'_>) -> Result<PutResult, Error> {
-        if let Service::S3(s3) = &self.service
-            && content.bytes() > LARGE
-        {
-            return s3.upload(location, content, condition).await;
+        match &self.service {
+            Service::S3(s3) if content.bytes() > LARGE => return s3.upload(location, content, condition).await,
+            Service::Azure(azure) if content.bytes() > LARGE => {
+                return azure.upload(location, content, condition).await;
+            }
+            _ => {}
         }
         let whole = read(content, 0..content.bytes()).await?;
         let mode = match condition {
@@ -168,7 +170,7 @@ impl Bucket {
         let found = self.read(location).await?;
         let is_as_expected = found.as_ref().map(|found| &found.tag) == expected;
         match found {
-            Some(found) if content.is(&found.content) => Ok(Some(Replacement::Done(found.tag))),
+            Some(found) if found.content == *content => Ok(Some(Replacement::Done(found.tag))),
             _ if is_as_expected => {
                 tracing::debug!(%location, %refusal, "refused, although the object is as expected");
                 Ok(None)
@@ -259,12 +261,4 @@ impl Bucket {
 /// Whether a store says that the condition of a write does not hold, or that it cannot tell now.
 fn is_refusal(error: &Error) -> bool {
     matches!(error, Error::AlreadyExists { .. } | Error::Precondition { .. })
-}
-
-/// Some answers have tags without their quotes.
-fn tag(found: Option<String>) -> Result<Tag, Error> {
-    let missing = || Error::NotSupported { source: "it gives its objects no ETag".into() };
-    let found = found.ok_or_else(missing)?;
-    let bare = found.trim_matches('"');
-    Ok(Tag(format!("\"{bare}\"")))
 }

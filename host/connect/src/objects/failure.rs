@@ -77,7 +77,9 @@ fn answered(status: StatusCode, code: Option<&str>) -> Meaning {
             elsewhere(&said)
         }
         _ if status.is_redirection() => elsewhere(&said),
-        (StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS | StatusCode::CONFLICT, _)
+        // A part that is not there any more: the object was replaced while it was read.
+        (StatusCode::RANGE_NOT_SATISFIABLE, _)
+        | (StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS | StatusCode::CONFLICT, _)
         | (StatusCode::BAD_REQUEST, Some("RequestTimeout"))
         | (_, Some("NoSuchUpload")) => Meaning::Unavailable(format!("the store answers {said}")),
         (StatusCode::NOT_IMPLEMENTED, _) => Meaning::Definition(format!("the store cannot do this ({said})")),
@@ -132,6 +134,7 @@ mod tests {
             (500, None, true),
             (429, None, true),
             (400, Some("RequestTimeout"), true),
+            (416, Some("InvalidRange"), true),
             (200, Some("InternalError"), true),
             (403, Some("SignatureDoesNotMatch"), false),
             (401, None, false),

@@ -13,7 +13,7 @@ use azenha_engine::objects::{Creation, Listed, Object, Replacement, Tag};
 use azenha_engine::spool::Content;
 use bytes::Bytes;
 
-use super::PARTS;
+use super::{LARGE, PARTS};
 
 /// The files below a folder.
 #[derive(Debug)]
@@ -70,7 +70,7 @@ impl Files {
             return Ok(Replacement::Done(part.tag()?));
         }
         // The same content may be our own, of a try that was cut short.
-        match self.get(path)?.filter(|found| content.is(&found.content)) {
+        match self.get(path)?.filter(|found| found.content == *content) {
             None => Ok(Replacement::Changed),
             Some(found) => {
                 self.settle(&target)?;
@@ -89,9 +89,13 @@ impl Files {
         if metadata.is_dir() {
             return Ok(None);
         }
+        let tag = tag(&metadata)?;
+        if metadata.len() > LARGE {
+            return Ok(Some(Object { content: Content::of_file(file)?, tag }));
+        }
         let mut content = Vec::new();
         file.read_to_end(&mut content)?;
-        Ok(Some(Object { content: Bytes::from(content), tag: tag(&metadata)? }))
+        Ok(Some(Object { content: Bytes::from(content).into(), tag }))
     }
 
     pub fn list(&self, below: &str) -> io::Result<Vec<Listed>> {

@@ -1,5 +1,6 @@
 //! Object stores: folders of this machine, and buckets of S3 and its like, of Google and of Azure.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use azenha_engine::objects::Objects;
@@ -10,20 +11,27 @@ use self::bucket::Bucket;
 use self::folder::Folder;
 use self::remote::Remote;
 
+mod azure;
 mod bucket;
 mod failure;
+mod fetch;
 mod files;
 mod folder;
+mod parts;
 mod remote;
 mod s3;
 mod service;
 
-/// The object store of a connection, by the scheme of its URL; `name` is what messages call it. Nothing is connected
-/// yet: `prepare` is the first to need the store. Must be called on the tokio runtime that does the store's I/O.
+/// Larger objects go in parts of so many bytes, and stand in a file while they are read.
+const LARGE: u64 = 8 << 20;
+
+/// The object store of a connection, by the scheme of its URL; `name` is what messages call it. Large objects that come from
+/// elsewhere stand in the folder `spool` while they are read. Nothing is connected yet: `prepare` is the first to need the
+/// store. Must be called on the tokio runtime that does the store's I/O.
 ///
 /// # Errors
 /// `Definition` for a URL or keys that cannot be read, or whose scheme has no objects.
-pub fn open_objects(name: &str, connection: &Connection) -> Result<Arc<dyn Objects>, StoreError> {
+pub fn open_objects(name: &str, connection: &Connection, spool: &Path) -> Result<Arc<dyn Objects>, StoreError> {
     let wrong = |reason: &str| StoreError::Definition(format!("the URL of connection `{name}` {reason}"));
     match StoreKind::of(connection.url.reveal()) {
         Some(StoreKind::Folder) => {
@@ -32,7 +40,7 @@ pub fn open_objects(name: &str, connection: &Connection) -> Result<Arc<dyn Objec
         }
         Some(kind) if kind.has_objects() => {
             let place = connection.bucket().ok_or_else(|| wrong("names no bucket: write `s3://BUCKET/PREFIX`"))?;
-            Ok(Arc::new(Remote::here(Bucket::open(name, kind, place, &connection.objects)?)))
+            Ok(Arc::new(Remote::here(Bucket::open(name, kind, place, &connection.objects, spool)?)))
         }
         _ => Err(wrong(
             "is not that of an object store; supported are file:FOLDER, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX and \

@@ -1,31 +1,21 @@
 //! What S3 needs beyond a client: buckets that are made, and large objects in parts.
 
-use std::io;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use azenha_engine::spool::Content;
 use azenha_model::connection::{ObjectCredentials, ObjectOptions};
-use bytes::Bytes;
-use futures::stream::{self, StreamExt, TryStreamExt};
 use object_store::aws::{AmazonS3, AmazonS3Builder};
-use object_store::multipart::{MultipartStore, PartId};
+use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::signer::Signer;
-use object_store::{ClientOptions, HeaderMap, HeaderValue, MultipartId, ObjectStore, PutPayload, PutResult, Result};
+use object_store::{ClientOptions, HeaderMap, HeaderValue, MultipartId, ObjectStore, PutResult, Result};
 use reqwest::{Client, Method, Response};
-use tokio::task::spawn_blocking;
 
 use super::bucket::Condition;
+use super::parts::put_parts;
 use super::service::{client_options, retry};
 
-/// Larger objects go in parts of so many bytes, or more if they would be too many.
-pub const LARGE: u64 = 8 << 20;
-/// S3 takes no more parts of one object.
-const MAX_PARTS: u64 = 10_000;
-/// Parts that are on their way at once, and in memory.
-const PARTS_AT_ONCE: usize = 4;
 /// The region whose name S3 does not want to hear when a bucket is made.
 const FIRST_REGION: &str = "us-east-1";
 /// How long the signature of a request counts.
@@ -101,14 +91,7 @@ impl S3 {
         content: &Content,
         condition: Condition<'_>,
     ) -> Result<PutResult> {
-        let size = LARGE.max(content.bytes().div_ceil(MAX_PARTS));
-        let put = async |(index, start)| {
-            let part = read(content, start..content.bytes().min(start + size)).await?;
-            self.client.put_part(location, upload, index, PutPayload::from(part)).await
-        };
-        let starts = (0..content.bytes()).step_by(size as usize).enumerate();
-        let parts = stream::iter(starts).map(put).buffered(PARTS_AT_ONCE);
-        let parts: Vec<PartId> = parts.try_collect().await?;
+        let parts = put_parts(&*self.client, location, upload, content).await?;
         self.with_condition(condition)?.complete_multipart(location, upload, parts).await
     }
 
@@ -122,11 +105,4 @@ impl S3 {
         };
         self.builder.clone().with_client_options(self.options.clone().with_default_headers(headers)).build()
     }
-}
-
-/// Reads a part of a content, where reading may block.
-pub async fn read(content: &Content, range: Range<u64>) -> Result<Bytes> {
-    let content = content.clone();
-    let done = spawn_blocking(move || content.read(range)).await.map_err(io::Error::other);
-    done.flatten().map_err(|error| object_store::Error::Generic { store: "data directory", source: Box::new(error) })
 }

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use azenha_engine::store::StoreError;
 use azenha_model::connection::{ObjectCredentials, ObjectOptions, StoreKind};
-use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 
+use super::azure::Azure;
 use super::s3::S3;
 
 /// How long one request may take, unless the connection says otherwise.
-const TIMEOUT: Duration = Duration::from_secs(30);
+pub const TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a server may take to be reached.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -20,7 +20,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub enum Service {
     S3(Box<S3>),
     Google,
-    Azure,
+    Azure(Box<Azure>),
 }
 
 impl Service {
@@ -33,7 +33,10 @@ impl Service {
     ) -> Result<(Arc<dyn ObjectStore>, Self), StoreError> {
         match kind {
             StoreKind::Google => Ok((Arc::new(google(bucket, options).map_err(unusable(connection))?), Self::Google)),
-            StoreKind::Azure => Ok((Arc::new(azure(bucket, options).map_err(unusable(connection))?), Self::Azure)),
+            StoreKind::Azure => {
+                let azure = Azure::open(bucket, options).map_err(unusable(connection))?;
+                Ok((azure.store(), Self::Azure(Box::new(azure))))
+            }
             _ => {
                 let s3 = S3::open(bucket, options).map_err(unusable(connection))?;
                 Ok((s3.store(), Self::S3(Box::new(s3))))
@@ -62,20 +65,6 @@ fn google(bucket: &str, options: &ObjectOptions) -> object_store::Result<impl Ob
     }
     if let Some(ObjectCredentials::ServiceAccount(key)) = &options.credentials {
         builder = builder.with_service_account_key(key.reveal());
-    }
-    builder.build()
-}
-
-fn azure(container: &str, options: &ObjectOptions) -> object_store::Result<impl ObjectStore> {
-    let mut builder = MicrosoftAzureBuilder::new()
-        .with_container_name(container)
-        .with_client_options(client_options(options))
-        .with_retry(retry());
-    if let Some(endpoint) = &options.endpoint {
-        builder = builder.with_endpoint(endpoint.clone());
-    }
-    if let Some(ObjectCredentials::Key { id, secret }) = &options.credentials {
-        builder = builder.with_account(id).with_access_key(secret.reveal());
     }
     builder.build()
 }

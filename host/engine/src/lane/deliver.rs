@@ -178,8 +178,8 @@ async fn put(object: NewObject, store: &dyn Objects) -> Result<Option<Found>, En
             return Ok(None);
         }
         let Some(found) = store.get(&object.path).await? else { continue };
-        let is_same = object.content.is(&found.content);
-        return Ok((!is_same).then_some(Found { object, tag: found.tag }));
+        let is_other = object.content != found.content;
+        return Ok(is_other.then_some(Found { object, tag: found.tag }));
     }
 }
 

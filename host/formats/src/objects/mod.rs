@@ -6,6 +6,8 @@
 mod lines;
 mod parquet;
 mod read;
+mod stored;
+mod text;
 
 use std::io::Write;
 
@@ -15,7 +17,9 @@ use azenha_model::plan::{Compression, Layout, OutputColumn, ReaderHints};
 use lines::LineWriter;
 pub use lines::compressed;
 use parquet::ParquetWriter;
-pub use read::{Batch, ParquetRows, Parts, lines_of, records_in};
+pub use read::{Batch, ParquetRows, Parts, records_in};
+pub use stored::{Stored, within};
+pub use text::{LONGEST_RECORD, TextRecords, says_something};
 
 /// Why an object cannot be written or read; for people.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,7 +1,6 @@
 //! Objects back to rows.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -9,59 +8,31 @@ use arrow_array::{Array, ArrayRef, RecordBatch, StringArray, new_null_array};
 use arrow_cast::{CastOptions, cast_with_options};
 use azenha_model::Field;
 use azenha_model::plan::{Layout, StreamColumn};
-use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
 use super::ObjectError;
+use super::stored::{Pages, Stored};
+use super::text::{TextRecords, says_something};
 
 /// Rows of an object: of each column of the stream an array, or none where nobody reads it; and how many.
 pub type Batch = (Vec<Option<ArrayRef>>, usize);
 
-/// An object of lines may unfold to so many bytes.
-const MOST_UNPACKED: u64 = 1 << 30;
-
 /// A file may have so many rows: changes of one table are told apart by their place in it.
 const MOST_ROWS: i64 = 1 << 24;
 
-/// The content of an object of lines, unpacked if its name says so.
-///
-/// # Errors
-/// If it is not packed as its name says, or unfolds to more than memory should hold.
-pub fn lines_of(path: &str, content: Bytes) -> Result<Bytes, ObjectError> {
-    let unpacked = |reader: &mut dyn Read| {
-        let mut bytes = Vec::new();
-        reader.take(MOST_UNPACKED + 1).read_to_end(&mut bytes).map_err(ObjectError::of)?;
-        if bytes.len() as u64 > MOST_UNPACKED {
-            return Err(ObjectError(format!("it unfolds to more than {MOST_UNPACKED} bytes")));
-        }
-        Ok(Bytes::from(bytes))
-    };
-    if path.ends_with(".gz") {
-        unpacked(&mut flate2::read::MultiGzDecoder::new(content.as_ref()))
-    } else if path.ends_with(".zst") {
-        unpacked(&mut zstd::Decoder::new(content.as_ref()).map_err(ObjectError::of)?)
-    } else {
-        Ok(content)
-    }
-}
-
-/// How many records an object holds, counted apart from reading them: the rows of a Parquet file, or lines that say
+/// How many records an object holds, counted apart from reading them: the rows of a Parquet file, or records that say
 /// something.
 ///
 /// # Errors
 /// If it is not what its name and layout say.
-pub fn records_in(path: &str, layout: Layout, content: Bytes) -> Result<u64, ObjectError> {
+pub fn records_in(path: &str, layout: Layout, content: Arc<dyn Stored>) -> Result<u64, ObjectError> {
     if layout == Layout::Parquet {
-        let open = || ParquetRecordBatchReaderBuilder::try_new(content).map_err(ObjectError::of);
+        let open = || ParquetRecordBatchReaderBuilder::try_new(Pages(content)).map_err(ObjectError::of);
         return Ok(guarded(open)?.metadata().file_metadata().num_rows() as u64);
     }
-    let content = lines_of(path, content)?;
-    if layout == Layout::Record {
-        return Ok(u64::from(content != "null"));
-    }
-    let says_something = |line: &&[u8]| !line.is_empty() && *line != b"null";
-    Ok(content.split(|byte| *byte == b'\n').filter(says_something).count() as u64)
+    let mut records = TextRecords::open(path, layout, content)?;
+    records.try_fold(0, |count, record| Ok(count + u64::from(says_something(&record?))))
 }
 
 /// The rows of a Parquet file, batch by batch.
@@ -82,7 +53,7 @@ impl ParquetRows {
     /// # Errors
     /// If it is no Parquet file, or holds more than anybody should put into one.
     pub fn open(
-        content: Bytes,
+        content: Arc<dyn Stored>,
         columns: &[StreamColumn],
         needed: &[usize],
         parts: Parts,
@@ -117,12 +88,12 @@ fn guarded<T>(read: impl FnOnce() -> Result<T, ObjectError>) -> Result<T, Object
 }
 
 fn reader(
-    content: Bytes,
+    content: Arc<dyn Stored>,
     columns: &[StreamColumn],
     needed: &[usize],
     batch_rows: usize,
 ) -> Result<ParquetRecordBatchReader, ObjectError> {
-    let builder = ParquetRecordBatchReaderBuilder::try_new(content).map_err(ObjectError::of)?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(Pages(content)).map_err(ObjectError::of)?;
     let rows = builder.metadata().file_metadata().num_rows();
     if rows > MOST_ROWS {
         return Err(ObjectError(format!("it has {rows} rows, and {MOST_ROWS} are the most")));

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use arrow_array::BinaryArray;
 use azenha_engine::log::{Append, Bounds, Log, ReadLimit};
-use azenha_engine::objects::{Announcement, Objects, folders_of, sha256};
+use azenha_engine::objects::{Announcement, Object, Objects, folders_of};
 use azenha_formats::objects::records_in;
 use azenha_model::civil::{format_date, parse_date};
 use azenha_model::plan::{History, Layout, Plan, TopicSpec};
@@ -238,10 +238,10 @@ fn origin(stem: &str) -> Option<(String, u32, Offset)> {
 
 async fn counted(object: Named, history: &History, store: &Arc<dyn Objects>) -> Result<Announcement> {
     let path = &object.path;
-    let found = store.get(path).await?.with_context(|| format!("object `{path}` is gone"))?;
+    let Object { content, .. } = store.get(path).await?.with_context(|| format!("object `{path}` is gone"))?;
     let layout = if object.is_record() { Layout::Record } else { history.layout };
-    let (name, content) = (path.clone(), found.content.clone());
-    let counting = spawn_blocking(move || records_in(&name, layout, content)).await?;
+    let (name, counted) = (path.clone(), Arc::new(content.clone()));
+    let counting = spawn_blocking(move || records_in(&name, layout, counted)).await?;
     // What cannot be read is refused, and told, when its rows are wanted; until then nothing is known of it.
     let rows = counting.unwrap_or(0);
     let partition = folders_of(path).collect();
@@ -255,8 +255,8 @@ async fn counted(object: Named, history: &History, store: &Arc<dyn Objects>) -> 
         from,
         to: from,
         rows,
-        bytes: found.content.len() as u64,
-        sha256: sha256(&found.content),
+        bytes: content.bytes(),
+        sha256: content.sha256().to_owned(),
         path: object.path,
     })
 }

@@ -129,7 +129,7 @@ pub fn open_stores(config: &HostConfig, plan: &Plan) -> Result<HashMap<String, A
 pub fn open_object_stores(config: &HostConfig, plan: &Plan) -> Result<HashMap<String, Arc<dyn Objects>>> {
     let open = |name: &str| {
         let connection = config.objects_connection(name).with_context(|| config.connection_help(name))?;
-        Ok((name.to_owned(), open_objects(name, &connection)?))
+        Ok((name.to_owned(), open_objects(name, &connection, &spool(config)?)?))
     };
     plan.object_connections().into_iter().map(open).collect()
 }

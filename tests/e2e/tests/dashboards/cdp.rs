@@ -1,16 +1,18 @@
 //! The dashboard of the customer data platform, while events come in and questions are asked. The stores are MariaDB and
-//! OpenSearch where they can be had, and otherwise files of SQLite.
+//! OpenSearch where they can be had, and otherwise files of SQLite. What Kafka and the search engine say of themselves is
+//! asked for where AZENHA_TEST_KAFKA_EXPORTER and AZENHA_TEST_ELASTICSEARCH_EXPORTER are the paths of exporters.
 
 use std::env;
 use std::fs;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use azenha_e2e::{Azenha, OwnDatabase, repository, send};
+use azenha_e2e::{Azenha, OwnDatabase, get, repository, send};
 
 use crate::queries::{Asked, queries};
 use crate::started::{
-    HOSTS, LOADS, PASSWORD, Started, adapted, eventually, free_address, kafka, log_of, start_host, start_prometheus,
+    ELASTICSEARCH_EXPORTER, HOSTS, KAFKA_EXPORTER, LOADS, PASSWORD, Started, adapted, eventually, free_address, kafka,
+    log_of, start_host, start_prometheus,
 };
 
 /// Events a second.
@@ -44,6 +46,12 @@ impl Stores {
         };
         Ok([("CDP", url(&self.mariadb, "cdp.db")?), ("BUSCA", url(&self.opensearch, "busca.db")?)])
     }
+}
+
+/// Programs that run, and where they answer.
+struct Exporters {
+    kafka: (Started, String),
+    engine: (Started, String),
 }
 
 struct Scene {
@@ -95,6 +103,35 @@ impl Scene {
         Ok(Started(self.command(&arguments.collect::<Vec<_>>())?.spawn()?))
     }
 
+    /// Starts those who tell what Kafka and the search engine say of themselves, as compose does; none unless both do.
+    async fn exporters(&self) -> Result<Option<Exporters>> {
+        let programs = (env::var("AZENHA_TEST_KAFKA_EXPORTER"), env::var("AZENHA_TEST_ELASTICSEARCH_EXPORTER"));
+        let ((Ok(of_kafka), Ok(of_engine)), Some(brokers), Some(engine)) = (programs, kafka(), &self.stores.opensearch)
+        else {
+            println!("skipped: what only exporters tell, because one of them, Kafka or OpenSearch is not there");
+            return Ok(None);
+        };
+        let brokers: Vec<String> = brokers.split(',').map(|broker| format!("--kafka.server={broker}")).collect();
+        let engine = [format!("--es.uri={}", engine.url()?), "--es.indices".to_owned()];
+        let (kafka, engine) = (self.exporter(&of_kafka, &brokers).await?, self.exporter(&of_engine, &engine).await?);
+        Ok(Some(Exporters { kafka, engine }))
+    }
+
+    /// An exporter that answers, and where.
+    async fn exporter(&self, program: &str, arguments: &[String]) -> Result<(Started, String)> {
+        let (address, log) = (free_address()?, self.azenha.path("exporter.log"));
+        let mut command = Command::new(program);
+        command.args(arguments).arg(format!("--web.listen-address={address}"));
+        command.stdout(Stdio::null()).stderr(fs::File::create(&log)?);
+        let mut started = Started(command.spawn().context(program.to_owned())?);
+        eventually("an exporter answers", async || {
+            ensure!(started.0.try_wait()?.is_none(), "{program} has ended: {}", fs::read_to_string(&log)?);
+            Ok(get(&address, "/metrics").is_ok_and(|answer| answer.status == 200))
+        })
+        .await?;
+        Ok((started, address))
+    }
+
     fn ask(&self) -> Result<()> {
         let token = format!("Bearer {PASSWORD}");
         for question in QUESTIONS {
@@ -117,9 +154,13 @@ async fn every_query_of_the_cdp_dashboard_gives_values_that_change_while_events_
     let _host = start_host(&scene.azenha, host, &scene.address).await?;
     eventually("questions are answered", async || Ok(scene.ask().is_ok())).await?;
     let _load = scene.load(&load)?;
-    let scraped = [(HOSTS, scene.address.as_str()), (LOADS, &load)];
+    let exporters = scene.exporters().await?;
+    let mut scraped = vec![(HOSTS, scene.address.as_str()), (LOADS, &load)];
+    if let Some(Exporters { kafka, engine }) = &exporters {
+        scraped.extend([(KAFKA_EXPORTER, kafka.1.as_str()), (ELASTICSEARCH_EXPORTER, &engine.1)]);
+    }
     let (_prometheus, prometheus) = start_prometheus(&scene.azenha, &prometheus, &scraped).await?;
-    let open = queries("cdp")?;
+    let open = queries("cdp", exporters.is_some())?;
     ensure!(open.len() >= 30, "the dashboard has {} queries", open.len());
     let log = || fs::read_to_string(scene.azenha.path("load.log")).unwrap_or_default();
     Asked { prometheus, grafana: None }.until_answered(open, || scene.ask()).await.with_context(log)

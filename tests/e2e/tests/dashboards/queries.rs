@@ -12,7 +12,7 @@ use sqlx::postgres::PgConnection;
 use crate::started::PATIENCE;
 
 /// Parts of queries whose answers do not change while nothing fails, or need not: quantiles of times that are all alike.
-const STEADY: [&str; 7] = [
+const STEADY: [&str; 12] = [
     "azenha_build_info",
     "azenha_lane_state",
     "azenha_load_append_seconds_bucket",
@@ -20,6 +20,11 @@ const STEADY: [&str; 7] = [
     "azenha_load_target_rate",
     "azenha_query_seconds_bucket",
     "azenha_retries_total",
+    "elasticsearch_cluster_health_status",
+    "elasticsearch_indices_indexing_delete_total",
+    "elasticsearch_indices_search_query_time_seconds",
+    "kafka_brokers",
+    "kafka_topic_partition_under_replicated_partition",
 ];
 
 /// A query of the dashboard.
@@ -28,23 +33,23 @@ pub struct Query {
     panel: String,
     /// To Prometheus, or else to PostgreSQL.
     metrics: bool,
-    /// Of what only containers of compose tell: it must be understood, and has no values here.
-    only_in_compose: bool,
+    /// Of what nobody tells here: it must be understood, and has no values.
+    of_nobody: bool,
     /// As it stands in the dashboard.
     text: String,
     /// The first values that it gave.
     first: Option<String>,
 }
 
-/// The queries of a dashboard; those in a row that is closed at first are of what only compose has.
-pub fn queries(dashboard: &str) -> Result<Vec<Query>> {
+/// The queries of a dashboard; those in a row that is closed at first are of what exporters tell.
+pub fn queries(dashboard: &str, exporters: bool) -> Result<Vec<Query>> {
     let file = repository().join(format!("compose/grafana/dashboards/{dashboard}.json"));
     let dashboard: Value = serde_json::from_str(&fs::read_to_string(file)?)?;
     let mut queries = Vec::new();
     for panel in dashboard["panels"].as_array().context("no panels")? {
         if panel["type"] == "row" {
             for inner in panel["panels"].as_array().into_iter().flatten() {
-                queries.extend(queries_of(inner, true)?);
+                queries.extend(queries_of(inner, !exporters)?);
             }
         } else {
             queries.extend(queries_of(panel, false)?);
@@ -53,7 +58,7 @@ pub fn queries(dashboard: &str) -> Result<Vec<Query>> {
     Ok(queries)
 }
 
-fn queries_of(panel: &Value, only_in_compose: bool) -> Result<Vec<Query>> {
+fn queries_of(panel: &Value, of_nobody: bool) -> Result<Vec<Query>> {
     let targets = panel["targets"].as_array().context("a panel without queries")?;
     let query = |target: &Value| {
         let (metrics, text) = match (&target["expr"], &target["rawSql"]) {
@@ -61,7 +66,7 @@ fn queries_of(panel: &Value, only_in_compose: bool) -> Result<Vec<Query>> {
             (_, Value::String(sql)) => (false, sql.clone()),
             _ => anyhow::bail!("a query of no kind: {target}"),
         };
-        Ok(Query { panel: panel["title"].to_string(), metrics, only_in_compose, text, first: None })
+        Ok(Query { panel: panel["title"].to_string(), metrics, of_nobody, text, first: None })
     };
     targets.iter().map(query).collect()
 }
@@ -78,7 +83,7 @@ impl Query {
     /// Whether it gave values, and, unless they are steady, other ones than at first. An error if it is not understood.
     async fn is_answered(&mut self, asked: &mut Asked) -> Result<bool> {
         let answer = if self.metrics { asked.metrics(&self.text)? } else { asked.rows(&self.text).await? };
-        if self.only_in_compose {
+        if self.of_nobody {
             return Ok(true);
         }
         let Some(answer) = answer else { return Ok(false) };

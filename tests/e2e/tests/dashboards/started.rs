@@ -50,6 +50,9 @@ pub fn adapted<T: AsRef<str>>(file: &str, replacements: &[(T, String)]) -> Resul
 
 /// Who is scraped in compose, as `prometheus/prometheus.yml` says it.
 pub const HOSTS: &str = "{ names: [azenha, cdp, commerce, lake, orders], type: A, port: 8080, refresh_interval: 5s }";
+pub const KAFKA_EXPORTER: &str = "{ names: [kafka-exporter], type: A, port: 9308, refresh_interval: 5s }";
+pub const ELASTICSEARCH_EXPORTER: &str =
+    "{ names: [elasticsearch-exporter], type: A, port: 9114, refresh_interval: 5s }";
 pub const LOADS: &str =
     "{ names: [cdp-load, commerce-interactions, commerce-orders, load], type: A, port: 9100, refresh_interval: 5s }";
 

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use arrow_array::BinaryArray;
+use azenha_formats::objects::{ObjectError, TextRecords};
 use azenha_model::{Fetched, Offset, Records};
-use bytes::{Buf, Bytes};
-use memchr::memchr;
+use bytes::Bytes;
 
+use crate::objects::Announcement;
 use crate::rows::{ObjectLine, Source};
+use crate::spool::Content;
 
 /// Lines that are decoded at once, at most about so many bytes.
 const BATCH_BYTES: usize = 8 << 20;
@@ -16,32 +18,31 @@ const BATCH_BYTES: usize = 8 << 20;
 pub struct Unread {
     /// The index of the record that announces it.
     pub record: u32,
-    content: Bytes,
-    /// If not, all of it is one record.
-    has_lines: bool,
+    records: TextRecords,
     /// Where its last line stood.
     at: ObjectLine,
 }
 
 impl Unread {
-    /// An object that is unpacked and has not been read.
-    pub fn new(record: u32, path: &str, content: Bytes, has_lines: bool) -> Self {
-        Self { record, content, has_lines, at: ObjectLine { path: path.into(), number: 0 } }
+    /// An object of which nothing has been read; or why it cannot be.
+    pub fn open(record: u32, announcement: &Announcement, content: Content) -> Result<Self, String> {
+        let path = &announcement.path;
+        let records = TextRecords::open(path, announcement.text_layout(), Arc::new(content));
+        let records = records.map_err(|error| broken(path, &error))?;
+        Ok(Self { record, records, at: ObjectLine { path: path.as_str().into(), number: 0 } })
     }
 
-    /// The next line, and where it stands.
-    pub fn next_line(&mut self) -> Option<(Bytes, ObjectLine)> {
-        if self.content.is_empty() {
-            return None;
-        }
+    /// The next line, and where it stands; or why there are no more although the object has not ended.
+    pub fn next_line(&mut self) -> Option<Result<(Bytes, ObjectLine), String>> {
+        let line = self.records.next()?;
         self.at.number += 1;
-        let end = if self.has_lines { memchr(b'\n', &self.content) } else { None };
-        let line = self.content.split_to(end.unwrap_or(self.content.len()));
-        if end.is_some() {
-            self.content.advance(1);
-        }
-        Some((line, self.at.clone()))
+        Some(line.map(|line| (line, self.at.clone())).map_err(|error| broken(&self.at.path, &error)))
     }
+}
+
+/// Why an object gives no rows, or no more of them.
+pub fn broken(path: &str, error: &ObjectError) -> String {
+    format!("object `{path}`: {error}")
 }
 
 /// Lines that become records.
@@ -106,17 +107,34 @@ pub fn source_of_rows(announcements: &Source, record: u32, path: &Arc<str>, from
 mod tests {
     use super::*;
 
+    fn announcement(value: &str) -> Announcement {
+        serde_json::from_str(value).unwrap()
+    }
+
     #[test]
     fn lines_are_counted_from_1_and_empty_ones_too() {
-        let mut unread = Unread::new(0, "a.ndjson", Bytes::from_static(b"a\n\nb"), true);
-        let read: Vec<_> = std::iter::from_fn(|| unread.next_line()).map(|(line, at)| (line, at.number)).collect();
+        let content = Content::from(Bytes::from_static(b"a\n\nb"));
+        let mut unread = Unread::open(0, &announcement(r#"{"path":"a.ndjson"}"#), content).unwrap();
+        let read: Vec<_> =
+            std::iter::from_fn(|| unread.next_line()).map(Result::unwrap).map(|(line, at)| (line, at.number)).collect();
         assert_eq!(read, [("a".into(), 1), ("".into(), 2), ("b".into(), 3)]);
     }
 
     #[test]
     fn an_object_that_is_one_record_is_not_cut() {
-        let mut unread = Unread::new(0, "a.json", Bytes::from_static(b"{\n}\n"), false);
-        assert_eq!(unread.next_line().map(|(line, _)| line), Some(Bytes::from_static(b"{\n}\n")));
+        let content = Bytes::from_static(b"{\n}\n");
+        let announcement = announcement(r#"{"path":"a.json","format":"record"}"#);
+        let mut unread = Unread::open(0, &announcement, content.clone().into()).unwrap();
+        assert_eq!(unread.next_line().unwrap().unwrap().0, content);
+        assert!(unread.next_line().is_none());
+    }
+
+    #[test]
+    fn an_object_that_is_not_what_its_name_says_is_told_once_with_its_path() {
+        let content = Content::from(Bytes::from_static(b"no gzip"));
+        let mut unread = Unread::open(0, &announcement(r#"{"path":"a.ndjson.gz"}"#), content).unwrap();
+        let reason = unread.next_line().unwrap().unwrap_err();
+        assert!(reason.starts_with("object `a.ndjson.gz`: "), "{reason}");
         assert!(unread.next_line().is_none());
     }
 }

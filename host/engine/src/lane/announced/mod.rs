@@ -6,17 +6,17 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arrow_array::UInt32Array;
-use azenha_formats::objects::{ParquetRows, lines_of};
+use azenha_formats::objects::{ParquetRows, says_something};
 use azenha_model::Records;
 use azenha_model::plan::{Layout, ObjectsInput, StreamInput};
-use bytes::Bytes;
 use futures::{StreamExt, stream};
 
 use crate::error::EngineError;
-use crate::objects::{Announcement, Objects, is_path, sha256};
+use crate::objects::{Announcement, Objects, is_path};
 use crate::rows::{Rows, Source};
+use crate::spool::Content;
 use crate::task::TaskContext;
-use lines::{Lines, Unread, source_of_rows};
+use lines::{Lines, Unread, broken, source_of_rows};
 
 /// Objects that are fetched at once.
 const FETCHES: usize = 16;
@@ -24,14 +24,14 @@ const FETCHES: usize = 16;
 /// Objects that are held at once, at most.
 const HELD: usize = 1_024;
 
-/// Bytes of objects that are held at once; a larger one is held alone.
+/// Bytes of objects that are held at once; a larger one is held alone. Only the small ones are held in memory.
 const HELD_BYTES: u64 = 64 << 20;
 
 /// What an object counts for whose size was not announced.
 const UNKNOWN_BYTES: u64 = 16 << 20;
 
 /// An object's content, or why its rows cannot be had.
-type Content = Result<(Announcement, Bytes), String>;
+type Fetched = Result<(Announcement, Content), String>;
 
 /// Reads the rows of announced objects.
 pub struct AnnouncedReader {
@@ -40,7 +40,7 @@ pub struct AnnouncedReader {
     connection: String,
     batch_rows: usize,
     /// Those of the records that are processed next, with the index of each record.
-    fetched: VecDeque<(u32, Content)>,
+    fetched: VecDeque<(u32, Fetched)>,
     /// The file whose rows come next.
     open: Option<OpenFile>,
     /// The object whose lines come next.
@@ -90,7 +90,7 @@ impl AnnouncedReader {
             let gets = announced.into_iter().map(|announced| get(announced, Arc::clone(&objects)));
             stream::iter(gets).buffered(FETCHES).collect::<Vec<_>>().await
         };
-        let fetched = context.io(gets).await?.into_iter().collect::<Result<Vec<Content>, _>>()?;
+        let fetched = context.io(gets).await?.into_iter().collect::<Result<Vec<Fetched>, _>>()?;
         self.fetched = fetched.into_iter().enumerate().map(|(record, content)| (record as u32, content)).collect();
         Ok(count)
     }
@@ -114,7 +114,7 @@ impl AnnouncedReader {
                         return Some(Piece::Rows(source, Rows { columns, origin, deletes: None, changes: None }));
                     }
                     Some(Err(error)) => {
-                        let refused = Piece::Refused(*record, format!("object `{path}`: {error}"));
+                        let refused = Piece::Refused(*record, broken(path, &error));
                         self.open = None;
                         return Some(refused);
                     }
@@ -129,11 +129,11 @@ impl AnnouncedReader {
         }
     }
 
-    fn file(&self, record: u32, announcement: Announcement, content: Bytes) -> Result<OpenFile, String> {
+    fn file(&self, record: u32, announcement: Announcement, content: Content) -> Result<OpenFile, String> {
         let Announcement { path, partition, .. } = announcement;
         let StreamInput { columns, needed, .. } = &self.input;
-        let opened = ParquetRows::open(content, columns, needed, partition, self.batch_rows);
-        let rows = opened.map_err(|error| format!("object `{path}`: {error}"))?;
+        let opened = ParquetRows::open(Arc::new(content), columns, needed, partition, self.batch_rows);
+        let rows = opened.map_err(|error| broken(&path, &error))?;
         Ok(OpenFile { record, path: path.into(), rows, read: 0 })
     }
 
@@ -143,7 +143,7 @@ impl AnnouncedReader {
         while lines.has_room(self.batch_rows) {
             if self.unread.is_none() {
                 let Some((record, content)) = self.fetched.pop_front() else { break };
-                match content.and_then(|content| unpacked(record, content)) {
+                match content.and_then(|(announcement, content)| Unread::open(record, &announcement, content)) {
                     Ok(unread) => self.unread = Some(unread),
                     // What was collected comes first, and this object again.
                     Err(reason) if lines.is_empty() => return Some(Piece::Refused(record, reason)),
@@ -158,18 +158,17 @@ impl AnnouncedReader {
             match unread.next_line() {
                 None => self.unread = None,
                 // A record without a value was kept as `null`; where rows are only added, it says nothing.
-                Some((line, _)) if line.is_empty() || &line[..] == b"null" => {}
-                Some(line) => lines.push(line, fetched.offsets[at], fetched.records.timestamps[at]),
+                Some(Ok((line, _))) if !says_something(&line) => {}
+                Some(Ok(line)) => lines.push(line, fetched.offsets[at], fetched.records.timestamps[at]),
+                // It is broken from here on.
+                Some(Err(reason)) => {
+                    self.fetched.push_front((unread.record, Err(reason)));
+                    self.unread = None;
+                }
             }
         }
         (!lines.is_empty()).then(|| Piece::Records(Box::new(lines.into_source(announcements))))
     }
-}
-
-fn unpacked(record: u32, (announcement, content): (Announcement, Bytes)) -> Result<Unread, String> {
-    let path = &announcement.path;
-    let lines = lines_of(path, content).map_err(|error| format!("object `{path}`: {error}"))?;
-    Ok(Unread::new(record, path, lines, announcement.has_lines()))
 }
 
 /// The announcements among the first of some records whose objects can be held at once; at least one.
@@ -198,7 +197,7 @@ pub fn announced_bytes(value: Option<&[u8]>) -> u64 {
     serde_json::from_slice::<Announcement>(value.unwrap_or_default()).as_ref().map_or(0, bytes_of)
 }
 
-async fn get(announced: Result<Announcement, String>, objects: Arc<dyn Objects>) -> Result<Content, EngineError> {
+async fn get(announced: Result<Announcement, String>, objects: Arc<dyn Objects>) -> Result<Fetched, EngineError> {
     let announcement = match announced {
         Ok(announcement) => announcement,
         Err(reason) => return Ok(Err(reason)),
@@ -209,7 +208,7 @@ async fn get(announced: Result<Announcement, String>, objects: Arc<dyn Objects>)
     }
     Ok(match objects.get(path).await? {
         None => Err(format!("object `{path}` is not there")),
-        Some(found) if !announcement.sha256.is_empty() && sha256(&found.content) != announcement.sha256 => {
+        Some(found) if !announcement.sha256.is_empty() && found.content.sha256() != announcement.sha256 => {
             Err(format!("object `{path}` holds something else than was announced: it was replaced since"))
         }
         Some(found) => Ok((announcement, found.content)),
