@@ -18,6 +18,7 @@ mod objects;
 pub mod private;
 pub mod query;
 pub mod registry;
+pub mod rehearsal;
 pub mod sql;
 mod store;
 

@@ -18,6 +18,7 @@ pub mod partition;
 mod pipeline;
 mod plugin;
 mod relation;
+pub mod replay;
 mod rows;
 pub mod schemas;
 pub mod shadow;

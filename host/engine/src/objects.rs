@@ -84,6 +84,19 @@ impl Announcement {
         }
     }
 
+    /// What a record announces.
+    ///
+    /// # Errors
+    /// If it announces nothing, for people.
+    pub fn read(value: &[u8]) -> Result<Self, String> {
+        let read = serde_json::from_slice::<Self>(value);
+        let announcement = read.map_err(|error| format!("this is no announcement of an object: {error}"))?;
+        match is_path(&announcement.path) {
+            true => Ok(announcement),
+            false => Err(format!("`{}` is no path of an object", announcement.path.escape_debug())),
+        }
+    }
+
     /// How records stand in the object, if it is text: each in a line, unless all of it is one.
     pub fn text_layout(&self) -> Layout {
         if self.format == Layout::Record.to_string() { Layout::Record } else { Layout::Lines }

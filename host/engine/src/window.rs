@@ -12,6 +12,13 @@ pub struct Span {
     pub end: i64,
 }
 
+impl Span {
+    /// Whether rows in it are not late.
+    pub fn is_open(self, watermark: i64) -> bool {
+        self.end > watermark
+    }
+}
+
 /// Where a row belongs, given the watermark that stood before it.
 pub trait Assign {
     /// Calls `each` with every window of `time` that is still open; says whether there was one. A row
@@ -28,7 +35,7 @@ impl Assign for Window {
             Self::Tumbling { size } => {
                 let start = time - time.rem_euclid(size);
                 let span = Span { start, end: start.saturating_add(size) };
-                let open = span.end > watermark;
+                let open = span.is_open(watermark);
                 if open {
                     each(span);
                 }
@@ -39,9 +46,10 @@ impl Assign for Window {
                 let mut open = false;
                 let mut start = latest;
                 while start.saturating_add(size) > time {
-                    if start.saturating_add(size) > watermark {
+                    let span = Span { start, end: start.saturating_add(size) };
+                    if span.is_open(watermark) {
                         open = true;
-                        each(Span { start, end: start.saturating_add(size) });
+                        each(span);
                     }
                     start -= hop;
                 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use arrow_array::BinaryArray;
+pub use azenha_model::plan::RegisteredSchema;
 use azenha_model::plan::SchemaKind;
 use foldhash::{HashMap, HashMapExt};
 
@@ -12,17 +13,6 @@ pub(crate) const PREFIX: usize = 5;
 
 /// What a record with a schema begins with.
 const MAGIC: u8 = 0;
-
-/// A schema as a registry has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RegisteredSchema {
-    /// What it is written in; none if that is something else than records here can be.
-    pub kind: Option<SchemaKind>,
-    /// The schema itself.
-    pub text: String,
-    /// Schemas that it names, all the way down: the names, and their texts.
-    pub references: Vec<(String, String)>,
-}
 
 /// The bytes before each datum of a schema.
 pub(crate) fn prefix(id: u32) -> [u8; PREFIX] {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::access::{Hidden, Secret};
 use crate::names::listed;
 use crate::units::Micros;
@@ -44,7 +46,8 @@ pub enum ObjectCredentials {
 }
 
 /// What is behind a URL.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum StoreKind {
     /// Tables of PostgreSQL.
     Postgres,

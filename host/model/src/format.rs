@@ -3,9 +3,11 @@
 use std::fmt;
 
 use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// What the records of a topic are written in.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Format {
     /// A JSON object each.
     #[default]
@@ -43,6 +45,15 @@ impl Format {
         }
     }
 
+    /// The same, wherever its schemas are kept.
+    pub fn without_registry(&self) -> Self {
+        match self {
+            Self::Registered { kind, .. } => Self::Registered { kind: *kind, registry: None },
+            Self::DebeziumAvro { .. } => Self::DebeziumAvro { registry: None },
+            Self::Json | Self::Bytes | Self::Debezium { .. } => self.clone(),
+        }
+    }
+
     /// Whether records are changes of rows that a database has, instead of rows.
     pub fn is_change_stream(&self) -> bool {
         matches!(self, Self::Debezium { .. } | Self::DebeziumAvro { .. })
@@ -50,7 +61,8 @@ impl Format {
 }
 
 /// What a registry's schema is written in, and the records that follow it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SchemaKind {
     /// Apache Avro.
     Avro,
@@ -67,6 +79,18 @@ impl fmt::Display for SchemaKind {
     }
 }
 
+/// A schema as a registry has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegisteredSchema {
+    /// What it is written in; none if that is something else than records here can be.
+    pub kind: Option<SchemaKind>,
+    /// The schema itself.
+    pub text: String,
+    /// Schemas that it names, all the way down: the names, and their texts.
+    pub references: Vec<(String, String)>,
+}
+
 /// The registry's name for what the values of a topic are written with.
 pub fn value_subject(topic: &str) -> String {
     format!("{topic}-value")
@@ -75,8 +99,8 @@ pub fn value_subject(topic: &str) -> String {
 /// What a change stream without schemas means by a decimal in a string: the connector's `decimal.handling.mode`. The
 /// string itself does not tell, because `1000` is a number and base64. A decimal that is a JSON number or a structure
 /// is read in any case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, JsonSchema)]
-#[schemars(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, JsonSchema, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Decimals {
     /// Base64 of the unscaled number: Debezium's default.
     #[default]
@@ -86,7 +110,8 @@ pub enum Decimals {
 }
 
 /// How a timestamp is written, and in a change stream a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum TimeFormat {
     /// Seconds, since 1970 or midnight.
     Seconds,

@@ -6,6 +6,7 @@ mod capability;
 pub mod civil;
 pub mod config;
 pub mod connection;
+pub mod dead_letter;
 pub mod diagnostic;
 mod format;
 pub mod http;

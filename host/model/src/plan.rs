@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 
-pub use crate::format::{Decimals, Format, SchemaKind, TimeFormat, value_subject};
+use serde::{Deserialize, Serialize};
+
+pub use crate::format::{Decimals, Format, RegisteredSchema, SchemaKind, TimeFormat, value_subject};
 use crate::plugin::TransformPlan;
 use crate::query::Query;
 use crate::relation::{Feed, Lookup, Operator, Relation, Table};
@@ -189,7 +191,8 @@ impl Input {
 }
 
 /// A topic of records, and how they become rows.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct StreamInput {
     /// The topic's name.
     pub topic: String,
@@ -218,7 +221,8 @@ impl StreamInput {
 }
 
 /// A column of a stream of records.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct StreamColumn {
     /// Name and type.
     pub field: Field,
@@ -229,7 +233,8 @@ pub struct StreamColumn {
 }
 
 /// The event time of a stream and how late rows may come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct EventTime {
     /// A timestamp column of the stream.
     pub column: usize,
@@ -242,7 +247,8 @@ pub struct EventTime {
 }
 
 /// Columns that say how far the stream of a row had come, before other rows came between. Null: nowhere yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ToldTime {
     /// The watermark before the row in the partition that it was first read from: it decides whether the row is late.
     pub watermark: usize,
@@ -411,7 +417,8 @@ pub struct TopicOutput {
 }
 
 /// A column of the rows that arrive at an end, and what it is called outside.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct OutputColumn {
     /// Index among the columns that arrive (the stream's or last stage's, then the metadata columns).
     pub input: usize,

@@ -1,5 +1,7 @@
 //! What a plugin says of itself: the plans that its `open` returns, and what it refuses.
 
+use serde::{Deserialize, Serialize};
+
 use crate::types::{Field, Schema};
 
 /// The kind of plugin: which world of `wit/` it exports.
@@ -102,7 +104,8 @@ impl AggregatePlan {
 }
 
 /// A table that an assemble joins.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TableFields {
     /// What the pipeline calls it.
     pub name: String,

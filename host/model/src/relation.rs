@@ -9,13 +9,15 @@
 //! a join, in any order; the version tells the latest. See `host/engine/src/relation`.
 
 use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::plan::ObjectsOutput;
 use crate::plugin::AssemblePlan;
 use crate::types::{DataType, Field};
 
 /// A keyed topic of which the rows are kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Table {
     /// The source, step or sink whose rows these are.
     pub name: String,
@@ -32,8 +34,8 @@ pub struct Table {
 }
 
 /// What is done when a captured table is emptied at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, JsonSchema)]
-#[schemars(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, JsonSchema, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum OnTruncate {
     /// The lane stops, and a person decides.
     #[default]

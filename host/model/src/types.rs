@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use arrow_schema::{DataType as ArrowType, Field as ArrowField, Schema as ArrowSchema, TimeUnit};
+use serde::{Deserialize, Serialize};
 
 /// The type of a column's values: the host's counterpart of `data-type` in `wit/`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -108,7 +109,8 @@ impl FromStr for DataType {
 }
 
 /// A column's name and type.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(into = "Written", try_from = "Written")]
 pub struct Field {
     /// Unique among the columns of a stream.
     pub name: String,
@@ -129,6 +131,38 @@ impl Field {
     /// The same field in Arrow's terms.
     pub fn arrow(&self) -> ArrowField {
         ArrowField::new(&self.name, self.data_type.arrow(), self.nullable)
+    }
+}
+
+/// A field as JSON has it.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    name: String,
+    /// As a pipeline file writes it; a `?` after it: values may be absent.
+    #[serde(rename = "type")]
+    data_type: String,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pii: bool,
+}
+
+impl From<Field> for Written {
+    fn from(field: Field) -> Self {
+        let absent = if field.nullable { "?" } else { "" };
+        Self { name: field.name, data_type: format!("{}{absent}", field.data_type), pii: field.pii }
+    }
+}
+
+impl TryFrom<Written> for Field {
+    type Error = UnknownType;
+
+    fn try_from(written: Written) -> Result<Self, UnknownType> {
+        let Written { name, data_type, pii } = written;
+        let (data_type, nullable) = match data_type.strip_suffix('?') {
+            Some(data_type) => (data_type, true),
+            None => (data_type.as_str(), false),
+        };
+        Ok(Self { pii, ..Self::new(name, data_type.parse()?, nullable) })
     }
 }
 

@@ -164,7 +164,7 @@ async fn one_row_in_a_thousand_that_panics_is_a_dead_letter_and_the_others_go_on
     for letter in dead {
         let reason = letter["reason"].as_str().unwrap_or_default();
         assert!(reason.contains("panicked at") && reason.contains("hostile"), "a panic says where: {reason}");
-        assert_eq!(letter["call"]["columns"]["campaignId"], "panic", "{letter}");
+        assert_eq!(letter["basis"]["call"]["given"]["columns"]["campaignId"], "panic", "{letter}");
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ use azenha_model::{Field, Offset};
 use self::documents::Actions;
 use self::http::Api;
 use crate::documents::Documents;
+use crate::store::changes::Checked;
 use crate::store::{Backend, Failure, Outcome, PositionedStore, Step, Taken};
 
 mod bulk;
@@ -61,6 +62,20 @@ struct Index {
 }
 
 impl Index {
+    fn of(output: &StoreOutput) -> Result<Self, Failure> {
+        let Target::Index { search, language, each } = &output.target else {
+            return Err(Failure::Definition("a search engine has indexes only: write `index: …`".to_owned()));
+        };
+        Ok(Self {
+            name: output.name.clone(),
+            each: each.clone(),
+            columns: output.columns.iter().map(|column| column.field.clone()).collect(),
+            search: search.clone(),
+            language: *language,
+            documents: Documents::new(output)?,
+        })
+    }
+
     fn is_searched(&self, field: &Field) -> bool {
         self.search.contains(&field.name)
     }
@@ -81,23 +96,22 @@ impl ElasticBackend {
     }
 }
 
+/// The rows that cannot be documents, whatever stands in the index.
+pub(crate) fn refused_unasked(
+    output: &StoreOutput,
+    lane: &StoreLaneId,
+    rows: &[StoreRows],
+) -> Result<Checked<()>, Failure> {
+    Ok(Actions::encode(&Index::of(output)?, lane, rows)?.map(drop))
+}
+
 #[async_trait]
 impl Backend for ElasticBackend {
     type Session = Session;
     type Target = Index;
 
     fn target(&self, output: &StoreOutput) -> Result<Index, Failure> {
-        let Target::Index { search, language, each } = &output.target else {
-            return Err(Failure::Definition("a search engine has indexes only: write `index: …`".to_owned()));
-        };
-        Ok(Index {
-            name: output.name.clone(),
-            each: each.clone(),
-            columns: output.columns.iter().map(|column| column.field.clone()).collect(),
-            search: search.clone(),
-            language: *language,
-            documents: Documents::new(output)?,
-        })
+        Index::of(output)
     }
 
     /// Connections are the client's, and each call may take another one.

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use azenha_engine::failpoint;
-use azenha_engine::store::{RefusedRow, StoreRows};
+use azenha_engine::store::{RefusedRow, StoreLaneId, StoreRows};
+use azenha_model::plan::StoreOutput;
 use mongodb::error::UNKNOWN_TRANSACTION_COMMIT_RESULT;
 
 use super::command::{self, Write};
@@ -73,6 +74,19 @@ impl<'a> Writes<'a> {
         let Encoded { change, row, .. } = self.writes[index];
         self.changes[change].refused(row, refusal.fault.reason)
     }
+}
+
+/// The rows that cannot be documents, whatever stands in the collection.
+pub(crate) fn refused_unasked(
+    output: &StoreOutput,
+    lane: &StoreLaneId,
+    rows: &[StoreRows],
+) -> Result<Checked<()>, Failure> {
+    let documents = Documents::new(output)?;
+    Ok(match documents.changes(lane, rows)? {
+        Ok(changes) => Writes::encode(&documents, &changes)?.map(drop),
+        Err(refused) => Err(refused),
+    })
 }
 
 /// Writes position and documents in one transaction.

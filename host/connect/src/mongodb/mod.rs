@@ -15,6 +15,7 @@ use mongodb::options::{
 use mongodb::{Client, ClientSession, Database};
 use tokio::sync::OnceCell;
 
+pub(crate) use self::commit::refused_unasked;
 use self::failure::{failure, is_code};
 use crate::documents::Documents;
 use crate::store::{Backend, Failure, Outcome, PositionedStore, Step, Taken};

@@ -38,6 +38,28 @@ pub(super) async fn commit(
     }
 }
 
+/// Why one of the rows is refused, if one is. Nothing of them stays.
+pub(super) async fn rehearse(
+    session: &mut dyn Session,
+    target: &Target,
+    changes: &[Change],
+) -> Result<Option<String>, Failure> {
+    session.begin().await?;
+    if let Some(statement) = session.dialect().check_at_once() {
+        session.run(statement).await?;
+    }
+    let mut suspects = Vec::new();
+    for change in changes {
+        halve(session, target, change, &mut suspects).await?;
+    }
+    let refused = match suspects.first() {
+        Some(suspect) => Some(reason(session, target, suspect).await?),
+        None => None,
+    };
+    session.roll_back().await?;
+    Ok(refused)
+}
+
 /// As if no row were bad.
 async fn quickly(
     session: &mut dyn Session,

@@ -15,6 +15,7 @@ use self::postgres::PostgresConnector;
 use self::session::{Failure, Session};
 use self::sqlite::SqliteConnector;
 use self::table::Target;
+use crate::store::changes::{Change, Checked};
 use crate::store::{Backend, Outcome, PositionedStore, Step, Taken, changes};
 
 mod commit;
@@ -95,6 +96,34 @@ struct Sink {
     documents: Option<JsonDocuments>,
 }
 
+impl Sink {
+    /// `stands_in`: whether tables stand in for collections and indexes, too.
+    fn of(output: &StoreOutput, stands_in: bool) -> Result<Self, Failure> {
+        match &output.target {
+            plan::Target::Table { .. } => Ok(Self { table: Target::new(output), documents: None }),
+            plan::Target::Index { .. } if stands_in => Ok(Self { table: Target::new(output), documents: None }),
+            plan::Target::Collection { indexes } if stands_in => {
+                let documents = JsonDocuments::new(output, indexes)?;
+                Ok(Self { table: JsonDocuments::table(&output.name), documents: Some(documents) })
+            }
+            plan::Target::Collection { .. } => {
+                Err(Failure::Definition("a database of tables has no collections: write `table: …`".to_owned()))
+            }
+            plan::Target::Index { .. } => {
+                Err(Failure::Definition("a database of tables is no search engine: write `table: …`".to_owned()))
+            }
+        }
+    }
+
+    /// The changes of a commit, or the rows that no such table takes.
+    fn changes(&self, lane: &StoreLaneId, rows: &[StoreRows]) -> Result<Checked<Vec<Change>>, Failure> {
+        match &self.documents {
+            Some(documents) => documents.changes(lane, rows),
+            None => changes::changes(self.table.shape(), rows),
+        }
+    }
+}
+
 /// A database and how to reach it.
 #[derive(Debug)]
 struct SqlBackend<C>(C);
@@ -105,22 +134,7 @@ impl<C: Connector> Backend for SqlBackend<C> {
     type Target = Sink;
 
     fn target(&self, output: &StoreOutput) -> Result<Sink, Failure> {
-        match &output.target {
-            plan::Target::Table { .. } => Ok(Sink { table: Target::new(output), documents: None }),
-            plan::Target::Index { .. } if self.0.stands_in() => {
-                Ok(Sink { table: Target::new(output), documents: None })
-            }
-            plan::Target::Collection { indexes } if self.0.stands_in() => {
-                let documents = JsonDocuments::new(output, indexes)?;
-                Ok(Sink { table: JsonDocuments::table(&output.name), documents: Some(documents) })
-            }
-            plan::Target::Collection { .. } => {
-                Err(Failure::Definition("a database of tables has no collections: write `table: …`".to_owned()))
-            }
-            plan::Target::Index { .. } => {
-                Err(Failure::Definition("a database of tables is no search engine: write `table: …`".to_owned()))
-            }
-        }
+        Sink::of(output, self.0.stands_in())
     }
 
     async fn connect(&self) -> Result<Box<dyn Session>, Failure> {
@@ -163,11 +177,7 @@ impl<C: Connector> Backend for SqlBackend<C> {
         step: Step<'_>,
         rows: &[StoreRows],
     ) -> Result<Outcome, Failure> {
-        let changes = match &sink.documents {
-            Some(documents) => documents.changes(step.lane, rows)?,
-            None => changes::changes(sink.table.shape(), rows)?,
-        };
-        match changes {
+        match sink.changes(step.lane, rows)? {
             Ok(changes) => commit::commit(&mut **session, &sink.table, step, &changes).await,
             Err(refused) => Ok(Outcome::refused(refused)),
         }
@@ -175,6 +185,55 @@ impl<C: Connector> Backend for SqlBackend<C> {
 
     /// Sessions have a connection each, and share nothing.
     async fn close(&self) {}
+}
+
+/// The row that a database is not even asked to hold, whatever stands in it.
+pub(crate) fn refused_unasked(
+    kind: StoreKind,
+    output: &StoreOutput,
+    lane: &StoreLaneId,
+    rows: &[StoreRows],
+) -> Result<Checked<()>, Failure> {
+    let sink = Sink::of(output, kind == StoreKind::Sqlite)?;
+    let changes = match sink.changes(lane, rows)? {
+        Ok(changes) => changes,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    for change in &changes {
+        for row in 0..change.rows.num_rows() {
+            let cells = sink.table.cells(change.operation, &change.rows)?;
+            let checked = match kind {
+                StoreKind::Postgres => wire::copied(&cells, change.rows.num_rows()).map(drop),
+                StoreKind::MySql => mysql::check(cells, row),
+                _ => sqlite::check(&cells, row),
+            };
+            match checked {
+                Ok(()) => {}
+                Err(Failure::Rows(fault)) => return Ok(Err(vec![change.refused(row, fault.reason)])),
+                Err(other) => return Err(other),
+            }
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// What the database of a URL says of rows: nothing of them stays there.
+pub(crate) async fn rehearse(
+    url: &str,
+    output: &StoreOutput,
+    lane: &StoreLaneId,
+    rows: &[StoreRows],
+) -> Result<Option<String>, StoreError> {
+    let what = format!("trying a row in `{}`", output.name);
+    let connector = connector(&output.connection, url)?;
+    let rehearsal = async {
+        let sink = Sink::of(output, connector.stands_in())?;
+        match sink.changes(lane, rows)? {
+            Ok(changes) => commit::rehearse(&mut *connector.connect().await?, &sink.table, &changes).await,
+            Err(refused) => Ok(refused.into_iter().next().map(|row| row.reason)),
+        }
+    };
+    rehearsal.await.map_err(|failure: Failure| failure.into_error(&what))
 }
 
 /// Makes the tables that are missing, in one transaction.

@@ -170,9 +170,7 @@ impl Session for PostgresSession {
     }
 
     async fn write(&mut self, target: &Target, operation: Operation, rows: &RecordBatch) -> Result<(), Failure> {
-        let fields = target.fields_of(operation);
-        let cells = fields.into_iter().zip(rows.columns()).map(|(field, column)| Cells::new(field, column));
-        let cells = cells.collect::<Result<Vec<_>, _>>()?;
+        let cells = target.cells(operation, rows)?;
         match target.mode {
             WriteMode::Append => self.copy(target, cells, rows.num_rows()).await,
             WriteMode::Upsert => self.merge(target, operation, &cells, rows.num_rows()).await,

@@ -167,12 +167,7 @@ impl Session for SqliteSession {
     }
 
     async fn write(&mut self, target: &Target, operation: Operation, rows: &RecordBatch) -> Result<(), Failure> {
-        let cells = target
-            .fields_of(operation)
-            .into_iter()
-            .zip(rows.columns())
-            .map(|(field, column)| Cells::new(field, column));
-        let cells: Vec<Cells<'_>> = cells.collect::<Result<_, _>>()?;
+        let cells = target.cells(operation, rows)?;
         let mut from = 0;
         while from < rows.num_rows() {
             let fits = |size: &usize| *size <= rows.num_rows() - from && size * cells.len() <= MAX_PARAMETERS;
@@ -209,6 +204,12 @@ impl SqliteSession {
         }
         Ok(indexes.into_iter().map(|(_, columns)| columns).collect())
     }
+}
+
+/// Whether SQLite is asked to hold the values of a row.
+pub(super) fn check(cells: &[Cells<'_>], row: usize) -> Result<(), Failure> {
+    let mut arguments = SqliteArguments::default();
+    cells.iter().try_for_each(|cells| bind(&mut arguments, cells, row))
 }
 
 /// Adds a value, in the form that SQLite's own functions give and read.

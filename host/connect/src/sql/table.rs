@@ -1,10 +1,12 @@
 //! The table that a sink writes: making it, and checking one that exists.
 
+use arrow_array::RecordBatch;
 use azenha_model::Field;
 use azenha_model::plan::{self, StoreOutput, WriteMode};
 
 use super::dialect::{Declaration, Dialect};
 use super::session::{Failure, Operation, Session};
+use crate::store::cells::Cells;
 use crate::store::changes::Shape;
 
 /// What a sink writes.
@@ -48,6 +50,12 @@ impl Target {
             Operation::Put => self.fields.iter().collect(),
             Operation::Delete => self.key_fields(),
         }
+    }
+
+    /// The values of rows that an operation takes.
+    pub fn cells<'a>(&'a self, operation: Operation, rows: &'a RecordBatch) -> Result<Vec<Cells<'a>>, Failure> {
+        let fields = self.fields_of(operation).into_iter().zip(rows.columns());
+        fields.map(|(field, column)| Cells::new(field, column)).collect()
     }
 
     pub fn is_nullable(&self, index: usize) -> bool {

@@ -8,13 +8,14 @@ use arrow_schema::{ArrowError, Schema as ArrowSchema};
 use arrow_select::concat::concat;
 use azenha_formats::json::row_json;
 use azenha_model::Field;
+use azenha_model::dead_letter::{Arguments, Basis, Function, Opened};
 use azenha_model::plan::Aggregation;
 use azenha_model::plugin::Rejection;
 use azenha_sandbox::{Aggregate, Failure, Finished, Plugin};
 
 use super::keys::KeyCodec;
 use crate::clock::Clock;
-use crate::dead_letter::{Arguments, Callee, Complaint, Function, Opening, PluginCall, encode_accumulator};
+use crate::dead_letter::{Callee, Complaint, encode_accumulator};
 use crate::error::EngineError;
 use crate::plugin::{Guard, Part, Usage, in_parts};
 use crate::rows::batch_of;
@@ -79,7 +80,7 @@ impl AggregateCall {
             callee: Callee::new(
                 &used.plugin,
                 plugin.digest(),
-                &Opening::with(&used.config_by_name).input(&used.input).keys(&key_fields),
+                Opened::with(&used.config_by_name).input(&used.input).keys(&key_fields),
             ),
             reads: aggregation.plan.reads.iter().map(|index| used.input[*index].clone()).collect(),
             key_schema: Arc::new(ArrowSchema::new(key_fields.iter().map(Field::arrow).collect::<Vec<_>>())),
@@ -151,7 +152,7 @@ impl AggregateCall {
         let mut complaints = Complaints::new();
         let mut complain = |row: usize, accumulator: Option<String>, complaint: Complaint| {
             let given = Arguments { accumulator, ..Arguments::row(row_json(&self.reads, rows.columns(), row, true)) };
-            complaints.push((row, Complaint { call: Some(self.describe(Function::Fold, given)), ..complaint }));
+            complaints.push((row, complaint.on(self.describe(Function::Fold, given))));
         };
         for part in parts {
             match part {
@@ -202,7 +203,7 @@ impl AggregateCall {
                 let (slot, payload) = &pairs[index];
                 let into = table.get(*slot).and_then(|group| encode_accumulator(&group.accumulator));
                 let given = Arguments { accumulator: encode_accumulator(payload), into, ..Arguments::default() };
-                (index, Complaint { call: Some(self.describe(Function::Merge, given)), ..Complaint::failed(failure) })
+                (index, Complaint::failed(failure).on(self.describe(Function::Merge, given)))
             })
             .collect())
     }
@@ -257,16 +258,16 @@ impl AggregateCall {
         for (index, complaint) in &mut results.complaints {
             let accumulator = encode_accumulator(&groups[*index].accumulator);
             let key = row_json(&self.key_fields, batch.columns(), *index, true);
-            complaint.call = Some(self.describe(Function::Finish, Arguments { accumulator, ..Arguments::row(key) }));
+            complaint.basis = Some(self.describe(Function::Finish, Arguments { accumulator, ..Arguments::row(key) }));
         }
         Ok(results)
     }
 
-    fn describe(&self, function: Function, given: Arguments) -> PluginCall {
+    fn describe(&self, function: Function, given: Arguments) -> Basis {
         let shown = |accumulator: Option<String>| accumulator.filter(|_| self.shows_accumulators);
         let Arguments { accumulator, into, .. } = given;
         let given = Arguments { accumulator: shown(accumulator), into: shown(into), ..given };
-        PluginCall { given, ..self.callee.call(Some(function)) }
+        Basis::Call(self.callee.call(function, given))
     }
 }
 

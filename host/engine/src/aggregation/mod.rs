@@ -11,19 +11,22 @@ mod versions;
 
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, RecordBatch, UInt32Array};
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef, RecordBatch, UInt32Array};
 use arrow_row::{RowConverter, SortField};
 use arrow_select::take::take_record_batch;
 use azenha_model::Field;
+use azenha_model::dead_letter::{Basis, Cause, Identifiers, RowTime};
 use azenha_model::plan::Aggregation;
 use azenha_sandbox::Plugin;
 
 pub use call::{Complaints, Results};
+pub use identities::lists as identifiers;
 pub use keys::KeyCodec;
 pub use versions::Understood;
 
 use crate::clock::Clock;
-use crate::dead_letter::{Cause, Complaint, DeadLetters};
+use crate::dead_letter::{Complaint, DeadLetters, reasons};
 use crate::error::EngineError;
 use crate::exchange::{Cargo, Parcel};
 use crate::plugin::Usage;
@@ -158,7 +161,7 @@ impl Aggregator {
         let mut complaints = Complaints::new();
         for (row, record) in rows.origin.values().iter().enumerate() {
             if self.spec.identity.is_some() && groups.get(row).is_empty() {
-                complaints.push((row, Complaint::new(Cause::NoIdentifier, "the row has none of the identifiers")));
+                complaints.push((row, self.names_nobody(&columns, row)));
                 continue;
             }
             let Some(window) = self.spec.window else {
@@ -167,8 +170,12 @@ impl Aggregator {
                 continue;
             };
             let (time, watermark) = source.time(*record);
+            let known = |time: i64| (time != NO_TIME).then_some(time);
+            let of_row =
+                RowTime { event_time: known(time), watermark: known(watermark), lateness: self.spec.lateness, window };
             if time == NO_TIME {
-                complaints.push((row, Complaint::new(Cause::NoEventTime, "the row has no event time")));
+                let complaint = Complaint::new(Cause::NoEventTime, reasons::NO_EVENT_TIME);
+                complaints.push((row, complaint.on(Basis::Time(of_row))));
                 continue;
             }
             let open = window.assign(time, watermark, |span| {
@@ -176,11 +183,19 @@ impl Aggregator {
                 assigned.spans.push(Some(span));
             });
             if !open {
-                let reason = format!("event time {time} µs is late: the watermark is at {watermark} µs");
-                complaints.push((row, Complaint::new(Cause::Late, reason)));
+                let complaint = Complaint::new(Cause::Late, reasons::late(&of_row));
+                complaints.push((row, complaint.on(Basis::Time(of_row))));
             }
         }
         Ok((assigned, groups, complaints))
+    }
+
+    /// What is said of a row whose identifiers are all null or empty.
+    fn names_nobody(&self, columns: &[ArrayRef], row: usize) -> Complaint {
+        let value = |column: &ArrayRef| column.is_valid(row).then(|| column.as_string::<i32>().value(row).to_owned());
+        let fields = self.spec.group_fields().into_iter();
+        let values = fields.zip(columns).map(|(field, column)| (field.name, value(column))).collect();
+        Complaint::new(Cause::NoIdentifier, reasons::NO_IDENTIFIER).on(Basis::Identifiers(Identifiers { values }))
     }
 
     /// Folds rows into sessions of their own first, and merges those into the sessions that there are.

@@ -1,12 +1,13 @@
 //! Accumulators that other versions of a plugin wrote.
 
 use arrow_array::BinaryArray;
+use azenha_model::dead_letter::{Basis, Cause, StateVersions};
 use azenha_sandbox::Failure;
 
 use super::Aggregator;
 use super::call::Complaints;
 use super::identities::is_link;
-use crate::dead_letter::{Cause, Complaint};
+use crate::dead_letter::{Complaint, reasons};
 use crate::edition::Version;
 use crate::error::EngineError;
 use crate::exchange::{Parcel, Writing};
@@ -74,9 +75,9 @@ impl Aggregator {
                 "step `{step}` waits for version {written_by} of the pipeline: accumulators of version {from} have arrived"
             )));
         }
-        let reason = format!("a partial result has state version {from}, which was given up for version {now}");
-        let complaints =
-            (0..parcels.len()).map(|index| (index, Complaint::new(Cause::Failed, reason.clone()))).collect();
+        let versions = StateVersions { from, now, reads: self.spec.plan.reads_versions.clone() };
+        let complaint = Complaint::new(Cause::Failed, reasons::given_up(&versions)).on(Basis::Versions(versions));
+        let complaints = (0..parcels.len()).map(|index| (index, complaint.clone())).collect();
         Ok(Understood { parcels: Vec::new(), complaints })
     }
 

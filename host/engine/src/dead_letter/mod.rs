@@ -1,21 +1,21 @@
 //! Dead letters: what could not be processed, with everything that is needed to see why and to try again.
 
-mod call;
+mod callee;
+pub mod reasons;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_array::{Array, BinaryArray};
+use azenha_model::dead_letter::{Basis, Bytes, Cause, DeadLetter, Original, PluginCall};
 use azenha_model::plan::Generation;
 use azenha_model::plugin::Rejection;
 use azenha_model::{Offset, Records};
 use azenha_sandbox::{Failure, FailureKind};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use serde::Serialize;
 
 use crate::rows::{ObjectLine, Source};
-pub use call::{Arguments, Callee, Function, Opening, PluginCall, encode_accumulator};
+use callee::fingerprint;
+pub use callee::{Callee, encode_accumulator};
 
 /// What a dead letter is about.
 enum Subject<'a> {
@@ -30,28 +30,6 @@ enum Subject<'a> {
     Group,
 }
 
-/// Why something is a dead letter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Cause {
-    /// The record is not what the schema says.
-    Decode,
-    /// The plugin refused the row, or a part of it.
-    Rejected,
-    /// The plugin trapped, ran out of time or memory, or broke the contract, on this row alone.
-    Failed,
-    /// The row came after its windows had closed.
-    Late,
-    /// Rows that were folded elsewhere came after their window had closed here.
-    WindowClosed,
-    /// The row has no event time, but belongs in a window.
-    NoEventTime,
-    /// Nothing says whom the row is of.
-    NoIdentifier,
-    /// The store refused the row, or the log cannot hold its record.
-    Refused,
-}
-
 /// What happened, without where.
 #[derive(Debug, Clone)]
 pub struct Complaint {
@@ -63,14 +41,19 @@ pub struct Complaint {
     pub reason: String,
     /// The part of the row that was refused; none: all of it.
     pub part: Option<String>,
-    /// The plugin that was at work, if one was.
-    pub call: Option<PluginCall>,
+    /// What it was decided on.
+    pub basis: Option<Basis>,
 }
 
 impl Complaint {
-    /// A complaint about a whole row, without a plugin.
+    /// A complaint about a whole row.
     pub fn new(cause: Cause, reason: impl Into<String>) -> Self {
-        Self { cause, failure: None, reason: reason.into(), part: None, call: None }
+        Self { cause, failure: None, reason: reason.into(), part: None, basis: None }
+    }
+
+    /// With what it was decided on.
+    pub fn on(self, basis: Basis) -> Self {
+        Self { basis: Some(basis), ..self }
     }
 
     /// What a plugin says of a row that it refuses.
@@ -84,70 +67,9 @@ impl Complaint {
     }
 }
 
-/// A letter that would be larger goes without the record and what a plugin saw of it. So do those of further lines once
-/// the letters of an object's lines have so many bytes.
+/// A letter that would be larger goes without the record, and if that does not help without what was decided on. So do
+/// those of further lines once the letters of an object's lines have so many bytes.
 const LETTER_BYTES: usize = 4 << 20;
-
-/// Bytes as JSON: text if they are UTF-8, else base64.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Bytes {
-    Text(String),
-    Base64(String),
-}
-
-impl Bytes {
-    fn of(bytes: &[u8]) -> Self {
-        match std::str::from_utf8(bytes) {
-            Ok(text) => Self::Text(text.to_owned()),
-            Err(_) => Self::Base64(BASE64.encode(bytes)),
-        }
-    }
-
-    fn at(column: &BinaryArray, row: usize) -> Option<Self> {
-        column.is_valid(row).then(|| Self::of(column.value(row)))
-    }
-}
-
-#[derive(Debug, Serialize)]
-struct Original {
-    timestamp: i64,
-    key: Option<Bytes>,
-    value: Option<Bytes>,
-}
-
-#[derive(Debug, Serialize)]
-struct DeadLetter<'a> {
-    id: &'a str,
-    generation: Generation,
-    pipeline: &'a str,
-    step: &'a str,
-    topic: &'a str,
-    partition: u32,
-    offset: Offset,
-    ordinal: u32,
-    /// The announced object that holds the record.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    object: Option<&'a str>,
-    /// Its line there, or row of a file, counted from 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    line: Option<u64>,
-    /// Whether it is about a group of rows, at the offset that its lane had reached, and not about a record.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    group: bool,
-    cause: Cause,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    failure: Option<&'static str>,
-    reason: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    part: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    call: Option<PluginCall>,
-    /// Left out where the source has personal data (the offset tells where the record stands), and where an earlier
-    /// letter of the same step, offset and line has it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    record: Option<Original>,
-}
 
 /// Where in the log something happened.
 #[derive(Debug, Clone, Copy)]
@@ -189,10 +111,18 @@ impl Told {
         self.bytes < LETTER_BYTES
     }
 
+    /// What the letter that was noted last carries of what was decided on; none if there is no room for it.
+    fn basis(&mut self, basis: &Basis, group: bool) -> Option<Basis> {
+        match basis {
+            Basis::Call(call) => Some(Basis::Call(self.call(call, group))),
+            other => self.has_room().then(|| other.clone()),
+        }
+    }
+
     /// A call as the letter that was noted last carries it: what a letter before it says is not said again. The key of a
     /// group is, without which nobody knows which one it is.
     fn call(&mut self, call: &PluginCall, group: bool) -> PluginCall {
-        let fingerprint = call.given.fingerprint();
+        let fingerprint = fingerprint(&call.given);
         let columns = call.given.columns.clone().filter(|_| group);
         match self.given {
             Some((ordinal, known)) if known == fingerprint => call.with_only(columns, Some(ordinal)),
@@ -203,6 +133,20 @@ impl Told {
             }
         }
     }
+}
+
+/// Whether it says more than that a letter before it says the same.
+fn carries(basis: &Basis) -> bool {
+    !matches!(basis, Basis::Call(PluginCall { opened: None, .. }))
+}
+
+/// Text and numbers always become JSON.
+fn json(letter: &DeadLetter) -> Vec<u8> {
+    serde_json::to_vec(letter).unwrap_or_default()
+}
+
+fn bytes_at(column: &BinaryArray, row: usize) -> Option<Bytes> {
+    column.is_valid(row).then(|| Bytes::of(column.value(row)))
 }
 
 /// Collects a lane's dead letters until its next commit.
@@ -262,8 +206,8 @@ impl DeadLetters {
         let is_record = within.is_none() || records.values.is_valid(index);
         let original = (self.keeps_records && is_record).then(|| Original {
             timestamp: records.timestamps[index] / 1_000,
-            key: Bytes::at(&records.keys, index),
-            value: Bytes::at(&records.values, index),
+            key: bytes_at(&records.keys, index),
+            value: bytes_at(&records.values, index),
         });
         let place = Place {
             topic: &source.topic,
@@ -293,43 +237,46 @@ impl DeadLetters {
                 (None, None, true)
             }
         };
-        let call = complaint.call.as_ref().map(|call| told.call(call, group));
-        let carries = record.is_some() || call.as_ref().is_some_and(|call| call.opened.is_some());
+        let basis = complaint.basis.as_ref().and_then(|basis| told.basis(basis, group));
+        let carries = record.is_some() || basis.as_ref().is_some_and(carries);
         let id = format!("{}/{}/{step}/{topic}/{partition}/{offset}/{ordinal}", self.generation, self.pipeline);
         let mut letter = DeadLetter {
-            id: &id,
+            id,
             generation: self.generation,
-            pipeline: &self.pipeline,
-            step,
-            topic,
+            pipeline: self.pipeline.to_string(),
+            step: step.to_string(),
+            topic: topic.to_owned(),
             partition,
             offset,
             ordinal,
-            object: within.map(|line| &*line.path),
+            object: within.map(|line| line.path.to_string()),
             line: within.map(|line| line.number),
             group,
             cause: complaint.cause,
-            failure: complaint.failure.map(FailureKind::name),
-            reason: &complaint.reason,
-            part: complaint.part.as_deref(),
-            call,
+            failure: complaint.failure.map(|kind| kind.name().to_owned()),
+            reason: complaint.reason.clone(),
+            part: complaint.part.clone(),
+            basis,
             record,
         };
         self.late += u64::from(complaint.cause == Cause::Late);
         self.blamed += u64::from(matches!(complaint.cause, Cause::Rejected | Cause::Failed));
-        // Text and numbers always become JSON.
-        let mut value = serde_json::to_vec(&letter).unwrap_or_default();
+        let mut value = json(&letter);
         if value.len() > LETTER_BYTES {
             // The log would not hold it either. The offset tells where the record stands.
-            (letter.record, letter.call, told.given) = (None, None, None);
-            value = serde_json::to_vec(&letter).unwrap_or_default();
+            letter.record = None;
+            value = json(&letter);
+        }
+        if value.len() > LETTER_BYTES {
+            (letter.basis, told.given) = (None, None);
+            value = json(&letter);
         }
         if carries {
             told.bytes += value.len();
         }
-        self.bytes += id.len() + value.len();
+        self.bytes += letter.id.len() + value.len();
         self.values.push(value);
-        self.keys.push(id.into_bytes());
+        self.keys.push(letter.id.into_bytes());
         self.timestamps.push(timestamp);
     }
 

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use arrow_array::{Array, ArrayRef, BooleanArray, new_null_array};
 use arrow_select::concat::concat;
 use azenha_formats::json::row_json;
+use azenha_model::dead_letter::{Basis, Cause, ClosedWindow};
 use azenha_model::plan::Emit;
 use azenha_model::{Field, Offset};
 
 use super::keeper::malformed;
 use super::{End, Keeper, MessageEnd, Moment, Outgoing, RowEnd, State, TopicWriter};
 use crate::aggregation::{Aggregator, Complaints, Results, Understood, complain};
-use crate::dead_letter::{Cause, Complaint, DeadLetters, Place};
+use crate::dead_letter::{Complaint, DeadLetters, Place, reasons};
 use crate::edition::Version;
 use crate::error::EngineError;
 use crate::exchange::{Cargo, Message, Parcel, open};
@@ -187,16 +188,20 @@ impl MessageEnd for AggregateEnd {
         let Message { sender, cargo, parcels } = open(sealed).map_err(|error| malformed(&source.topic, error))?;
         let closed_at = self.senders.as_ref().map_or(NO_TIME, ReceiverWatermark::value);
         let aggregator = &self.aggregator;
-        let is_open = |parcel: &Parcel| aggregator.keys().span(&parcel.key).is_none_or(|span| span.end > closed_at);
+        let is_open = |parcel: &Parcel| aggregator.keys().span(&parcel.key).is_none_or(|span| span.is_open(closed_at));
         let (open, closed): (Vec<Parcel>, Vec<Parcel>) = parcels.into_iter().partition(is_open);
         for parcel in closed {
-            let key = self.describe(&parcel.key)?;
-            let reason = format!(
-                "{} row(s) of {key} from offsets {}..{} of source partition {} came after their window had closed: \
-                 the watermark is at {closed_at} µs",
-                parcel.rows, sender.from, sender.through, sender.partition
-            );
-            dead.push(&self.step, source, record, &Complaint::new(Cause::WindowClosed, reason));
+            let window = ClosedWindow {
+                key: self.describe(&parcel.key)?,
+                rows: parcel.rows,
+                partition: sender.partition,
+                from: sender.from,
+                through: sender.through,
+                end: self.aggregator.keys().span(&parcel.key).map_or(NO_TIME, |span| span.end),
+                watermark: closed_at,
+            };
+            let complaint = Complaint::new(Cause::WindowClosed, reasons::closed(&window));
+            dead.push(&self.step, source, record, &complaint.on(Basis::Window(window)));
         }
         let understood = match cargo {
             Cargo::Partials(writing) => self.aggregator.understand(writing, self.edition, open)?,

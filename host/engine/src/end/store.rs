@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use arrow_array::UInt32Array;
 use arrow_schema::Schema as ArrowSchema;
+use azenha_formats::json::row_json;
 use azenha_model::Field;
+use azenha_model::dead_letter::{Basis, StoreRow};
 use azenha_model::plan::StoreOutput;
+use serde_json::value::RawValue;
 
 use super::{End, Moment, Outgoing, RowEnd, State};
 use crate::dead_letter::DeadLetters;
@@ -24,12 +27,14 @@ pub struct StoreBatch {
     pub source: Arc<Source>,
     /// The index of the record that each row came from.
     pub origin: UInt32Array,
+    /// Where they go.
+    pub output: Arc<StoreOutput>,
 }
 
 /// Collects rows for one table.
 #[derive(Debug)]
 pub struct StoreEnd {
-    output: StoreOutput,
+    output: Arc<StoreOutput>,
     schema: Arc<ArrowSchema>,
     fields: Vec<Field>,
     pending: Vec<StoreBatch>,
@@ -43,7 +48,19 @@ impl StoreEnd {
         let column = |field: &Field| field.arrow().with_nullable(true);
         let columns: Vec<_> = output.columns.iter().map(|output| column(&output.field)).collect();
         let schema = Arc::new(ArrowSchema::new(columns));
-        Self { output: output.clone(), schema, fields, pending: Vec::new(), bytes: 0 }
+        Self { output: Arc::new(output.clone()), schema, fields, pending: Vec::new(), bytes: 0 }
+    }
+}
+
+impl StoreBatch {
+    /// What it was decided on that one of the rows was not taken.
+    pub fn refused(&self, row: usize) -> Basis {
+        let fields: Vec<Field> = self.output.columns.iter().map(|column| column.field.clone()).collect();
+        Basis::Store(StoreRow {
+            output: Arc::clone(&self.output),
+            row: RawValue::from_string(row_json(&fields, self.rows.batch.columns(), row, true)).unwrap_or_default(),
+            is_delete: self.rows.deletes.as_ref().is_some_and(|deletes| deletes.value(row)),
+        })
     }
 }
 
@@ -66,6 +83,7 @@ impl RowEnd for StoreEnd {
             rows: StoreRows { batch, deletes: rows.deletes.clone(), offsets },
             source: Arc::clone(source),
             origin: rows.origin.clone(),
+            output: Arc::clone(&self.output),
         });
         Ok(())
     }

@@ -4,16 +4,19 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, BooleanArray};
+use azenha_formats::json::row_json;
 use azenha_formats::{ChangeKind, ChangePosition, Changes};
+use azenha_model::dead_letter::{Basis, Cause, IncompleteChange};
 use azenha_model::plan::TopicOutput;
 use azenha_model::relation::{Feed, Table};
 use azenha_model::types::meta;
 use azenha_model::{Field, Offset};
+use serde_json::value::RawValue;
 
 use super::definition::Definition;
 use super::keeper::malformed;
 use super::{End, Keeper, Moment, Outgoing, RowEnd, State, TopicWriter};
-use crate::dead_letter::{Cause, Complaint, DeadLetters, Place};
+use crate::dead_letter::{Complaint, DeadLetters, Place};
 use crate::error::EngineError;
 use crate::exchange::Sender;
 use crate::plugin::Usage;
@@ -111,6 +114,20 @@ impl TableEnd {
         }
     }
 
+    /// What it was decided on that a change cannot be completed.
+    fn incomplete(&self, arrival: &Arrival<'_>, row: String) -> Result<Basis, EngineError> {
+        let deleted_at = self.table.deleted_at(arrival.key);
+        let deleted_at = deleted_at.map_err(|error| malformed(self.keeper.changelog(), error))?;
+        Ok(Basis::Change(IncompleteChange {
+            table: Arc::new(self.table.table().clone()),
+            row: RawValue::from_string(row).unwrap_or_default(),
+            unavailable: arrival.unavailable.to_vec(),
+            is_snapshot: matches!(arrival.kind, ChangeKind::Snapshot { .. }),
+            position: arrival.position.map(|position| position.0),
+            deleted_at: deleted_at.map(|position| position.0),
+        }))
+    }
+
     fn stopped(&self, reason: &str, source: &Source, record: u32) -> EngineError {
         let offset = source.fetched.offsets[record as usize];
         EngineError::State(format!("topic `{}`, partition {}, offset {offset}: {reason}", self.place.0, self.place.1))
@@ -140,7 +157,9 @@ impl RowEnd for TableEnd {
             match self.table.take(&arrival, &mut changes) {
                 Ok(()) => {}
                 Err(Trouble::Refused(reason)) => {
-                    dead.push(&self.step, source, record, &Complaint::new(Cause::Decode, reason));
+                    let change =
+                        self.incomplete(&arrival, row_json(&self.table.table().fields, &columns, row, true))?;
+                    dead.push(&self.step, source, record, &Complaint::new(Cause::Decode, reason).on(change));
                 }
                 Err(Trouble::Stopped(reason)) => return Err(self.stopped(&reason, source, record)),
                 Err(Trouble::Malformed(error)) => return Err(malformed(self.keeper.changelog(), error)),

@@ -9,11 +9,13 @@ use arrow_select::concat::concat;
 use arrow_select::take::take;
 use azenha_formats::Encoder;
 use azenha_formats::json::row_json;
+use azenha_model::dead_letter::{Basis, Cause, RecordSize};
 use azenha_model::plan::TopicOutput;
 use azenha_model::{Field, Records};
+use serde_json::value::RawValue;
 
 use crate::aggregation::Complaints;
-use crate::dead_letter::{Cause, Complaint};
+use crate::dead_letter::{Complaint, reasons};
 use crate::log::Append;
 use crate::partition::partition_of;
 
@@ -106,11 +108,9 @@ impl TopicWriter {
         let TopicOutput { topic, key, columns: written, .. } = &self.output;
         let fields: Vec<Field> = key.iter().map(|position| written[*position].field.clone()).collect();
         let values: Vec<ArrayRef> = key.iter().map(|position| Arc::clone(&columns[*position])).collect();
-        let key = row_json(&fields, &values, row, true);
-        let reason = format!(
-            "its record, with the key {key}, would have {bytes} bytes, but topic `{topic}` holds up to {limit} bytes a record"
-        );
-        Complaint::new(Cause::Refused, reason)
+        let key = RawValue::from_string(row_json(&fields, &values, row, true)).unwrap_or_default();
+        let record = RecordSize { topic: topic.clone(), key, bytes, limit };
+        Complaint::new(Cause::Refused, reasons::too_large(&record)).on(Basis::Record(record))
     }
 
     fn split(&mut self, records: &Records) -> Result<(), ArrowError> {

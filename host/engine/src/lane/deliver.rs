@@ -6,9 +6,10 @@ use std::sync::Arc;
 use arrow_array::{Array, BooleanArray};
 use arrow_select::filter::{filter, filter_record_batch};
 use azenha_model::Offset;
+use azenha_model::dead_letter::Cause;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::dead_letter::{Cause, Complaint, DeadLetters};
+use crate::dead_letter::{Complaint, DeadLetters};
 use crate::end::{Cut, StoreBatch};
 use crate::error::EngineError;
 use crate::failpoint;
@@ -221,7 +222,7 @@ async fn store(lane: &mut dyn StoreLane, log: &Arc<dyn Log>, mut batch: Batch) -
                 committed.refused += refused.len() as u64;
                 for row in &refused {
                     let from = &batch.rows[row.batch];
-                    let complaint = Complaint::new(Cause::Refused, row.reason.clone());
+                    let complaint = Complaint::new(Cause::Refused, row.reason.clone()).on(from.refused(row.row));
                     batch.dead.push(&batch.step, &from.source, from.origin.value(row.row), &complaint);
                 }
                 batch.rows = without(batch.rows, &refused)?;
@@ -254,7 +255,7 @@ fn without(batches: Vec<StoreBatch>, refused: &[RefusedRow]) -> Result<Vec<Store
                 .collect(),
         };
         let origin = arrow_array::cast::AsArray::as_primitive(&primitive(&batch.origin)?).clone();
-        kept.push(StoreBatch { rows, source: batch.source, origin });
+        kept.push(StoreBatch { rows, origin, ..batch });
     }
     Ok(kept)
 }

@@ -1,17 +1,19 @@
 //! How what a lane reads reaches its end: records are decoded and run through the fused stages, messages of
 //! an exchange are taken as they are.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampMicrosecondType;
 use arrow_array::{Array, TimestampMicrosecondArray, UInt32Array};
-use azenha_formats::Decoder;
+use azenha_formats::{Decoder, RegisteredSchema};
 use azenha_model::Records;
+use azenha_model::dead_letter::{Basis, Cause, Decoding};
 use azenha_model::plan::{EventTime, Input, StreamInput};
 
 use super::announced::{AnnouncedReader, Piece, announced_bytes};
-use crate::dead_letter::{Cause, Complaint, DeadLetters};
+use crate::dead_letter::{Complaint, DeadLetters};
 use crate::end::{End, MessageEnd, RowEnd};
 use crate::error::EngineError;
 use crate::plugin::{FusedStage, Usage};
@@ -71,6 +73,7 @@ impl Intake {
         let registry = Arc::clone(context.program.registry(registry.map(String::as_str))?);
         for (id, schema) in context.io(fetch(registry, missing)).await?? {
             stream.decoder.learn(id, schema.as_deref());
+            stream.schemas.extend(schema.map(|schema| (id, schema)));
         }
         Ok(())
     }
@@ -108,6 +111,12 @@ impl Intake {
 /// Records to rows, through the stages, to the end.
 pub struct StreamIntake {
     decoder: Decoder,
+    /// How records are decoded, for dead letters.
+    decoding: Decoding,
+    /// It never learns a schema, and so tells which ones a record names.
+    unlearned: Decoder,
+    /// Those that the decoder has learned.
+    schemas: HashMap<u32, Arc<RegisteredSchema>>,
     /// Where rows stand, if not in the records.
     announced: Option<AnnouncedReader>,
     event_time: Option<EventTime>,
@@ -129,6 +138,9 @@ impl StreamIntake {
     ) -> Self {
         Self {
             decoder: Decoder::new(input),
+            decoding: Decoding::of(input),
+            unlearned: Decoder::new(input),
+            schemas: HashMap::new(),
             announced: input.objects.as_ref().map(|objects| AnnouncedReader::new(input, objects, batch_rows)),
             event_time: input.event_time.filter(|_| watermark.is_some()),
             step: step.into(),
@@ -148,11 +160,9 @@ impl StreamIntake {
                 Piece::Records(lines) => self.decode(*lines, dead)?,
                 Piece::Rows(mut source, rows) => {
                     self.tell_time(&rows, &mut source);
-                    self.process(rows, &Arc::from(source), dead)?;
+                    self.process(*rows, &Arc::from(source), dead)?;
                 }
-                Piece::Refused(record, reason) => {
-                    dead.push(&self.step, &source, record, &Complaint::new(Cause::Decode, reason));
-                }
+                Piece::Refused(record, complaint) => dead.push(&self.step, &source, record, &complaint),
             }
         }
         Ok(())
@@ -162,7 +172,8 @@ impl StreamIntake {
         let decoded = self.decoder.decode(&source.fetched.records);
         for refused in decoded.rejected {
             let complaint = Complaint { part: refused.field, ..Complaint::new(Cause::Decode, refused.reason) };
-            dead.push(&self.step, &source, refused.record, &complaint);
+            let basis = self.decoded_by(&source.fetched.records.slice(refused.record as usize, 1));
+            dead.push(&self.step, &source, refused.record, &complaint.on(basis));
         }
         let rows = Rows {
             columns: decoded.columns,
@@ -172,6 +183,13 @@ impl StreamIntake {
         };
         self.tell_time(&rows, &mut source);
         self.process(rows, &Arc::new(source), dead)
+    }
+
+    /// How a record is decoded.
+    fn decoded_by(&self, record: &Records) -> Basis {
+        let named = self.unlearned.missing(record).into_iter();
+        let schemas = named.map(|id| (id, self.schemas.get(&id).cloned())).collect();
+        Basis::Decoding(Decoding { schemas, ..self.decoding.clone() })
     }
 
     /// Takes rows through the stages to the end.

@@ -10,13 +10,14 @@ use arrow_schema::{ArrowError, DataType};
 use arrow_select::take::take;
 use azenha_formats::json::row_json;
 use azenha_model::Field;
+use azenha_model::dead_letter::{Arguments, Basis, Function, Opened};
 use azenha_model::plan::Stage;
 use azenha_model::plugin::Given;
 use azenha_sandbox::{Emitted, Failure, FailureKind, Plugin, Transform, TransformOutput};
 
 use super::{Guard, Part, Usage, in_parts};
 use crate::clock::Clock;
-use crate::dead_letter::{Arguments, Callee, Complaint, DeadLetters, Function, Opening, PluginCall};
+use crate::dead_letter::{Callee, Complaint, DeadLetters};
 use crate::error::EngineError;
 use crate::rows::{Rows, Source};
 use crate::shadow::{Call, Kind, Slot};
@@ -55,7 +56,7 @@ impl FusedStage {
         Ok(Self {
             step: used.step.as_str().into(),
             plugin: opened,
-            callee: Callee::new(&used.plugin, plugin.digest(), &Opening::with(&used.config_by_name).input(&used.input)),
+            callee: Callee::new(&used.plugin, plugin.digest(), Opened::with(&used.config_by_name).input(&used.input)),
             reads: stage.plan.reads.iter().map(|index| used.input[*index].clone()).collect(),
             spec: stage.clone(),
             guard: Guard::new(clock),
@@ -132,8 +133,7 @@ impl FusedStage {
         dead: &mut DeadLetters,
     ) {
         let given = Arguments::row(row_json(&self.reads, batch.columns(), row, true));
-        let call = PluginCall { given, ..self.callee.call(Some(Function::Process)) };
-        let complaint = Complaint { call: Some(call), ..complaint };
+        let complaint = complaint.on(Basis::Call(self.callee.call(Function::Process, given)));
         dead.push(&self.step, source, rows.origin.value(row), &complaint);
     }
 

@@ -8,6 +8,7 @@ use arrow_schema::{ArrowError, Schema as ArrowSchema};
 use arrow_select::concat::concat;
 use azenha_formats::json::row_json;
 use azenha_model::Field;
+use azenha_model::dead_letter::{Arguments, Basis, Cause, Function, GroupRows, Opened};
 use azenha_model::plugin::{AssemblePlan, TableFields};
 use azenha_model::relation::{RelatedTable, Relation};
 use azenha_sandbox::{Assemble, Finished, Grouped, Plugin};
@@ -17,7 +18,7 @@ use twox_hash::XxHash3_64;
 use super::related::{GroupId, Related};
 use super::row_codec;
 use crate::clock::Clock;
-use crate::dead_letter::{Arguments, Callee, Cause, Complaint, Function, Opening, PluginCall};
+use crate::dead_letter::{Callee, Complaint, reasons};
 use crate::error::EngineError;
 use crate::plugin::{Guard, Part, Usage, in_parts};
 use crate::rows::batch_of;
@@ -96,10 +97,10 @@ impl Assembler {
             let schema = Arc::new(ArrowSchema::new(fields.iter().map(Field::arrow).collect::<Vec<_>>()));
             Ok::<_, ArrowError>(TableCodec { rows: row_codec(&table.fields)?, reads: reads.clone(), fields, schema })
         };
-        let opening = Opening::with(config_by_name).tables(&table_fields(relation)).keys(&relation.keys);
+        let opened_with = Opened::with(config_by_name).tables(&table_fields(relation)).keys(&relation.keys);
         Ok(Self {
             plugin: opened,
-            callee: Callee::new(name, plugin.digest(), &opening),
+            callee: Callee::new(name, plugin.digest(), opened_with),
             keys: row_codec(&relation.keys)?,
             key_fields: relation.keys.clone(),
             tables: relation.tables.iter().zip(&plan.reads).map(table).collect::<Result<_, _>>()?,
@@ -166,9 +167,8 @@ impl Assembler {
     fn too_large(&self, related: &Related, group: GroupId) -> Result<Complaint, EngineError> {
         let keys = self.key_batch(related, &[group])?;
         let rows = self.rows_of(related, group);
-        let reason = format!("the group has {rows} rows, and {} are the most: its last result stays", self.most_rows);
-        let call = PluginCall { given: self.key(&keys, 0), ..self.callee.call(None) };
-        Ok(Complaint { call: Some(call), ..Complaint::new(Cause::Rejected, reason) })
+        let group = GroupRows { key: self.key(&keys, 0).columns.unwrap_or_default(), rows, most: self.most_rows };
+        Ok(Complaint::new(Cause::Rejected, reasons::too_many_rows(&group)).on(Basis::Group(group)))
     }
 
     fn call(
@@ -228,27 +228,25 @@ impl Assembler {
     fn complain(&self, assembly: &mut Assembly, input: &Input, group: usize, complaint: Complaint) {
         let mut given = self.key(&input.keys, group);
         if assembly.told < TOLD_BYTES {
-            let rows = self.rows_json(input, group);
-            assembly.told += rows.len();
-            given.tables = RawValue::from_string(rows).ok();
+            let tables = self.rows_json(input, group);
+            assembly.told += tables.iter().flatten().map(|row| row.get().len()).sum::<usize>();
+            given.tables = Some(tables);
         }
-        let call = PluginCall { given, ..self.callee.call(Some(Function::Assemble)) };
-        assembly.complaints.push(Complaint { call: Some(call), ..complaint });
+        assembly.complaints.push(complaint.on(Basis::Call(self.callee.call(Function::Assemble, given))));
     }
 
     fn key(&self, keys: &RecordBatch, group: usize) -> Arguments {
         Arguments::row(row_json(&self.key_fields, keys.columns(), group, true))
     }
 
-    /// The rows of each table, as a list of lists.
-    fn rows_json(&self, input: &Input, group: usize) -> String {
+    /// The rows of each table.
+    fn rows_json(&self, input: &Input, group: usize) -> Vec<Vec<Box<RawValue>>> {
         let table = |(table, (rows, offsets)): (&TableCodec, &(RecordBatch, Vec<u32>))| {
             let of_group = offsets[group] as usize..offsets[group + 1] as usize;
             let rows = of_group.map(|row| row_json(&table.fields, rows.columns(), row, true));
-            format!("[{}]", rows.collect::<Vec<_>>().join(","))
+            rows.filter_map(|row| RawValue::from_string(row).ok()).collect()
         };
-        let tables = self.tables.iter().zip(&input.tables).map(table);
-        format!("[{}]", tables.collect::<Vec<_>>().join(","))
+        self.tables.iter().zip(&input.tables).map(table).collect()
     }
 }
 

@@ -134,6 +134,12 @@ impl KeyedTable {
             .transpose()
     }
 
+    /// Where the row with a key was deleted, if that is known.
+    pub fn deleted_at(&self, key: &[u8]) -> Result<Option<ChangePosition>, Malformed> {
+        let deleted = self.entry(key)?.filter(|entry| entry.row.is_none());
+        Ok(deleted.and_then(|entry| entry.position))
+    }
+
     fn put(&mut self, arrival: &Arrival<'_>, changes: &mut Vec<RowChange>) -> Result<(), Trouble> {
         let before = self.entry(arrival.key)?;
         let is_snapshot = matches!(arrival.kind, ChangeKind::Snapshot { .. });

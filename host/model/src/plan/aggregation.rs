@@ -1,6 +1,7 @@
 //! Aggregations and their windows.
 
 use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::PluginUse;
 use crate::plugin::AggregatePlan;
@@ -68,7 +69,8 @@ pub fn named_by(name: &str, identifiers: &[Field]) -> Field {
 }
 
 /// Windows over event time, aligned to 1970-01-01T00:00:00Z. Durations are microseconds above zero.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Window {
     /// Windows side by side.
     Tumbling {

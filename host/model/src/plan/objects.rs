@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::OutputColumn;
 
 /// Objects that rows are written to, and the topic that announces each of them.
@@ -40,7 +42,8 @@ pub struct ReaderHints {
 }
 
 /// What is in an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Layout {
     /// One record's value as it came.
     Record,
@@ -102,7 +105,8 @@ pub struct Roll {
 }
 
 /// Objects that the records of a topic announce, where the rows of a stream stand in them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ObjectsInput {
     /// The name of a connection of the host's configuration.
     pub connection: String,

@@ -1,12 +1,14 @@
 //! Sinks in stores.
 
 use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::OutputColumn;
 use crate::civil::format_date;
 
 /// A table, a collection or an index of a store that rows are written to.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct StoreOutput {
     /// The sink's name.
     pub sink: String,
@@ -25,7 +27,8 @@ pub struct StoreOutput {
 }
 
 /// What a store keeps rows in.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Target {
     /// A table: a row each.
     Table {
@@ -49,7 +52,8 @@ pub enum Target {
 }
 
 /// That there is an index for each day, month or year in which rows fall. All of them have one name together.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Each {
     /// What an index holds.
     pub part: DatePart,
@@ -58,7 +62,8 @@ pub struct Each {
 }
 
 /// A part of the calendar.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DatePart {
     /// `2026-01-31`
     Day,
@@ -82,8 +87,8 @@ impl DatePart {
 }
 
 /// A language whose words a search engine finds in their other forms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
-#[schemars(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Language {
     /// Portuguese.
     Portuguese,
@@ -94,8 +99,8 @@ pub enum Language {
 }
 
 /// How rows are written to a store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
-#[schemars(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum WriteMode {
     /// A row replaces the one with its key; deletes are applied.
     Upsert,

@@ -9,6 +9,7 @@ use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use azenha_model::civil::parse_timestamp;
+use azenha_model::dead_letter::DeadLetter;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -114,6 +115,7 @@ pub fn routes<S>(host: Arc<Host>) -> Router<S> {
         .route("/pipelines/{name}/dead-letters", get(list))
         .route("/pipelines/{name}/dead-letters/{id}", get(show))
         .route("/pipelines/{name}/dead-letters/{id}/bundle", get(bundle))
+        .route("/pipelines/{name}/dead-letters/{id}/personal-bundle", get(personal_bundle))
         .route("/pipelines/{name}/dead-letters/{id}/retry", post(retry))
         .route("/pipelines/{name}/dead-letters/{id}/discard", post(discard))
         .with_state(Arc::new(Desk::new(host)))
@@ -172,8 +174,8 @@ pub async fn show(
     Ok(Json(LetterDetail { letter, timestamp, decision }))
 }
 
-/// The call of the plugin that a dead letter comes from, as a tar that `azenha replay` takes: its code, its configuration
-/// with variables by name, the columns that it read and no others.
+/// What a dead letter was decided on, as a tar that `azenha replay` takes. Of the call of a plugin: its code, its
+/// configuration with variables by name, the columns that it read and no others. Personal data is masked.
 #[utoipa::path(
     get, path = "/pipelines/{name}/dead-letters/{id}/bundle", tag = "dead letters",
     params(
@@ -183,7 +185,7 @@ pub async fn show(
     responses(
         (status = 200, description = "The bundle", content_type = "application/x-tar", body = Vec<u8>),
         (status = 404, body = ErrorBody),
-        (status = 409, description = "No plugin is the cause, or something is not kept any more", body = ErrorBody),
+        (status = 409, description = "Something is not kept, or has personal data as a whole", body = ErrorBody),
         (status = 503, description = "The log failed", body = ErrorBody),
     )
 )]
@@ -193,9 +195,37 @@ pub async fn bundle(
 ) -> Result<impl IntoResponse, ApiError> {
     let Path((name, id)) = path?;
     find(desk.host(), &name)?;
-    let bundle = desk.bundle(&name, &id).await?;
+    Ok(attached(&id, desk.bundle(&name, &id).await?))
+}
+
+/// The same with personal data, as far as the source's topic still holds the record: a replay then decides on what was
+/// decided on. Values that a step made are in no letter, and stay masked.
+#[utoipa::path(
+    get, path = "/pipelines/{name}/dead-letters/{id}/personal-bundle", tag = "dead letters",
+    params(
+        ("name" = String, Path, description = "The pipeline's name"),
+        ("id" = String, Path, description = "The letter's id, each `/` of it as `%2F`"),
+    ),
+    responses(
+        (status = 200, description = "The bundle", content_type = "application/x-tar", body = Vec<u8>),
+        (status = 404, body = ErrorBody),
+        (status = 409, description = "Something is not kept any more, or the pipeline is not loaded", body = ErrorBody),
+        (status = 503, description = "The log failed", body = ErrorBody),
+    )
+)]
+pub async fn personal_bundle(
+    State(desk): State<Arc<Desk>>,
+    path: Result<Path<(String, String)>, PathRejection>,
+) -> Result<impl IntoResponse, ApiError> {
+    let Path((name, id)) = path?;
+    let deployment = find(desk.host(), &name)?;
+    Ok(attached(&id, desk.personal_bundle(&deployment, &id).await?))
+}
+
+/// A bundle as a file.
+fn attached(id: &str, bundle: Vec<u8>) -> impl IntoResponse + use<> {
     let attachment = format!("attachment; filename=\"{}.tar\"", id.replace('/', "_"));
-    Ok(([(CONTENT_TYPE, "application/x-tar".to_owned()), (CONTENT_DISPOSITION, attachment)], bundle))
+    ([(CONTENT_TYPE, "application/x-tar".to_owned()), (CONTENT_DISPOSITION, attachment)], bundle)
 }
 
 /// Puts the record of a dead letter back at the end of the source that it came from, once. Everybody reads it who reads
@@ -270,27 +300,11 @@ impl Wanted {
 
 impl LetterSummary {
     fn of(found: Found) -> Result<Self, ApiError> {
-        /// What is taken of a letter.
-        #[derive(Deserialize)]
-        struct Letter {
-            id: String,
-            step: String,
-            cause: String,
-            reason: String,
-            part: Option<String>,
-            object: Option<String>,
-            line: Option<u64>,
-            call: Option<Call>,
-        }
-        #[derive(Deserialize)]
-        struct Call {
-            plugin: String,
-        }
         let Found { json, timestamp, decision } = found;
-        let Letter { id, step, cause, reason, part, object, line, call } =
+        let DeadLetter { id, step, cause, reason, part, object, line, basis, .. } =
             serde_json::from_slice(&json).map_err(unreadable)?;
-        let plugin = call.map(|call| call.plugin);
-        Ok(Self { id, step, cause, reason, part, object, line, plugin, timestamp, decision })
+        let plugin = basis.as_ref().and_then(|basis| basis.plugin().map(str::to_owned));
+        Ok(Self { id, step, cause: cause.name().to_owned(), reason, part, object, line, plugin, timestamp, decision })
     }
 }
 
@@ -311,13 +325,17 @@ impl From<DeskError> for ApiError {
             }
             DeskError::NotPutBack(reason @ NotPutBack::Repeats(_)) => Self::conflict(text).help(reason.help()),
             DeskError::NotPutBack(reason) => Self::conflict(format!("it is not put back: {text}")).help(reason.help()),
-            DeskError::Pack(PackError::NoCall) => Self::conflict(text).help("the letter itself says what was wrong"),
+            DeskError::Pack(PackError::LeftOut) => {
+                Self::conflict(text).help("a deployer can fetch it with the record: `personal-bundle`, or `--personal`")
+            }
             DeskError::Pack(PackError::NoComponent { .. }) => {
                 Self::conflict(text).help("push the same bytes again: `azenha plugin push NAME FILE`")
             }
-            DeskError::Decided(_) | DeskError::Batch(_) | DeskError::NotLoaded(_) | DeskError::Pack(_) => {
-                Self::conflict(text)
-            }
+            DeskError::Decided(_)
+            | DeskError::Batch(_)
+            | DeskError::NotLoaded(_)
+            | DeskError::OfRun(_)
+            | DeskError::Pack(_) => Self::conflict(text),
             DeskError::Log(error) => error.into(),
         }
     }

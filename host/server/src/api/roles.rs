@@ -25,7 +25,7 @@ const fn role(role: Role) -> Needs {
 pub type Rule = (Method, &'static str, Needs);
 
 /// Every route of the host's own. Answers to queries, whose paths pipelines choose, are [`FALLBACK`].
-pub static RULES: [Rule; 37] = [
+pub static RULES: [Rule; 38] = [
     (Method::GET, "/livez", Nothing),
     (Method::GET, "/readyz", Nothing),
     (Method::GET, "/openapi.json", Nothing),
@@ -49,6 +49,7 @@ pub static RULES: [Rule; 37] = [
     (Method::GET, "/pipelines/{name}/dead-letters", role(Viewer)),
     (Method::GET, "/pipelines/{name}/dead-letters/{id}", role(Viewer)),
     (Method::GET, "/pipelines/{name}/dead-letters/{id}/bundle", role(Operator)),
+    (Method::GET, "/pipelines/{name}/dead-letters/{id}/personal-bundle", role(Deployer)),
     (Method::POST, "/pipelines/{name}/dead-letters/{id}/retry", role(Operator)),
     (Method::POST, "/pipelines/{name}/dead-letters/{id}/discard", role(Operator)),
     (Method::GET, "/pipelines/{name}/versions", role(Viewer)),

@@ -6,6 +6,7 @@
 
 mod checks;
 mod history;
+mod letters;
 mod progress;
 mod report;
 mod schedule;
@@ -39,6 +40,7 @@ use tokio_util::sync::CancellationToken;
 use self::checks::Statements;
 use self::history::Past;
 pub use self::history::{Dates, announced};
+pub use self::letters::letters_of;
 pub use self::progress::Progress;
 use self::progress::Watch;
 pub use self::report::{Report, RunOutcome, SourceReport};
@@ -279,6 +281,7 @@ impl<'a> Run<'a> {
         let paths: Vec<String> = past.iter().map(|past| past.name.clone()).collect();
         let anew = state.dates.map(|_| ("object", paths.as_slice()));
         let dead_letters = letters.rows.num_rows() as u64;
+        letters::keep(&self.config.data, self.plan(), log).await?;
         self.must_own(state).await?;
         self.warehouse.put(&objects, anew).await?;
         self.warehouse.put(&letters, anew).await?;

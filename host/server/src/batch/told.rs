@@ -7,23 +7,10 @@ use anyhow::Result;
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use azenha_connect::sql::warehouse::HostTable;
 use azenha_engine::log::Log;
+use azenha_model::dead_letter::DeadLetter;
 use azenha_model::{DataType, Field, Offset};
-use serde::Deserialize;
 
 use super::history::{Past, whole};
-
-/// What is taken of a dead letter.
-#[derive(Deserialize)]
-struct Letter {
-    id: String,
-    step: String,
-    topic: String,
-    partition: u32,
-    offset: Offset,
-    cause: String,
-    reason: String,
-    part: Option<String>,
-}
 
 /// A column and its values.
 fn column(name: &str, values: impl IntoIterator<Item = Option<String>>, nullable: bool) -> (Field, ArrayRef) {
@@ -60,7 +47,7 @@ pub async fn dead_letters(name: String, log: &dyn Log, topic: &str, past: &[Past
     let (mut letters, mut places, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
     for fetched in whole(log, topic, 0).await? {
         for value in &fetched.records.values {
-            let letter: Letter = serde_json::from_slice(value.unwrap_or_default())?;
+            let letter: DeadLetter = serde_json::from_slice(value.unwrap_or_default())?;
             // After a crash those are written again whose rows were not committed.
             if !seen.insert(letter.id.clone()) {
                 continue;
@@ -82,7 +69,7 @@ pub async fn dead_letters(name: String, log: &dyn Log, topic: &str, past: &[Past
         column("object", places.iter().map(|(object, _)| Some(object.clone())), false),
         column("step", letters.iter().map(|letter| Some(letter.step.clone())), false),
         numbers("number", places.iter().map(|(_, number)| *number)),
-        column("cause", letters.iter().map(|letter| Some(letter.cause.clone())), false),
+        column("cause", letters.iter().map(|letter| Some(letter.cause.name().to_owned())), false),
         column("reason", letters.iter().map(|letter| Some(letter.reason.clone())), false),
         column("part", letters.iter().map(|letter| letter.part.clone()), true),
     ];

@@ -20,13 +20,16 @@ pub enum DeadLettersCommand {
     List(ListArgs),
     /// Shows a dead letter as its topic holds it.
     Show(Named),
-    /// Fetches the call of the plugin that a dead letter comes from, for `azenha replay`.
+    /// Fetches what a dead letter was decided on, for `azenha replay`.
     Bundle {
         #[command(flatten)]
         named: Named,
         /// The file that is written; by default the letter's id, with `_` for `/`, and `.tar`.
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
+        /// With personal data, which only a deployer may see.
+        #[arg(long)]
+        personal: bool,
     },
     /// Puts the record of a dead letter back at the end of its source, once.
     Retry {
@@ -94,7 +97,7 @@ pub async fn dead_letters(command: DeadLettersCommand) -> Result<Outcome> {
             writeln!(stdout(), "{}", serde_json::to_string_pretty(&letter)?)?;
             decision.iter().for_each(|decision| say(&named.id, decision));
         }
-        DeadLettersCommand::Bundle { named, output } => bundle(&named, output).await?,
+        DeadLettersCommand::Bundle { named, output, personal } => bundle(&named, output, personal).await?,
         DeadLettersCommand::Retry { named, repeat } => {
             let repeat = [("repeat", repeat.to_string())];
             say(&named.id, &named.server.client()?.post(&named.path(&["retry"]), &repeat).await?);
@@ -139,9 +142,10 @@ async fn list(args: &ListArgs) -> Result<()> {
     Ok(())
 }
 
-async fn bundle(named: &Named, output: Option<PathBuf>) -> Result<()> {
+async fn bundle(named: &Named, output: Option<PathBuf>, personal: bool) -> Result<()> {
     let file = output.unwrap_or_else(|| PathBuf::from(format!("{}.tar", named.id.replace('/', "_"))));
-    let bytes = named.server.client()?.bytes(&named.path(&["bundle"])).await?;
+    let which = if personal { "personal-bundle" } else { "bundle" };
+    let bytes = named.server.client()?.bytes(&named.path(&[which])).await?;
     fs::write(&file, &bytes).with_context(|| format!("{} cannot be written", file.display()))?;
     println!("{}: {} bytes; `azenha replay {}` replays it", file.display(), bytes.len(), file.display());
     Ok(())

@@ -97,7 +97,7 @@ impl Cli {
             Command::Watch(args) => watch::watch(args).await,
             Command::Plugin(command) => plugin::plugin(command).await,
             Command::DeadLetters(command) => dead_letters::dead_letters(command).await,
-            Command::Replay(args) => replay::replay(&args),
+            Command::Replay(args) => replay::replay(&args).await,
         }
     }
 }

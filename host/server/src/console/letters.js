@@ -11,7 +11,7 @@ const all = name => path("pipelines", name, "dead-letters");
 
 const one = (name, id) => `${all(name)}/${encodeURIComponent(id)}`;
 
-/** Saves the bundle, with which `azenha replay` makes the call once more on any machine. */
+/** Saves the bundle, with which `azenha replay` decides once more on any machine. */
 const saveBundle = async (name, id) => {
   const response = await send(`${one(name, id)}/bundle`);
   const url = URL.createObjectURL(await response.blob());
@@ -52,7 +52,7 @@ const card = (name, letter, caller, told, changed) => {
     decision ? element("p", {}, state(decision.verdict), decision.by ? ` by ${decision.by}` : "") : null,
     element("div", { class: "actions" },
       mayDecide ? [button("Retry", decide("retry")), button("Discard", decide("discard"))] : null,
-      plugin && caller.role !== "viewer" ? button("Save bundle", does(() => saveBundle(name, id))) : null),
+      caller.role !== "viewer" ? button("Save bundle", does(() => saveBundle(name, id))) : null),
     whole(name, id));
 };
 

@@ -1,27 +1,29 @@
-//! A bundle: one file with everything that the call of a plugin takes to be made once more, and nothing else. It is a tar of
-//! four plain files: `manifest.json`, `input.json`, `plugin.wasm`, and `SHA256SUMS` over the others, as `sha256sum` writes it.
+//! A bundle: one file with everything that a decision was made of, and nothing else, so that it can be made once more. It is
+//! a tar of plain files: `manifest.json`, `basis.json`, where there is one `record.json`, where a plugin was called
+//! `plugin.wasm`, and `SHA256SUMS` over the others, as `sha256sum` writes it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 
-use serde::de::IgnoredAny;
+use azenha_model::Field;
+use azenha_model::connection::StoreKind;
+use azenha_model::dead_letter::{Basis, Cause, DeadLetter, Original};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use tar::{Archive, Builder, EntryType, Header};
 
-use super::letter::{Column, Function, Opened};
-
-/// The format of the bundles that this host writes, and the only one so far.
-const FORMAT: u32 = 1;
+/// The format of the bundles that this host writes, and the only one that it reads.
+const FORMAT: u32 = 2;
 
 const MANIFEST: &str = "manifest.json";
-const INPUT: &str = "input.json";
+const BASIS: &str = "basis.json";
+const RECORD: &str = "record.json";
 const PLUGIN: &str = "plugin.wasm";
 const SUMS: &str = "SHA256SUMS";
 
 /// The most bytes that each file may have.
-const LIMITS: [(&str, u64); 4] = [(MANIFEST, 4 << 20), (INPUT, 8 << 20), (PLUGIN, 16 << 20), (SUMS, 4 << 10)];
+const LIMITS: [(&str, u64); 5] =
+    [(MANIFEST, 1 << 20), (BASIS, 6 << 20), (RECORD, 8 << 20), (PLUGIN, 16 << 20), (SUMS, 4 << 10)];
 
 /// The most bytes that a bundle has: its files, and what a tar keeps beside them.
 pub const MOST_BYTES: u64 = 32 << 20;
@@ -29,15 +31,17 @@ pub const MOST_BYTES: u64 = 32 << 20;
 /// What a bundle holds.
 #[derive(Debug)]
 pub struct Bundle {
-    /// What was called, and what came of it.
+    /// What was decided.
     pub manifest: Manifest,
-    /// What the function was given.
-    pub input: Input,
-    /// The component, or core module, that was called.
+    /// What it was decided on.
+    pub basis: Basis,
+    /// The record as it came, where that was decided on.
+    pub record: Option<Original>,
+    /// The component, or core module, that was called; empty if none was.
     pub plugin: Vec<u8>,
 }
 
-/// What was called, and what came of it.
+/// What was decided, and where.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
@@ -45,23 +49,19 @@ pub struct Manifest {
     pub format: u32,
     /// The version of the host that made it.
     pub host: String,
-    /// The contract that the plugin keeps.
-    pub contract: String,
-    /// The plugin's name in the pipeline file.
-    pub plugin: String,
-    /// SHA-256 of `plugin.wasm`, in hex.
-    pub digest: String,
-    /// What was called.
-    pub function: Function,
-    /// What the plugin was opened with.
-    pub opened: Opened,
-    /// What it says that it gives, if it opens without the values of variables.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub gives: Vec<Outlet>,
-    /// How much it might take.
-    pub limits: Limits,
     /// The dead letter.
     pub letter: About,
+    /// The columns of personal data for whose values something else stands.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub masked: BTreeSet<String>,
+    /// What the plugin says that it gives, if it opens without the values of variables.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gives: Vec<Outlet>,
+    /// How much a call might take.
+    pub limits: Limits,
+    /// What the row was for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<StoreKind>,
 }
 
 /// The columns of an output.
@@ -71,7 +71,7 @@ pub struct Outlet {
     /// Its name.
     pub name: String,
     /// Its columns.
-    pub columns: Vec<Column>,
+    pub columns: Vec<Field>,
 }
 
 /// How much a call might take on the host.
@@ -90,8 +90,8 @@ pub struct Limits {
 pub struct About {
     /// Its id: generation, pipeline, step, topic, partition, offset, ordinal.
     pub id: String,
-    /// `rejected` or `failed`.
-    pub cause: String,
+    /// Why it is one.
+    pub cause: Cause,
     /// How the plugin failed, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
@@ -102,22 +102,12 @@ pub struct About {
     pub part: Option<String>,
 }
 
-/// What the function was given. Timestamps are ISO 8601 text, and values of `pii` columns are masked.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Input {
-    /// The row's columns that the plugin reads, or the columns of the group's key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub columns: Option<Box<RawValue>>,
-    /// Base64 of the accumulator before the call; of `merge`, the one that came.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub accumulator: Option<String>,
-    /// Of `merge`: base64 of the accumulator that it came to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub into: Option<String>,
-    /// Of `assemble`: the rows of each table.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tables: Option<Vec<Vec<Box<RawValue>>>>,
+impl About {
+    /// What a letter says.
+    pub fn of(letter: &DeadLetter) -> Self {
+        let DeadLetter { id, cause, failure, reason, part, .. } = letter.clone();
+        Self { id, cause, failure, reason, part }
+    }
 }
 
 /// Why a file is not taken as a bundle.
@@ -143,8 +133,8 @@ pub enum BundleError {
     #[error("the bundle is damaged: `{0}` is not what `{SUMS}` says; fetch it once more")]
     Damaged(&'static str),
     /// Of another format.
-    #[error("the bundle has format {0}, and this program knows {FORMAT}: take a newer one")]
-    Newer(u32),
+    #[error("the bundle has format {0}, and this program reads {FORMAT}: take a program of the version that made it")]
+    Another(u32),
     /// A file says something else than it may.
     #[error("`{file}` of the bundle is not what it should be: {reason}")]
     Malformed {
@@ -153,15 +143,6 @@ pub enum BundleError {
         /// What is wrong.
         reason: String,
     },
-}
-
-impl Input {
-    /// Whether a row of it has a column of that name.
-    pub fn holds(&self, column: &str) -> bool {
-        let rows = self.columns.iter().chain(self.tables.iter().flatten().flatten()).map(AsRef::as_ref);
-        let names = |row: &RawValue| serde_json::from_str::<BTreeMap<String, IgnoredAny>>(row.get()).ok();
-        rows.filter_map(names).any(|row| row.contains_key(column))
-    }
 }
 
 impl Manifest {
@@ -177,11 +158,16 @@ impl Bundle {
     /// # Errors
     /// Never but for want of memory: texts and numbers always become JSON.
     pub fn write(&self) -> io::Result<Vec<u8>> {
-        let files = [
+        let mut files = vec![
             (MANIFEST, serde_json::to_vec_pretty(&self.manifest)?),
-            (INPUT, serde_json::to_vec_pretty(&self.input)?),
-            (PLUGIN, self.plugin.clone()),
+            (BASIS, serde_json::to_vec_pretty(&self.basis)?),
         ];
+        if let Some(record) = &self.record {
+            files.push((RECORD, serde_json::to_vec_pretty(record)?));
+        }
+        if matches!(self.basis, Basis::Call(_)) {
+            files.push((PLUGIN, self.plugin.clone()));
+        }
         let sums: String = files.iter().map(|(name, bytes)| format!("{}  {name}\n", sum(bytes))).collect();
         let mut tar = Builder::new(Vec::new());
         for (name, bytes) in files.into_iter().chain([(SUMS, sums.into_bytes())]) {
@@ -206,17 +192,27 @@ impl Bundle {
             let is_right = sums.split(|byte| *byte == b'\n').any(|found| found == line.as_bytes());
             if is_right { Ok(bytes) } else { Err(BundleError::Damaged(name)) }
         };
-        let (manifest, input, plugin) = (checked(MANIFEST)?, checked(INPUT)?, checked(PLUGIN)?);
+        let manifest = checked(MANIFEST)?;
         let Format { format } = json(MANIFEST, &manifest)?;
         if format != FORMAT {
-            return Err(BundleError::Newer(format));
+            return Err(BundleError::Another(format));
         }
-        let manifest: Manifest = json(MANIFEST, &manifest)?;
-        if manifest.digest != sum(&plugin) {
-            let reason = "its `digest` is not that of the plugin".to_owned();
-            return Err(BundleError::Malformed { file: MANIFEST, reason });
+        let basis: Basis = json(BASIS, &checked(BASIS)?)?;
+        let record = match checked(RECORD) {
+            Ok(record) => Some(json(RECORD, &record)?),
+            // A letter may be about no record, or not carry it.
+            Err(BundleError::Missing(_)) => None,
+            Err(damaged) => return Err(damaged),
+        };
+        let mut plugin = Vec::new();
+        if let Basis::Call(call) = &basis {
+            plugin = checked(PLUGIN)?;
+            if *call.digest != *sum(&plugin) {
+                let reason = "its `digest` is not that of the plugin".to_owned();
+                return Err(BundleError::Malformed { file: BASIS, reason });
+            }
         }
-        Ok(Self { manifest, input: json(INPUT, &input)?, plugin })
+        Ok(Self { manifest: json(MANIFEST, &manifest)?, basis, record, plugin })
     }
 }
 
@@ -270,32 +266,39 @@ fn files(file: &[u8]) -> Result<BTreeMap<&'static str, Vec<u8>>, BundleError> {
 
 #[cfg(test)]
 mod tests {
+    use azenha_model::dead_letter::{Arguments, Bytes, CONTRACT, Function, Opened, PluginCall};
+
     use super::*;
 
     fn bundle() -> Vec<u8> {
         let plugin = b"not a plugin".to_vec();
-        let raw = |json: &str| RawValue::from_string(json.to_owned()).unwrap();
         let (format, host) = Manifest::made_here();
         let manifest = Manifest {
             format,
             host,
-            contract: "azenha:plugin@0.1.0".to_owned(),
-            plugin: "lines".to_owned(),
-            digest: sum(&plugin),
-            function: Function::Process,
-            opened: Opened { config: raw("{}"), input: vec![], tables: vec![], keys: vec![] },
-            gives: vec![],
-            limits: Limits { memory_bytes: 1 << 20, call_millis: 1_000 },
             letter: About {
                 id: "0/shop/lines/orders/0/17/0".to_owned(),
-                cause: "failed".to_owned(),
+                cause: Cause::Failed,
                 failure: Some("trap".to_owned()),
                 reason: "unreachable".to_owned(),
                 part: None,
             },
+            masked: BTreeSet::new(),
+            gives: vec![],
+            limits: Limits { memory_bytes: 1 << 20, call_millis: 1_000 },
+            store: None,
         };
-        let input = Input { columns: Some(raw(r#"{"a":1}"#)), accumulator: None, into: None, tables: None };
-        Bundle { manifest, input, plugin }.write().unwrap()
+        let call = PluginCall {
+            plugin: "lines".into(),
+            digest: sum(&plugin).into(),
+            contract: CONTRACT.into(),
+            function: Function::Process,
+            like: None,
+            opened: Some(Opened::with("{}").into()),
+            given: Arguments::row(r#"{"a":1}"#.to_owned()),
+        };
+        let record = Original { timestamp: 7, key: None, value: Some(Bytes::of(b"a record")) };
+        Bundle { manifest, basis: Basis::Call(call), record: Some(record), plugin }.write().unwrap()
     }
 
     fn refusal(file: &[u8]) -> String {
@@ -306,7 +309,9 @@ mod tests {
     fn a_bundle_is_read_as_it_was_written() {
         let read = Bundle::read(&bundle()).unwrap();
         assert_eq!(read.manifest.letter.reason, "unreachable");
-        assert_eq!((read.input.columns.unwrap().get(), read.plugin.as_slice()), (r#"{"a":1}"#, &b"not a plugin"[..]));
+        let Basis::Call(call) = read.basis else { panic!("{:?}", read.basis) };
+        assert_eq!(call.given.columns.unwrap().get(), r#"{"a":1}"#);
+        assert_eq!((read.record.unwrap().timestamp, read.plugin.as_slice()), (7, &b"not a plugin"[..]));
     }
 
     #[test]
@@ -322,7 +327,7 @@ mod tests {
     #[test]
     fn a_changed_byte_of_a_file_is_found() {
         let whole = bundle();
-        for text in ["not a plugin", "unreachable", "\"a\":1"] {
+        for text in ["not a plugin", "unreachable", "\"a\":1", "a record"] {
             let place = whole.windows(text.len()).position(|window| window == text.as_bytes()).unwrap();
             let mut changed = whole.clone();
             changed[place + 1] ^= 1;

@@ -12,7 +12,7 @@ use azenha_model::{Fetched, Offset, Records};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::letter::{Name, record_of};
+use super::name::{Name, record_of};
 use super::tail::{Kept, Tail};
 use crate::ingest::now;
 

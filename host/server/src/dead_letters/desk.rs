@@ -1,27 +1,22 @@
 //! Where dead letters are asked for and decided on.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use azenha_engine::log::{Append, Log, LogError, ReadLimit};
-use azenha_model::plan::{Plan, dead_letters_topic};
-use azenha_model::{Offset, Records};
+use azenha_engine::log::{Append, LogError};
+use azenha_model::Offset;
+use azenha_model::dead_letter::{Basis, DeadLetter};
+use azenha_model::plan::Plan;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::decisions::{DecideError, Decision, Decisions};
-use super::index::{Entry, Filter, Index, MOST};
-use super::letter::{Letter, Name};
-use super::pack::{PackError, pack};
+use super::index::{Entry, Filter, Index};
+use super::name::{Name, id_of_ordinal, id_of_step};
+use super::pack::{PackError, Told, pack};
 use super::put_back::{NotPutBack, Reader, check};
-use super::tail::Tail;
+use super::reveal::reveal;
+use super::shelf::{Shelf, Shelves, record_at};
 use crate::host::{Deployment, Host, State};
 use crate::ingest::SourceTopic;
-
-/// Letters are looked for among so many of the last offsets: some are repeated, and logs keep more than records.
-const LOOKED_AT: Offset = 2 * MOST as Offset;
-
-/// One record.
-const ONE: ReadLimit = ReadLimit { records: 1, bytes: 1, wait: std::time::Duration::from_secs(1) };
 
 /// Why something was not done with a letter.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +44,9 @@ pub enum DeskError {
     /// There is no bundle.
     #[error(transparent)]
     Pack(#[from] PackError),
+    /// The letters of a batch's last run cannot be read.
+    #[error("the letters of the last run cannot be read: {0}")]
+    OfRun(#[from] std::io::Error),
     /// The log failed.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -74,21 +72,18 @@ pub struct Page {
     pub next: Option<Offset>,
 }
 
-/// The letters of one pipeline, which several requests read on.
-type Shared = Arc<Mutex<Tail<Index>>>;
-
 /// The dead letters of a host's pipelines.
 pub struct Desk {
     host: Arc<Host>,
     decisions: Mutex<Decisions>,
-    indexes: Mutex<HashMap<String, Shared>>,
+    shelves: Shelves,
 }
 
 impl Desk {
     /// Nothing is read yet.
     pub fn new(host: Arc<Host>) -> Self {
         let decisions = Mutex::new(Decisions::new(host.log()));
-        Self { host, decisions, indexes: Mutex::default() }
+        Self { host, decisions, shelves: Shelves::default() }
     }
 
     /// The host.
@@ -98,11 +93,11 @@ impl Desk {
 
     /// Up to `most` letters of a pipeline, the latest first; `all`: those that were decided on, too.
     pub async fn list(&self, pipeline: &str, filter: &Filter, all: bool, most: usize) -> Result<Page, DeskError> {
-        let (wanted, next) = self.select(pipeline, filter, all, most).await?;
-        let topic = dead_letters_topic(pipeline);
+        let shelf = self.shelf(pipeline).await?;
+        let (wanted, next) = self.select(shelf.index(), filter, all, most).await?;
         let mut letters = Vec::with_capacity(wanted.len());
         for (entry, decision) in wanted {
-            if let Some(records) = record_at(self.host.log().as_ref(), &topic, 0, entry.at).await? {
+            if let Some(records) = shelf.read(entry.at).await? {
                 letters.push(Found { json: records.values.value(0).to_vec(), timestamp: entry.timestamp, decision });
             }
         }
@@ -111,16 +106,14 @@ impl Desk {
 
     async fn select(
         &self,
-        pipeline: &str,
+        index: &Index,
         filter: &Filter,
         all: bool,
         most: usize,
     ) -> Result<(Vec<(Entry, Option<Decision>)>, Option<Offset>), DeskError> {
-        let index = self.index(pipeline).await?;
-        let index = index.lock().await;
         let decisions = self.decisions().await?;
         let decided = |entry: &Entry| (entry.clone(), decisions.on(entry.name, entry.record).cloned());
-        let letters = index.kept.latest(filter).map(decided).filter(|(_, decision)| all || decision.is_none());
+        let letters = index.latest(filter).map(decided).filter(|(_, decision)| all || decision.is_none());
         let mut wanted: Vec<_> = letters.take(most + 1).collect();
         let is_more = wanted.len() > most;
         wanted.truncate(most);
@@ -139,15 +132,35 @@ impl Desk {
 
     /// The bundle of a letter.
     pub async fn bundle(&self, pipeline: &str, id: &str) -> Result<Vec<u8>, DeskError> {
+        Ok(pack(&self.host, self.told(pipeline, id).await?).await?)
+    }
+
+    /// The same with personal data, as far as its source still has it.
+    pub async fn personal_bundle(&self, deployment: &Deployment, id: &str) -> Result<Vec<u8>, DeskError> {
+        let pipeline = deployment.name.as_str();
+        let mut told = self.told(pipeline, id).await?;
+        let state = deployment.state();
+        let plan = plan(&state).ok_or_else(|| DeskError::NotLoaded(pipeline.to_owned()))?;
+        // The topics of a batch go with its run.
+        if told.leaves_out() && plan.batch.is_none() {
+            let DeadLetter { topic, partition, offset, .. } = &told.letter;
+            let record = record_at(self.host.log().as_ref(), topic, *partition, *offset).await?;
+            told = reveal(told, &record.ok_or(PackError::NoRecord)?, plan)?;
+        }
+        Ok(pack(&self.host, told).await?)
+    }
+
+    async fn told(&self, pipeline: &str, id: &str) -> Result<Told, DeskError> {
         let letter = parsed(&self.look(pipeline, id).await?)?;
-        let like = match letter.call.as_ref().and_then(|call| call.like) {
-            Some(ordinal) => {
-                let of_step = id.rsplit_once('/').map_or(id, |(of_step, _)| of_step);
-                Some(parsed(&self.look(pipeline, &format!("{of_step}/{ordinal}")).await?)?)
-            }
+        let like = match &letter.basis {
+            Some(Basis::Call(call)) => call.like,
+            _ => None,
+        };
+        let like = match like {
+            Some(ordinal) => Some(parsed(&self.look(pipeline, &id_of_ordinal(id, ordinal)).await?)?),
             None => None,
         };
-        Ok(pack(&self.host, letter, like).await?)
+        Ok(Told::of(letter, like)?)
     }
 
     /// Puts the record of a letter back at the end of its source; with `repeat`, also if something had come of it.
@@ -182,7 +195,7 @@ impl Desk {
         })
     }
 
-    async fn check(&self, deployment: &Deployment, letter: &Letter, repeat: bool) -> Result<(), DeskError> {
+    async fn check(&self, deployment: &Deployment, letter: &DeadLetter, repeat: bool) -> Result<(), DeskError> {
         let pipeline = deployment.name.as_str();
         let Some(sources) = sources(deployment) else { return Err(DeskError::NotLoaded(pipeline.to_owned())) };
         let others = self.host.deployments();
@@ -192,28 +205,28 @@ impl Desk {
             return Err(DeskError::Batch(pipeline.to_owned()));
         }
         let readers: Vec<Reader<'_>> = plans().flat_map(|plan| Reader::of(plan, &letter.topic)).collect();
-        let index = self.index(pipeline).await?;
-        let index = index.lock().await;
-        let has_letter = |step: &str| index.kept.find(&letter.of_step(step)).is_some();
+        let shelf = self.shelf(pipeline).await?;
+        let has_letter = |step: &str| shelf.index().find(&id_of_step(letter, step)).is_some();
         Ok(check(letter, pipeline, &sources, &readers, has_letter, repeat)?)
     }
 
     async fn look(&self, pipeline: &str, id: &str) -> Result<Found, DeskError> {
         let missing = || DeskError::NoLetter { pipeline: pipeline.to_owned(), id: id.to_owned() };
-        let index = self.index(pipeline).await?;
-        let at = index.lock().await.kept.find(id).ok_or_else(missing)?;
-        let records = record_at(self.host.log().as_ref(), &dead_letters_topic(pipeline), 0, at).await?;
+        let shelf = self.shelf(pipeline).await?;
+        let at = shelf.index().find(id).ok_or_else(missing)?;
+        let records = shelf.read(at).await?;
         let records = records.filter(|records| records.keys.value(0) == id.as_bytes()).ok_or_else(missing)?;
         let json = records.values.value(0).to_vec();
         Ok(Found { json, timestamp: records.timestamps[0], decision: None })
     }
 
     /// The letters of a pipeline, up to now.
-    async fn index(&self, pipeline: &str) -> Result<Shared, LogError> {
-        let new = || Arc::new(Mutex::new(Tail::new(self.host.log(), dead_letters_topic(pipeline))));
-        let index = Arc::clone(self.indexes.lock().await.entry(pipeline.to_owned()).or_insert_with(new));
-        index.lock().await.catch_up(LOOKED_AT).await?;
-        Ok(index)
+    async fn shelf(&self, pipeline: &str) -> Result<Shelf, DeskError> {
+        let state = self.host.deployment(pipeline).map(|deployment| deployment.state());
+        if state.as_ref().and_then(plan).is_some_and(|plan| plan.batch.is_some()) {
+            return Ok(Shelf::of_run(&self.host.config().data, pipeline)?);
+        }
+        Ok(self.shelves.of_topic(self.host.log(), pipeline).await?)
     }
 
     /// What was decided up to now.
@@ -224,7 +237,7 @@ impl Desk {
     }
 }
 
-fn parsed(found: &Found) -> Result<Letter, DeskError> {
+fn parsed(found: &Found) -> Result<DeadLetter, DeskError> {
     let unreadable = |error: serde_json::Error| PackError::Failed(format!("the letter cannot be read: {error}"));
     Ok(serde_json::from_slice(&found.json).map_err(unreadable)?)
 }
@@ -238,14 +251,5 @@ fn plan(state: &State) -> Option<&Plan> {
         State::Running(running) => Some(running.plan()),
         State::Paused(loaded) => Some(&loaded.plan),
         _ => None,
-    }
-}
-
-/// The record at an offset, if the log still holds it.
-async fn record_at(log: &dyn Log, topic: &str, partition: u32, offset: Offset) -> Result<Option<Records>, LogError> {
-    match log.read(topic, partition, offset, ONE).await {
-        Ok(fetched) if fetched.offsets.first() == Some(&offset) => Ok(Some(fetched.records.slice(0, 1))),
-        Ok(_) | Err(LogError::OutOfRange { .. }) => Ok(None),
-        Err(error) => Err(error),
     }
 }

@@ -7,7 +7,7 @@ use arrow_array::Array;
 use azenha_model::{Fetched, Offset};
 use serde::Deserialize;
 
-use super::letter::Name;
+use super::name::Name;
 use super::tail::Kept;
 
 /// The latest letters of a pipeline that can be found; older ones are in the topic all the same.

@@ -1,16 +1,17 @@
-//! Dead letters after they were written: found, shown, put back or discarded, and made into bundles that replay the call
-//! of a plugin on any machine.
+//! Dead letters after they were written: found, shown, put back or discarded, and made into bundles that replay what was
+//! decided on any machine.
 
 pub mod bundle;
 mod components;
 mod decisions;
 mod desk;
 mod index;
-mod letter;
+mod name;
 mod pack;
 mod put_back;
 pub mod replay;
-mod rows;
+mod reveal;
+mod shelf;
 mod tail;
 mod warn;
 

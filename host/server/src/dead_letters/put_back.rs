@@ -2,9 +2,9 @@
 //! topic: what it had made already would be made once more. So without being told to it is put back only where nothing
 //! had come of it.
 
+use azenha_model::dead_letter::{Cause, DeadLetter};
 use azenha_model::plan::{Input, Plan, Task};
 
-use super::letter::Letter;
 use crate::ingest::SourceTopic;
 
 /// Why a record is not put back.
@@ -64,12 +64,12 @@ impl<'a> Reader<'a> {
     }
 
     /// What may have come of the record here. `has_letter`: whether there is a letter of the record of some step.
-    fn made(&self, pipeline: &str, letter: &Letter, has_letter: &impl Fn(&str) -> bool) -> Option<String> {
+    fn made(&self, pipeline: &str, letter: &DeadLetter, has_letter: &impl Fn(&str) -> bool) -> Option<String> {
         let Self { task, .. } = self;
         if self.pipeline != pipeline {
             return Some(format!("pipeline `{}` reads it, too", self.pipeline));
         }
-        let undecoded = letter.cause == "decode" && has_letter(task.end_step());
+        let undecoded = letter.cause == Cause::Decode && has_letter(task.end_step());
         if undecoded || letter.step == task.first_step() {
             return None;
         }
@@ -82,7 +82,7 @@ impl<'a> Reader<'a> {
 
 /// Checks that the record of a letter can be put back; with `repeat`, also if something had come of it.
 pub fn check(
-    letter: &Letter,
+    letter: &DeadLetter,
     pipeline: &str,
     sources: &[SourceTopic],
     readers: &[Reader<'_>],
@@ -102,11 +102,11 @@ pub fn check(
     if source.is_table {
         return Err(NotPutBack::Table(topic));
     }
-    if letter.cause == "late" {
+    if letter.cause == Cause::Late {
         return Err(NotPutBack::Late);
     }
     let others = readers.iter().filter_map(|reader| reader.made(pipeline, letter, &has_letter));
-    let part = letter.part.as_ref().filter(|_| letter.cause == "rejected");
+    let part = letter.part.as_ref().filter(|_| letter.cause == Cause::Rejected);
     let parts = part.map(|part| format!("only {part} was refused of it"));
     let repeated: Vec<String> = parts.into_iter().chain(others).collect();
     if repeat || repeated.is_empty() { Ok(()) } else { Err(NotPutBack::Repeats(repeated)) }

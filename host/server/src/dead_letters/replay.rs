@@ -1,9 +1,13 @@
-//! Makes the call of a bundle once more.
+//! Makes the call of a plugin that a bundle holds once more.
+
+use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, bail};
 use arrow_array::{ArrayRef, BinaryArray, RecordBatch, UInt32Array};
 use arrow_select::take::take;
+use azenha_engine::replay::batch;
 use azenha_formats::json::row_json;
+use azenha_model::dead_letter::{Cause, Function, Opened, PluginCall};
 use azenha_model::plugin::{Given, Outlet, Rejection};
 use azenha_model::{Environment, Field, with_variables};
 use azenha_sandbox::{Aggregate, Emitted, Failure, FailureKind, Finished, Grouped, OpenError, Plugin};
@@ -12,9 +16,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::bundle::{About, Bundle, Input};
-use super::letter::{Function, Opened, fields};
-use super::rows::batch;
+use super::bundle::{About, Bundle};
 
 /// What came of a call.
 #[derive(Debug)]
@@ -47,7 +49,7 @@ impl Outcome {
             }
             Self::Gave(gave) => {
                 let is_it = |refused: &Rejection| refused.reason == letter.reason && refused.part == letter.part;
-                letter.cause == "rejected" && gave.rejected.iter().any(is_it)
+                letter.cause == Cause::Rejected && gave.rejected.iter().any(is_it)
             }
         }
     }
@@ -94,37 +96,69 @@ fn fill(value: &mut Value, environment: &Environment<'_>, missing: &mut Vec<Stri
     }
 }
 
-/// Calls a plugin with what a bundle holds. `written_by`: the version of accumulators of the plugin that wrote the
-/// bundle's, if that is another one.
-///
-/// # Errors
-/// If the call cannot be made: the plugin does not open, or the bundle does not hold what it reads.
-pub fn replay(bundle: &Bundle, plugin: &Plugin, config: &str, written_by: Option<u32>) -> Result<Outcome> {
-    let outcome = match bundle.manifest.function {
-        Function::Process => process(bundle, plugin, config),
-        Function::Assemble => assemble(bundle, plugin, config),
-        Function::Fold | Function::Merge | Function::Finish => aggregate(bundle, plugin, config, written_by),
-    };
-    match outcome {
-        Ok(gave) => Ok(Outcome::Gave(gave)),
-        Err(error) => Ok(Outcome::Failed(error.downcast::<Failure>()?)),
-    }
+/// A call that a bundle holds.
+#[derive(Clone, Copy)]
+pub struct Played<'a> {
+    /// What was called, and with what.
+    pub call: &'a PluginCall,
+    /// What the plugin was opened with.
+    pub opened: &'a Opened,
+    /// The columns for whose values something else stands.
+    masked: &'a BTreeSet<String>,
 }
 
-/// The version of the accumulators that an aggregate writes; none if it does not open.
-pub fn state_version(bundle: &Bundle, plugin: &Plugin, config: &str) -> Option<u32> {
-    open_aggregate(&bundle.manifest.opened, plugin, config).ok().map(|opened| opened.plan().state_version)
+impl<'a> Played<'a> {
+    /// The call of a bundle.
+    ///
+    /// # Errors
+    /// If it does not say what the plugin was opened with.
+    pub fn of(bundle: &'a Bundle, call: &'a PluginCall) -> Result<Self> {
+        let opened = call.opened.as_deref().context("the bundle does not say what the plugin was opened with")?;
+        Ok(Self { call, opened, masked: &bundle.manifest.masked })
+    }
+
+    /// The columns that were given.
+    fn columns(&self) -> Result<&'a RawValue> {
+        let columns = self.call.given.columns.as_deref();
+        columns.context("the bundle does not hold the columns that the plugin read")
+    }
+
+    fn batch(&self, fields: &[Field], rows: &[&RawValue]) -> Result<RecordBatch> {
+        Ok(batch(fields, rows, self.masked)?)
+    }
+
+    /// Calls a plugin with what was given. `written_by`: the version of accumulators of the plugin that wrote the bundle's,
+    /// if that is another one.
+    ///
+    /// # Errors
+    /// If the call cannot be made: the plugin does not open, or the bundle does not hold what it reads.
+    pub fn replay(&self, plugin: &Plugin, config: &str, written_by: Option<u32>) -> Result<Outcome> {
+        let outcome = match self.call.function {
+            Function::Process => process(self, plugin, config),
+            Function::Assemble => assemble(self, plugin, config),
+            Function::Fold | Function::Merge | Function::Finish => aggregate(self, plugin, config, written_by),
+        };
+        match outcome {
+            Ok(gave) => Ok(Outcome::Gave(gave)),
+            Err(error) => Ok(Outcome::Failed(error.downcast::<Failure>()?)),
+        }
+    }
+
+    /// The version of the accumulators that an aggregate writes; none if it does not open.
+    pub fn state_version(&self, plugin: &Plugin, config: &str) -> Option<u32> {
+        open_aggregate(self.opened, plugin, config).ok().map(|opened| opened.plan().state_version)
+    }
 }
 
 fn unopened(error: OpenError) -> anyhow::Error {
     anyhow::anyhow!("the plugin does not open: {error}")
 }
 
-fn process(bundle: &Bundle, plugin: &Plugin, config: &str) -> Result<Gave> {
-    let input = fields(&bundle.manifest.opened.input)?;
-    let mut transform = plugin.open_transform(config, &input).map_err(unopened)?;
+fn process(played: &Played<'_>, plugin: &Plugin, config: &str) -> Result<Gave> {
+    let input = &played.opened.input;
+    let mut transform = plugin.open_transform(config, input).map_err(unopened)?;
     let reads: Vec<Field> = transform.plan().reads.iter().map(|index| input[*index].clone()).collect();
-    let row = batch(&reads, &[columns(&bundle.input)?])?;
+    let row = played.batch(&reads, &[played.columns()?])?;
     let output = transform.process(&row)?;
     let mut gave = Gave { rejected: output.rejected, ..Gave::default() };
     for (outlet, emitted) in transform.plan().outlets.iter().zip(&output.outlets) {
@@ -163,11 +197,11 @@ fn outlet_rows<'a>(
 }
 
 fn open_aggregate(opened: &Opened, plugin: &Plugin, config: &str) -> Result<Aggregate> {
-    plugin.open_aggregate(config, &fields(&opened.input)?, &fields(&opened.keys)?).map_err(unopened)
+    plugin.open_aggregate(config, &opened.input, &opened.keys).map_err(unopened)
 }
 
-fn aggregate(bundle: &Bundle, plugin: &Plugin, config: &str, written_by: Option<u32>) -> Result<Gave> {
-    let opened = &bundle.manifest.opened;
+fn aggregate(played: &Played<'_>, plugin: &Plugin, config: &str, written_by: Option<u32>) -> Result<Gave> {
+    let Played { call: PluginCall { given, function, .. }, opened, .. } = played;
     let mut aggregate = open_aggregate(opened, plugin, config)?;
     let version = aggregate.plan().state_version;
     let from = written_by.filter(|from| *from != version);
@@ -181,14 +215,14 @@ fn aggregate(bundle: &Bundle, plugin: &Plugin, config: &str, written_by: Option<
             _ => anyhow::Ok(known),
         }
     };
-    let (own, into) = (accumulator(&bundle.input.accumulator)?, accumulator(&bundle.input.into)?);
+    let (own, into) = (accumulator(&given.accumulator)?, accumulator(&given.into)?);
     let is_known = !own.value(0).is_empty();
-    match bundle.manifest.function {
+    match function {
         Function::Finish if is_known => {
-            let keys = fields(&opened.keys)?;
-            let key = batch(&keys, &[columns(&bundle.input)?])?;
+            let keys = &opened.keys;
+            let key = played.batch(keys, &[played.columns()?])?;
             let finished = aggregate.finish(&key, &own)?;
-            Ok(finished_rows(&keys, &key, &aggregate.plan().gives, finished))
+            Ok(finished_rows(keys, &key, &aggregate.plan().gives, finished))
         }
         Function::Merge if is_known && !into.value(0).is_empty() => {
             let merged = aggregate.merge(&into, &own)?;
@@ -198,9 +232,8 @@ fn aggregate(bundle: &Bundle, plugin: &Plugin, config: &str, written_by: Option<
             bail!("the bundle holds no accumulator: it was made of personal data, or has more than 64 KiB")
         }
         _ => {
-            let input = fields(&opened.input)?;
-            let reads: Vec<Field> = aggregate.plan().reads.iter().map(|index| input[*index].clone()).collect();
-            let (folded, rejected) = aggregate.fold(&batch(&reads, &[columns(&bundle.input)?])?, &[0], None, &own)?;
+            let reads: Vec<Field> = aggregate.plan().reads.iter().map(|index| opened.input[*index].clone()).collect();
+            let (folded, rejected) = aggregate.fold(&played.batch(&reads, &[played.columns()?])?, &[0], None, &own)?;
             Ok(Gave { rejected, accumulator: Some(folded.value(0).len()), ..Gave::default() })
         }
     }
@@ -212,12 +245,12 @@ fn decoded(encoded: &Option<String>) -> Result<BinaryArray> {
     Ok(BinaryArray::from_iter_values([bytes]))
 }
 
-fn assemble(bundle: &Bundle, plugin: &Plugin, config: &str) -> Result<Gave> {
-    let opened = &bundle.manifest.opened;
-    let (tables, keys) = (opened.table_fields()?, fields(&opened.keys)?);
-    let mut assemble = plugin.open_assemble(config, &tables, &keys).map_err(unopened)?;
-    let key = batch(&keys, &[columns(&bundle.input)?])?;
-    let rows = bundle.input.tables.as_ref().context("the bundle does not hold the group's rows: they were too many")?;
+fn assemble(played: &Played<'_>, plugin: &Plugin, config: &str) -> Result<Gave> {
+    let Opened { tables, keys, .. } = played.opened;
+    let mut assemble = plugin.open_assemble(config, tables, keys).map_err(unopened)?;
+    let key = played.batch(keys, &[played.columns()?])?;
+    let rows = played.call.given.tables.as_ref();
+    let rows = rows.context("the bundle does not hold the group's rows: they were too many")?;
     if rows.len() != tables.len() {
         bail!("the bundle holds the rows of {} tables, and the plugin was opened with {}", rows.len(), tables.len());
     }
@@ -225,12 +258,12 @@ fn assemble(bundle: &Bundle, plugin: &Plugin, config: &str) -> Result<Gave> {
     for ((table, rows), reads) in tables.iter().zip(rows).zip(&assemble.plan().reads) {
         let reads: Vec<Field> = reads.iter().map(|index| table.fields[*index].clone()).collect();
         let rows: Vec<&RawValue> = rows.iter().map(AsRef::as_ref).collect();
-        let batch = batch(&reads, &rows).with_context(|| format!("table `{}`", table.name))?;
+        let batch = played.batch(&reads, &rows).with_context(|| format!("table `{}`", table.name))?;
         grouped.push((batch, [0, rows.len() as u32]));
     }
     let given: Vec<Grouped<'_>> = grouped.iter().map(|(rows, offsets)| Grouped { rows, offsets }).collect();
     let finished = assemble.assemble(&key, &given)?;
-    Ok(finished_rows(&keys, &key, &assemble.plan().gives, finished))
+    Ok(finished_rows(keys, &key, &assemble.plan().gives, finished))
 }
 
 /// The row of the one group, if it has one: its key, then what the plugin gives.
@@ -240,18 +273,12 @@ fn finished_rows(keys: &[Field], key: &RecordBatch, gives: &[Field], finished: F
     Gave { rows: rows.collect(), rejected: finished.rejected, accumulator: None }
 }
 
-fn columns(input: &Input) -> Result<&RawValue> {
-    input.columns.as_deref().context("the bundle does not hold the columns that the plugin read")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn configured(config_by_name: &str) -> (String, Vec<String>) {
-        let config_by_name = RawValue::from_string(config_by_name.to_owned()).unwrap();
-        let opened = Opened { config: config_by_name, input: vec![], tables: vec![], keys: vec![] };
-        config(&opened, &|name| (name == "SALT").then(|| "a secret".to_owned())).unwrap()
+        config(&Opened::with(config_by_name), &|name| (name == "SALT").then(|| "a secret".to_owned())).unwrap()
     }
 
     #[test]

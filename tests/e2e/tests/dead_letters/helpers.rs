@@ -36,6 +36,13 @@ impl Scene {
         Ok(Self { azenha, host })
     }
 
+    /// A host in a directory, with pipelines that stand elsewhere.
+    pub fn of_files(azenha: Azenha, files: &[PathBuf]) -> Result<Self> {
+        azenha.write("host.yaml", "{}")?;
+        let host = launch(&azenha, files, &[])?;
+        Ok(Self { azenha, host })
+    }
+
     /// Starts the host again, with the pipelines that it had.
     pub fn restart(&mut self, names: &[&str], environment: &[(&str, &str)]) -> Result<()> {
         let files: Vec<PathBuf> = names.iter().map(|name| self.azenha.path(&format!("{name}/pipeline.yaml"))).collect();
@@ -92,8 +99,18 @@ impl Scene {
 
     /// Fetches the bundle of a letter.
     pub fn bundle(&self, pipeline: &str, id: &str) -> Result<PathBuf> {
+        self.fetch(pipeline, id, &[])
+    }
+
+    /// Fetches the bundle of a letter with personal data.
+    pub fn personal_bundle(&self, pipeline: &str, id: &str) -> Result<PathBuf> {
+        self.fetch(pipeline, id, &["--personal"])
+    }
+
+    fn fetch(&self, pipeline: &str, id: &str, more: &[&str]) -> Result<PathBuf> {
         let file = self.azenha.path(&format!("{}.tar", id.replace('/', "_")));
-        let finished = self.command(&["bundle", pipeline, id, "-o", &file.display().to_string()])?;
+        let shown = file.display().to_string();
+        let finished = self.command(&[&["bundle", pipeline, id, "-o", &shown], more].concat())?;
         ensure!(finished.status.success(), "{id}: {}", finished.text());
         Ok(file)
     }

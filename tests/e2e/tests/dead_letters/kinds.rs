@@ -1,4 +1,4 @@
-//! Every kind of dead letter: listed, shown, and where the call of a plugin is the cause, reproduced elsewhere.
+//! Every kind of dead letter: listed, shown, and reproduced elsewhere.
 
 use std::fs;
 
@@ -48,15 +48,6 @@ fn check(scene: &Scene, pipeline: &str, letter: &Value) -> Result<()> {
     Ok(())
 }
 
-/// Checks that there is nothing to replay of a letter, and that this is said.
-fn check_without_call(scene: &Scene, pipeline: &str, letter: &Value) -> Result<()> {
-    scene.show(pipeline, id(letter))?;
-    let finished = scene.command(&["bundle", pipeline, id(letter)])?;
-    ensure!(finished.status.code() == Some(1), "{}", finished.text());
-    ensure!(finished.text().contains("nothing to replay"), "{}", finished.text());
-    Ok(())
-}
-
 #[test]
 fn every_way_in_which_a_plugin_fails_is_seen_again_elsewhere() -> Result<()> {
     let mut scene = Scene::start(&[("hostile", &hostile())], QUICK)?;
@@ -95,7 +86,7 @@ fn what_an_aggregate_fails_on_is_seen_again_elsewhere() -> Result<()> {
     let mut functions = Vec::new();
     for letter in &letters {
         let shown = scene.show("counted", id(letter))?;
-        functions.push(format!("{} {}", shown["letter"]["call"]["function"], shown["letter"]["cause"]));
+        functions.push(format!("{} {}", shown["letter"]["basis"]["call"]["function"], shown["letter"]["cause"]));
         check(&scene, "counted", letter)?;
     }
     functions.sort();
@@ -120,7 +111,7 @@ fn a_merge_that_fails_is_seen_again_elsewhere() -> Result<()> {
     })?;
     scene.send("counted_clicks", &[r#"{"group":"g","campaignId":"fail merge"}"#])?;
     let letters = scene.await_letters("counted", 1)?;
-    assert_eq!(scene.show("counted", id(&letters[0]))?["letter"]["call"]["function"], "merge");
+    assert_eq!(scene.show("counted", id(&letters[0]))?["letter"]["basis"]["call"]["function"], "merge");
     check(&scene, "counted", &letters[0])?;
     let refused = scene.decide("counted", id(&letters[0]), "retry")?;
     assert!(refused.status == 409 && refused.body.contains("no source"), "{refused:?}");
@@ -163,7 +154,7 @@ fn a_group_that_an_assemble_refuses_is_seen_again_elsewhere() -> Result<()> {
 }
 
 #[test]
-fn the_letters_of_the_clickstream_are_found_and_those_of_its_plugin_replayed() -> Result<()> {
+fn the_letters_of_the_clickstream_are_found_and_replayed() -> Result<()> {
     let yaml = fs::read_to_string(repository().join("pipelines/clickstream/pipeline.yaml"))?;
     let yaml = yaml.replace("partitions: 4", "partitions: 1");
     let mut scene = Scene::start(&[("clickstream", &yaml)], "{}")?;
@@ -181,8 +172,8 @@ fn the_letters_of_the_clickstream_are_found_and_those_of_its_plugin_replayed() -
     let letters = scene.await_letters("clickstream", 3)?;
     let of = |cause: &str| letters.iter().find(|letter| letter["cause"] == cause).context(cause.to_owned());
     check(&scene, "clickstream", of("rejected")?)?;
-    check_without_call(&scene, "clickstream", of("late")?)?;
-    check_without_call(&scene, "clickstream", of("decode")?)?;
+    check(&scene, "clickstream", of("late")?)?;
+    check(&scene, "clickstream", of("decode")?)?;
     let refused = scene.decide("clickstream", id(of("late")?), "retry")?;
     assert!(refused.status == 409 && refused.body.contains("too late"), "{refused:?}");
 
@@ -229,7 +220,7 @@ sinks:
 ";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn letters_without_a_plugin_are_found_and_say_why_they_are_not_put_back() -> Result<()> {
+async fn letters_of_objects_and_stores_are_found_and_say_why_they_are_not_put_back() -> Result<()> {
     let azenha = Azenha::new()?;
     fs::create_dir(azenha.data())?;
     let mut warehouse = Database::open(&azenha.data().join("warehouse.db")).await?;
@@ -240,13 +231,80 @@ async fn letters_without_a_plugin_are_found_and_say_why_they_are_not_put_back() 
     let letters = scene.await_letters("others", 2)?;
     let of = |cause: &str| letters.iter().find(|letter| letter["cause"] == cause).context(cause.to_owned());
     let (line, row) = (of("decode")?, of("refused")?);
-    check_without_call(&scene, "others", line)?;
-    check_without_call(&scene, "others", row)?;
+    check(&scene, "others", line)?;
+    let alone = text(&Elsewhere::new()?.replay(&scene.bundle("others", id(row))?, &[], &[])?);
+    assert!(alone.contains("the store itself refused the row") && alone.contains(r#"{"name":"bad"}"#), "{alone}");
     let refused = scene.decide("others", id(line), "retry")?;
     assert!(refused.status == 409 && refused.body.contains("object"), "{refused:?}");
     // Nothing came of the row that the store refused: it may be tried again, and is refused again.
     assert_eq!(scene.decide("others", id(row), "retry")?.status, 200);
     scene.await_letters("others", 2)?;
     assert_eq!(warehouse.number("SELECT count(*) FROM names").await, Some(1));
+    Ok(())
+}
+
+const NAMELESS: &str = "
+name: nameless
+sources:
+  visits:
+    topic: nameless_visits
+    partitions: 1
+    schema: { group: text, campaignId: text, email: { type: text?, pii: true }, at: timestamp(ms)? }
+    event_time: { field: at, lateness: 1s }
+steps:
+  counts: { aggregate: hostile-count, from: visits, by: [group], window: { tumbling: 1m }, columns: [campaignId] }
+  people: { identify: [email], from: visits, profile: hostile-count, into: person, columns: [campaignId, email] }
+sinks:
+  out: { from: counts, topic: nameless_out, key: [group, start_time] }
+  people_out: { from: people, topic: nameless_people, key: [person] }
+";
+
+#[test]
+fn rows_without_a_time_or_a_name_are_so_elsewhere() -> Result<()> {
+    let mut scene = Scene::start(&[("nameless", NAMELESS)], "{}")?;
+    scene.send("nameless_visits", &[r#"{"group":"g","campaignId":"good","email":""}"#])?;
+    for letter in &scene.await_letters("nameless", 2)? {
+        check(&scene, "nameless", letter)?;
+    }
+    let causes = |cause: &str| scene.list("nameless", &format!("cause={cause}")).map(|letters| letters.len());
+    assert_eq!((causes("no_event_time")?, causes("no_identifier")?), (1, 1));
+    Ok(())
+}
+
+const ABSENT: &str = "
+name: absent
+sources:
+  read: { topic: absent_objects, objects: lake, format: json, schema: { id: int64 } }
+sinks:
+  good: { from: read, topic: absent_good }
+";
+
+#[test]
+fn announcements_of_nothing_are_so_elsewhere() -> Result<()> {
+    let azenha = Azenha::new()?;
+    let folder = azenha.data().join("lake/a");
+    fs::create_dir_all(&folder)?;
+    fs::write(folder.join("other.ndjson"), "{\"id\":1}\n")?;
+    fs::write(folder.join("broken.ndjson.gz"), "no gzip")?;
+    let mut scene = Scene::start_in(azenha, &[("absent", ABSENT)], "{}", &[])?;
+    scene.send(
+        "absent_objects",
+        &[
+            "{",
+            r#"{"path":"../a"}"#,
+            r#"{"path":"a/nothing.ndjson"}"#,
+            r#"{"path":"a/other.ndjson","sha256":"00"}"#,
+            r#"{"path":"a/broken.ndjson.gz"}"#,
+        ],
+    )?;
+    let letters = scene.await_letters("absent", 5)?;
+    let (broken, others): (Vec<&Value>, Vec<&Value>) =
+        letters.iter().partition(|letter| letter["reason"].as_str().is_some_and(|reason| reason.contains("broken")));
+    for letter in others {
+        check(&scene, "absent", letter)?;
+    }
+    let alone = Elsewhere::new()?.replay(&scene.bundle("absent", id(broken[0]))?, &[], &[])?;
+    assert_eq!(alone.status.code(), Some(2), "{}", text(&alone));
+    assert!(text(&alone).contains("look at the object itself"), "{}", text(&alone));
     Ok(())
 }

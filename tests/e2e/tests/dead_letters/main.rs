@@ -1,7 +1,9 @@
-//! Dead letters: every kind of them is found, those of plugins are replayed on a machine that has nothing else, and
-//! records are put back once.
+//! Dead letters: every kind of them is found and decided once more on a machine that has nothing else, and records are
+//! put back once.
 
+mod batches;
 mod bundles;
 mod helpers;
 mod kinds;
 mod retry;
+mod shipped;

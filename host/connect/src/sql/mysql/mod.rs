@@ -171,12 +171,11 @@ impl Session for MySqlSession {
 
     async fn write(&mut self, target: &Target, operation: Operation, rows: &RecordBatch) -> Result<(), Failure> {
         let limits = self.limits(target).await?;
-        let fields = target.fields_of(operation).into_iter().zip(rows.columns());
-        let cells = fields.map(|(field, column)| {
-            let limit = limits.get(&field.name).copied().unwrap_or_default();
-            Cells::new(field, column).map(|cells| Column::new(cells, limit))
+        let cells = target.cells(operation, rows)?.into_iter().map(|cells| {
+            let limit = limits.get(&cells.field.name).copied().unwrap_or_default();
+            Column::new(cells, limit)
         });
-        let cells = cells.collect::<Result<Vec<_>, Failure>>()?;
+        let cells: Vec<Column<'_>> = cells.collect();
         let sizes: Vec<usize> = (0..rows.num_rows()).map(|row| cells.iter().map(|cell| cell.size(row)).sum()).collect();
         let most_bytes = self.packet.saturating_sub(PACKET_HEADER);
         let most_rows = (MOST_PARAMETERS / cells.len().max(1)).clamp(1, MOST_ROWS);
@@ -195,6 +194,12 @@ impl Session for MySqlSession {
         }
         Ok(())
     }
+}
+
+/// Whether the server is asked to hold the values of a row, as long as its texts may be of any length.
+pub(super) fn check(cells: Vec<Cells<'_>>, row: usize) -> Result<(), Failure> {
+    let mut arguments = MySqlArguments::default();
+    cells.into_iter().try_for_each(|cells| Column::new(cells, Limit::default()).bind(&mut arguments, row))
 }
 
 /// How many rows the next statement takes: a power of two, so that there are few statements to prepare.

@@ -17,13 +17,16 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, BinaryArray, UInt32Array};
 use arrow_select::take::take;
+use azenha_formats::json::row_json;
 use azenha_formats::objects::{ObjectWriter, compressed, extension};
+use azenha_model::dead_letter::{Basis, Cause, ObjectRow};
 use azenha_model::plan::{Generation, Layout, ObjectsOutput};
 use azenha_model::{Field, Offset, Records};
+use serde_json::value::RawValue;
 
 use super::table::header;
 use super::{Cut, End, Keeper, Moment, NewObject, Outgoing, RowEnd, State};
-use crate::dead_letter::{Cause, Complaint, DeadLetters};
+use crate::dead_letter::{Complaint, DeadLetters};
 use crate::error::EngineError;
 use crate::log::Append;
 use crate::objects::Announcement;
@@ -141,7 +144,8 @@ impl ObjectsEnd {
         object.rows += (origin.len() - refused.len()) as u64;
         self.rows += (origin.len() - refused.len()) as u64;
         for (row, reason) in refused {
-            dead.push(&self.step, source, origin.value(row), &Complaint::new(Cause::Refused, reason));
+            let basis = refused_row(&self.output, arrays, row);
+            dead.push(&self.step, source, origin.value(row), &Complaint::new(Cause::Refused, reason).on(basis));
         }
         Ok(())
     }
@@ -224,6 +228,16 @@ impl ObjectsEnd {
     fn blocks(&mut self, moment: &Moment) -> Result<(Append, Option<Offset>), EngineError> {
         self.keeper.blocks(&header(moment, &self.place.definition), &mut self.table)
     }
+}
+
+/// What it was decided on that a row does not fit into an object.
+fn refused_row(output: &ObjectsOutput, arrays: &[ArrayRef], row: usize) -> Basis {
+    let fields: Vec<Field> = output.columns.iter().map(|column| column.field.clone()).collect();
+    Basis::Object(ObjectRow {
+        layout: output.layout,
+        columns: output.columns.as_slice().into(),
+        row: RawValue::from_string(row_json(&fields, arrays, row, true)).unwrap_or_default(),
+    })
 }
 
 /// The content of an object whose rows are all there.

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use arrow_array::BinaryArray;
-use azenha_formats::objects::{ObjectError, TextRecords};
+use azenha_formats::objects::TextRecords;
 use azenha_model::{Fetched, Offset, Records};
 use bytes::Bytes;
 
+use super::unreadable;
+use crate::dead_letter::Complaint;
 use crate::objects::Announcement;
 use crate::rows::{ObjectLine, Source};
 use crate::spool::Content;
@@ -25,24 +27,19 @@ pub struct Unread {
 
 impl Unread {
     /// An object of which nothing has been read; or why it cannot be.
-    pub fn open(record: u32, announcement: &Announcement, content: Content) -> Result<Self, String> {
+    pub fn open(record: u32, announcement: &Announcement, content: Content) -> Result<Self, Box<Complaint>> {
         let path = &announcement.path;
         let records = TextRecords::open(path, announcement.text_layout(), Arc::new(content));
-        let records = records.map_err(|error| broken(path, &error))?;
+        let records = records.map_err(|error| unreadable(path, &error))?;
         Ok(Self { record, records, at: ObjectLine { path: path.as_str().into(), number: 0 } })
     }
 
     /// The next line, and where it stands; or why there are no more although the object has not ended.
-    pub fn next_line(&mut self) -> Option<Result<(Bytes, ObjectLine), String>> {
+    pub fn next_line(&mut self) -> Option<Result<(Bytes, ObjectLine), Box<Complaint>>> {
         let line = self.records.next()?;
         self.at.number += 1;
-        Some(line.map(|line| (line, self.at.clone())).map_err(|error| broken(&self.at.path, &error)))
+        Some(line.map(|line| (line, self.at.clone())).map_err(|error| unreadable(&self.at.path, &error)))
     }
-}
-
-/// Why an object gives no rows, or no more of them.
-pub fn broken(path: &str, error: &ObjectError) -> String {
-    format!("object `{path}`: {error}")
 }
 
 /// Lines that become records.

@@ -6,17 +6,19 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arrow_array::UInt32Array;
-use azenha_formats::objects::{ParquetRows, says_something};
+use azenha_formats::objects::{ObjectError, ParquetRows, says_something};
 use azenha_model::Records;
+use azenha_model::dead_letter::{Announced, Basis, Cause, Found};
 use azenha_model::plan::{Layout, ObjectsInput, StreamInput};
 use futures::{StreamExt, stream};
 
+use crate::dead_letter::{Complaint, reasons};
 use crate::error::EngineError;
-use crate::objects::{Announcement, Objects, is_path};
+use crate::objects::{Announcement, Objects};
 use crate::rows::{Rows, Source};
 use crate::spool::Content;
 use crate::task::TaskContext;
-use lines::{Lines, Unread, broken, source_of_rows};
+use lines::{Lines, Unread, source_of_rows};
 
 /// Objects that are fetched at once.
 const FETCHES: usize = 16;
@@ -31,7 +33,7 @@ const HELD_BYTES: u64 = 64 << 20;
 const UNKNOWN_BYTES: u64 = 16 << 20;
 
 /// An object's content, or why its rows cannot be had.
-type Fetched = Result<(Announcement, Content), String>;
+type Fetched = Result<(Announcement, Content), Box<Complaint>>;
 
 /// Reads the rows of announced objects.
 pub struct AnnouncedReader {
@@ -62,9 +64,9 @@ pub enum Piece {
     /// Lines, as records at the offset of their announcement.
     Records(Box<Source>),
     /// Rows, and what stands for the records that they came from.
-    Rows(Box<Source>, Rows),
+    Rows(Box<Source>, Box<Rows>),
     /// The announcement with this index gives nothing, for a reason.
-    Refused(u32, String),
+    Refused(u32, Box<Complaint>),
 }
 
 impl AnnouncedReader {
@@ -111,10 +113,11 @@ impl AnnouncedReader {
                         let source = Box::new(source_of_rows(announcements, *record, path, *read, count));
                         *read += count as u64;
                         let origin = UInt32Array::from_iter_values(0..count as u32);
-                        return Some(Piece::Rows(source, Rows { columns, origin, deletes: None, changes: None }));
+                        let rows = Rows { columns, origin, deletes: None, changes: None };
+                        return Some(Piece::Rows(source, Box::new(rows)));
                     }
                     Some(Err(error)) => {
-                        let refused = Piece::Refused(*record, broken(path, &error));
+                        let refused = Piece::Refused(*record, unreadable(path, &error));
                         self.open = None;
                         return Some(refused);
                     }
@@ -129,11 +132,11 @@ impl AnnouncedReader {
         }
     }
 
-    fn file(&self, record: u32, announcement: Announcement, content: Content) -> Result<OpenFile, String> {
+    fn file(&self, record: u32, announcement: Announcement, content: Content) -> Result<OpenFile, Box<Complaint>> {
         let Announcement { path, partition, .. } = announcement;
         let StreamInput { columns, needed, .. } = &self.input;
         let opened = ParquetRows::open(Arc::new(content), columns, needed, partition, self.batch_rows);
-        let rows = opened.map_err(|error| broken(&path, &error))?;
+        let rows = opened.map_err(|error| unreadable(&path, &error))?;
         Ok(OpenFile { record, path: path.into(), rows, read: 0 })
     }
 
@@ -171,13 +174,22 @@ impl AnnouncedReader {
     }
 }
 
+/// What is said of an announcement, after a look at what stands at its path.
+fn refused(reason: String, found: Found) -> Box<Complaint> {
+    Box::new(Complaint::new(Cause::Decode, reason).on(Basis::Announced(Announced { found })))
+}
+
+/// What is said of an object that is the announced one, but gives no rows, or no more of them.
+fn unreadable(path: &str, error: &ObjectError) -> Box<Complaint> {
+    refused(format!("object `{path}`: {error}"), Found::Announced)
+}
+
 /// The announcements among the first of some records whose objects can be held at once; at least one.
 fn announced(records: &Records) -> Vec<Result<Announcement, String>> {
     let mut announced = Vec::new();
     let mut bytes = 0;
     for value in &records.values {
-        let read = serde_json::from_slice::<Announcement>(value.unwrap_or_default());
-        let announcement = read.map_err(|error| format!("this is no announcement of an object: {error}"));
+        let announcement = Announcement::read(value.unwrap_or_default());
         bytes = HELD_BYTES.min(bytes).saturating_add(announcement.as_ref().map_or(0, bytes_of));
         if !announced.is_empty() && (bytes > HELD_BYTES || announced.len() >= HELD) {
             break;
@@ -200,17 +212,17 @@ pub fn announced_bytes(value: Option<&[u8]>) -> u64 {
 async fn get(announced: Result<Announcement, String>, objects: Arc<dyn Objects>) -> Result<Fetched, EngineError> {
     let announcement = match announced {
         Ok(announcement) => announcement,
-        Err(reason) => return Ok(Err(reason)),
+        Err(reason) => return Ok(Err(refused(reason, Found::NotSought))),
     };
-    let path = &announcement.path;
-    if !is_path(path) {
-        return Ok(Err(format!("`{}` is no path of an object", path.escape_debug())));
-    }
-    Ok(match objects.get(path).await? {
-        None => Err(format!("object `{path}` is not there")),
-        Some(found) if !announcement.sha256.is_empty() && found.content.sha256() != announcement.sha256 => {
-            Err(format!("object `{path}` holds something else than was announced: it was replaced since"))
-        }
-        Some(found) => Ok((announcement, found.content)),
+    let object = objects.get(&announcement.path).await?;
+    let found = match &object {
+        None => Found::Absent,
+        Some(_) if announcement.sha256.is_empty() => Found::Announced,
+        Some(object) => Found::Other(object.content.sha256()),
+    };
+    let reason = reasons::not_there(&announcement, &found);
+    Ok(match (object, reason) {
+        (Some(object), None) => Ok((announcement, object.content)),
+        (_, reason) => Err(refused(reason.unwrap_or_default(), found)),
     })
 }
