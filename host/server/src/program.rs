@@ -47,14 +47,24 @@ pub fn read_pipelines(file: &Path) -> Result<Vec<PipelineText>> {
     let text = fs::read_to_string(file).map_err(unreadable)?;
     let wrong = |error| Usage(format!("{shown}: {error}"));
     let Some(template) = Template::of(&text).map_err(wrong)? else { return Ok(vec![PipelineText { shown, text }]) };
-    let folder = file.parent().unwrap_or(Path::new("")).join(&template.folder);
-    let models = models(&folder)?;
+    let models = models(&folder_of_models(file, &template))?;
     let filled = |(name, path): &(String, PathBuf)| {
         let model = fs::read_to_string(path).with_context(|| path.display().to_string())?;
         let text = template.filled(name, &model).map_err(wrong)?;
         Ok(PipelineText { shown: format!("{shown} of {}", path.display()), text })
     };
     models.iter().map(filled).collect()
+}
+
+/// What [`read_pipelines`] reads: the file, and the folder of its models if it is a template.
+pub fn read_from(file: &Path) -> Vec<PathBuf> {
+    let template = fs::read_to_string(file).ok().and_then(|text| Template::of(&text).ok().flatten());
+    let folder = template.map(|template| folder_of_models(file, &template));
+    std::iter::once(file.to_owned()).chain(folder).collect()
+}
+
+fn folder_of_models(file: &Path, template: &Template) -> PathBuf {
+    file.parent().unwrap_or(Path::new("")).join(&template.folder)
 }
 
 /// Whether a file defines batches.

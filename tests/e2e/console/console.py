@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import urllib.request
+from pathlib import Path
 
 from playwright.sync_api import expect, sync_playwright
 
@@ -26,6 +27,8 @@ PAGES = {
     "#/pipelines": "counted",
     "#/pipelines/counted": "records",
     "#/pipelines/counted/steps/kept": "Waiting for rows",
+    "#/pipelines/counted/steps/kept/shadow": "Try other code",
+    "#/pipelines/tried/steps/labelled/shadow": "at offset",
     "#/pipelines/counted/dead-letters": "Show those that were decided on",
     "#/pipelines/counted/versions": "The latest first",
     "#/plugins": "Columns that enter the sandbox",
@@ -60,18 +63,62 @@ def signed_in(**options):
         yield page
 
 
+def go(page, address):
+    """Goes to a page."""
+    page.evaluate("address => { location.hash = address }", address)
+
+
 def open_page(page, address):
     """Goes to a page, and waits until it is filled."""
-    page.evaluate("address => { location.hash = address }", address)
+    go(page, address)
     expect(page.get_by_text(PAGES[address]).first).to_be_visible()
+
+
+def call(method, path, body=b"", kind="application/yaml"):
+    """Asks the host, as whoever may deploy."""
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": kind}
+    request = urllib.request.Request(f"{SERVER}{path}", body, headers, method=method)
+    return json.loads(urllib.request.urlopen(request).read() or "null")
 
 
 def send(topic, records):
     """Appends records to a topic."""
     body = "\n".join(record if isinstance(record, str) else json.dumps(record) for record in records)
-    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/x-ndjson"}
-    request = urllib.request.Request(f"{SERVER}/topics/{topic}/records", body.encode(), headers)
-    urllib.request.urlopen(request).read()
+    call("POST", f"/topics/{topic}/records", body.encode(), "application/x-ndjson")
+
+
+def other_bytes(plugin):
+    """The same code in other bytes: with a section that nobody reads."""
+    code = Path(os.environ["AZENHA_TEST_PLUGINS"], f"{plugin}.wasm").read_bytes()
+    return code + b"\x00\x0c\x07padding\x00\x00\x00\x00"
+
+
+def rows(first, number):
+    """Rows of the pipeline beside which something is tried: in each tenth the column `other` is not what `device` is."""
+    numbers = range(first, first + number)
+    devices = [(number, f"device-{number % 20}") for number in numbers]
+    return [
+        {"number": number, "device": device, "other": device if number % 10 else "wrong", "email": f"{number}@shop.example"}
+        for number, device in devices
+    ]
+
+
+def wrong(definition):
+    """The definition with a bug in it."""
+    planted = definition.replace("column: device", "column: other")
+    assert planted != definition
+    return planted
+
+
+def try_wrong_code():
+    """Has code with a bug work beside what runs, until that shows."""
+    definition = call("GET", "/pipelines/tried")["definition"]["text"]
+    beside = "/pipelines/tried/steps/labelled/shadow"
+    call("POST", f"{beside}?sample=1&budget=50", wrong(definition).encode())
+    number = 0
+    while not call("GET", beside)["samples"]:
+        send("rows", rows(number, 1_000))
+        number += 1_000
 
 
 def clicks(number):

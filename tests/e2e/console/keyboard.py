@@ -1,6 +1,6 @@
 """Everything can be reached and used by keyboard, and one sees where one is."""
 
-from console import PAGES, TOKEN, console, expect, open_page, signed_in
+from console import PAGES, TOKEN, console, expect, open_page, signed_in, try_wrong_code
 
 # What can be used on the page and is seen.
 USABLE = """() => [...document.querySelectorAll("a[href], button, input, select, textarea, [tabindex='0']")]
@@ -47,5 +47,18 @@ def goes_without_a_mouse():
         expect(page.get_by_role("heading", name="counted", exact=True)).to_be_focused()
 
 
+def tries_without_a_mouse():
+    with signed_in() as page:
+        open_page(page, "#/pipelines/counted/steps/kept/shadow")
+        page.get_by_label("Share of the rows").focus()
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", name="A candidate works beside kept")).to_be_focused()
+        page.get_by_role("button", name="Discard").focus()
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", name="Try other code")).to_be_focused()
+
+
+try_wrong_code()
 reaches_everything()
 goes_without_a_mouse()
+tries_without_a_mouse()

@@ -1,6 +1,6 @@
 """Every page fits on a phone, can be read in light and in dark, and is named for those who listen."""
 
-from console import PAGES, SERVER, console, open_page, signed_in
+from console import PAGES, SERVER, console, open_page, signed_in, try_wrong_code
 
 SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
@@ -43,6 +43,7 @@ def check(page, where):
     assert page.locator("h1").count() == 1, where
 
 
+try_wrong_code()
 for scheme in ("light", "dark"):
     for width, height in ((360, 640), (1280, 800)):
         shape = {"width": width, "height": height, "scheme": scheme}

@@ -3,7 +3,7 @@
 import sys
 import threading
 
-from console import clicks, expect, open_page, send, signed_in
+from console import clicks, expect, open_page, send, signed_in, try_wrong_code
 
 PICTURES = {
     "console-graph-light": ("#/pipelines/counted", {"width": 1280, "height": 640}),
@@ -11,6 +11,8 @@ PICTURES = {
     "console-graph-phone": ("#/pipelines/counted", {"width": 360, "height": 720}),
     "console-plugins-light": ("#/plugins", {"width": 1280, "height": 560}),
     "console-changes-dark": ("#/changes", {"width": 1280, "height": 480, "scheme": "dark"}),
+    "console-shadow-light": ("#/pipelines/tried/steps/labelled/shadow", {"width": 1280, "height": 1240}),
+    "console-shadow-phone": ("#/pipelines/tried/steps/labelled/shadow", {"width": 360, "height": 720, "scheme": "dark"}),
     "console-rows-phone": ("#/pipelines/counted/steps/kept", {"width": 360, "height": 720, "scheme": "dark"}),
 }
 
@@ -26,13 +28,14 @@ def load():
         send("clicks_in", clicks(20 + 15 * (number % 20)))
 
 
+try_wrong_code()
 loading = threading.Thread(target=load)
 loading.start()
 try:
     for name, (address, shape) in PICTURES.items():
         with signed_in(**shape) as page:
             open_page(page, address)
-            if "steps" in address:
+            if address.endswith("/kept"):
                 expect(page.get_by_role("table").locator("tbody tr").nth(10)).to_be_visible()
             page.wait_for_timeout(12_000 if "graph" in name else 500)
             page.screenshot(path=f"{folder}/{name}.png")

@@ -1,10 +1,7 @@
 """What a person sees and does: rates that move, a step's live rows, what was refused, what plugins get, who changed what,
 and other code for what runs."""
 
-import os
-from pathlib import Path
-
-from console import clicks, console, expect, open_page, send, signed_in
+from console import clicks, console, expect, open_page, other_bytes, send, signed_in
 
 
 def signs_in():
@@ -90,9 +87,7 @@ def what_was_put_back_is_read_again():
 
 
 def a_plugin_is_swapped_and_taken_back():
-    plugin = Path(os.environ["AZENHA_TEST_PLUGIN"]).read_bytes()
-    # The same code in other bytes: with a section that nobody reads.
-    longer = {"name": "filter.wasm", "mimeType": "application/wasm", "buffer": plugin + b"\x00\x0c\x07padding\x00\x00\x00\x00"}
+    longer = {"name": "filter.wasm", "mimeType": "application/wasm", "buffer": other_bytes("filter")}
     with signed_in() as page:
         open_page(page, "#/pipelines/counted/versions")
         page.get_by_label("Plugin", exact=True).select_option("filter")

@@ -166,7 +166,18 @@ impl Azenha {
 
     /// Starts a command and leaves it running.
     pub fn spawn<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Result<Running> {
-        Running::spawn(self.command(arguments)?, String::new())
+        self.spawn_with(arguments, &[])
+    }
+
+    /// Starts a command with variables in its environment, and leaves it running.
+    pub fn spawn_with<A: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+        environment: &[(&str, &str)],
+    ) -> Result<Running> {
+        let mut command = self.command(arguments)?;
+        command.envs(environment.iter().copied());
+        Running::spawn(command, String::new())
     }
 
     /// All records of a topic as `azenha topic read --json` gives them.

@@ -30,7 +30,20 @@ sinks:
   warehouse: { from: counts_out, connection: warehouse, table: click_counts, key: [campaignId, start_time] }
 ";
 
-/// A host that runs a pipeline as it was applied, and the Python that drives the browser; none if there is no browser.
+/// Rows are labelled by a plugin beside which another one is tried. It looks at the device; what is wrong looks at `other`.
+const TRIED: &str = "name: tried
+sources:
+  rows: { topic: rows, schema: { number: int64, device: text, other: text, email: { type: text, pii: true } } }
+steps:
+  labelled:
+    transform: rename
+    from: rows
+    config: { columns: { label: { concatenate: [the, { column: device }] } } }
+sinks:
+  labels: { from: labelled, topic: labels }
+";
+
+/// A host that runs pipelines as they were applied, and the Python that drives the browser; none if there is no browser.
 fn start() -> Result<Option<(Azenha, Running, String)>> {
     let Ok(python) = env::var("AZENHA_TEST_BROWSER") else {
         println!("skipped: AZENHA_TEST_BROWSER is not set");
@@ -39,12 +52,14 @@ fn start() -> Result<Option<(Azenha, Running, String)>> {
     let azenha = Azenha::new()?;
     let config = azenha.write("host.yaml", CONFIG)?.display().to_string();
     let mut host = azenha.start(&[], &["--config", &config])?;
-    let pipeline = azenha.write("counted/pipeline.yaml", COUNTED)?.display().to_string();
     let server = format!("http://{}", host.address);
     let environment = [("AZENHA_SERVER", server.as_str()), ("AZENHA_TOKEN", TOKEN)];
-    let applied = azenha.run_with(["pipeline", "apply", &pipeline], &environment)?;
-    ensure!(applied.status.success(), "{}", applied.text());
-    host.wait_until("the pipeline runs", |host| Ok(get(&host.address, "/readyz")?.status == 200))?;
+    for (name, text) in [("counted", COUNTED), ("tried", TRIED)] {
+        let pipeline = azenha.write(&format!("{name}/pipeline.yaml"), text)?.display().to_string();
+        let applied = azenha.run_with(["pipeline", "apply", &pipeline], &environment)?;
+        ensure!(applied.status.success(), "{}", applied.text());
+    }
+    host.wait_until("the pipelines run", |host| Ok(get(&host.address, "/readyz")?.status == 200))?;
     Ok(Some((azenha, host, python)))
 }
 
@@ -54,7 +69,7 @@ fn run(script: &str, arguments: &[&str]) -> Result<()> {
     command.arg(repository().join("tests/e2e/console").join(script)).args(arguments);
     command.env("AZENHA_SERVER", format!("http://{}", host.address)).env("AZENHA_TOKEN", TOKEN);
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), PathBuf::from);
-    command.env("AZENHA_TEST_PLUGIN", target.join("plugins/filter.wasm")).env("PYTHONDONTWRITEBYTECODE", "1");
+    command.env("AZENHA_TEST_PLUGINS", target.join("plugins")).env("PYTHONDONTWRITEBYTECODE", "1");
     let output = command.output()?;
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     ensure!(output.status.success(), "{script}: {said}\n{}", host.log());
@@ -104,6 +119,16 @@ fn the_graph_connects_what_the_tasks_read_and_write_and_says_what_plugins_read()
 #[test]
 fn a_person_sees_and_changes_what_runs_and_nothing_goes_wrong_in_the_browser() -> Result<()> {
     run("sees.py", &[])
+}
+
+#[test]
+fn a_person_watches_what_a_candidate_does_differently_and_promotes_or_discards_it() -> Result<()> {
+    run("tries.py", &[])
+}
+
+#[test]
+fn the_first_page_says_what_somebody_has_to_look_at() -> Result<()> {
+    run("night.py", &[])
 }
 
 #[test]

@@ -58,14 +58,21 @@ impl Stage {
         let config = azenha.write("host.yaml", CONFIG)?;
         let host = azenha.start(&[], &["--config", &config.display().to_string()])?;
         let stage = Self { azenha, host, sent: 0 };
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), PathBuf::from);
         for plugin in PLUGINS {
-            let component = fs::read(target.join("plugins").join(format!("{plugin}.wasm")))?;
-            ensure!(stage.call("PUT", &format!("/plugins/{plugin}"), "application/wasm", &component)?.status == 200);
+            stage.push(plugin, plugin)?;
         }
         ensure!(stage.call("PUT", "/pipelines/shop", "application/yaml", live().as_bytes())?.status == 201);
         stage.await_lanes()?;
         Ok(stage)
+    }
+
+    /// Uploads a plugin under a name.
+    fn push(&self, plugin: &str, name: &str) -> Result<()> {
+        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), PathBuf::from);
+        let component = fs::read(target.join("plugins").join(format!("{plugin}.wasm")))?;
+        let pushed = self.call("PUT", &format!("/plugins/{name}"), "application/wasm", &component)?;
+        ensure!(pushed.status == 200, "{pushed:?}");
+        Ok(())
     }
 
     fn call(&self, method: &str, path: &str, kind: &str, body: &[u8]) -> Result<Answer> {
@@ -301,6 +308,26 @@ fn what_is_no_candidate_is_refused() -> Result<()> {
         ensure!(stage.call(method, "/pipelines/shop/steps/labelled/shadow", "", b"")?.status == 404, "{method}");
     }
     ensure!(stage.call("GET", "/pipelines/none/steps/labelled/shadow", "", b"")?.status == 404);
+    Ok(())
+}
+
+#[test]
+fn an_uploaded_plugin_is_tried_in_place_of_the_one_that_the_file_names() -> Result<()> {
+    let stage = Stage::set()?;
+    stage.push("rename", "rename-next")?;
+    ensure!(stage.show("/pipelines/shop/shadows")? == json!({}));
+    let started = stage.try_beside("labelled", "?plugin=rename-next", &live())?;
+    ensure!(started.status == 201 && started.json()?["plugin"] == "rename-next", "{started:?}");
+    let all = stage.show("/pipelines/shop/shadows")?;
+    ensure!(all.as_object().is_some_and(|all| all.len() == 1) && all["labelled"]["plugin"] == "rename-next", "{all}");
+    for (step, plugin) in [("labelled", "absent"), ("labelled", "rename%2C%20config%3A%20%7B%7D"), ("rows", "rename")] {
+        let refused = stage.try_beside(step, &format!("?plugin={plugin}"), &live())?;
+        ensure!(refused.status == 422, "{step} {plugin}: {refused:?}");
+    }
+    ensure!(stage.call("POST", "/pipelines/shop/steps/labelled/shadow/promote", "", b"")?.status == 200);
+    let promoted = stage.show("/pipelines/shop")?["definition"]["text"].clone();
+    ensure!(promoted == live().replace("transform: rename\n", "transform: rename-next\n"), "{promoted}");
+    ensure!(stage.call("GET", "/pipelines/none/shadows", "", b"")?.status == 404);
     Ok(())
 }
 

@@ -284,12 +284,16 @@ fn a_version_that_traps_on_everything_goes_back_by_itself_and_nothing_is_lost() 
     let versions = stage.versions()?;
     let note = versions.last().context("no version")?["note"].to_string();
     ensure!(note.contains("by itself") && note.contains("version 2"), "{note}");
+    let listed = stage.show("/pipelines")?[0].clone();
+    ensure!(listed["note"].to_string() == note && listed["version"] == 3 && listed["lag"] == 0, "{listed}");
 
     // Whoever trusts it at once has lanes that stand still, until a person goes back.
     ensure!(stage.put(&definition("tagged-count", "{ tag: b, fails: true }"), "?probation=0")?.status == 200);
     stage.await_version(4)?;
     stage.send(2_000)?;
     stage.wait_until("a lane has failed", |stage| Ok(stage.lanes()?.iter().any(|lane| lane["state"] == "failed")))?;
+    let listed = stage.show("/pipelines")?[0].clone();
+    ensure!(listed["state"] == "failed" && listed["error"].is_string(), "{listed}");
     let back = stage.call("POST", "/pipelines/counted/rollback", "", b"")?;
     ensure!(back.status == 200, "{back:?}");
     stage.await_version(5)?;

@@ -5,6 +5,7 @@ mod difference;
 mod file;
 mod format;
 mod resolve;
+mod rewrite;
 mod source;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use crate::yaml::{self, Entries, Environment, FromNode, Named, Report, Spanned};
 pub use difference::differences;
 use file::{BatchDef, Definition, QueryDef, SinkDef, StepDef};
 pub use resolve::{PluginError, SchemaProblem, Surroundings};
+pub use rewrite::with_plugin;
 pub use source::Source;
 
 /// A pipeline file that is well formed: its keys are known and its values have the right types. Whether its

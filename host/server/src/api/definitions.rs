@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 
 use super::error::{ApiError, ErrorBody};
 use super::guard::Caller;
+use super::paths::OfPipeline;
 use super::versions::{self, SwapOptions};
 use crate::control::{Change, ChangeError, Condition, Definition, Version};
 use crate::host::{Host, Origin};
@@ -47,7 +48,7 @@ pub struct InForce {
 #[utoipa::path(
     put, path = "/pipelines/{name}", tag = "pipelines",
     params(
-        ("name" = String, Path, description = "The pipeline's name, as the definition has it"),
+        OfPipeline,
         SwapOptions,
         ("If-Match" = Option<String>, Header, description = "The version that is to be replaced, as an ETag; or *"),
         ("If-None-Match" = Option<String>, Header, description = "*: only if there is no such pipeline"),
@@ -70,12 +71,12 @@ pub struct InForce {
 pub async fn put(
     State(host): State<Arc<Host>>,
     Extension(Caller(by)): Extension<Caller>,
-    name: Result<Path<String>, PathRejection>,
+    path: Result<Path<OfPipeline>, PathRejection>,
     options: Result<Query<SwapOptions>, QueryRejection>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
-    let Path(name) = name?;
+    let Path(OfPipeline { name }) = path?;
     check_is_of_log(&host, &name)?;
     let Query(options) = options?;
     let condition = condition(&headers)?;
@@ -128,7 +129,7 @@ pub async fn define(host: &Host, wanted: Wanted, loaded: &Loaded, options: &Swap
 #[utoipa::path(
     delete, path = "/pipelines/{name}", tag = "pipelines",
     params(
-        ("name" = String, Path, description = "The pipeline's name"),
+        OfPipeline,
         ("If-Match" = Option<String>, Header, description = "The version that is to be deleted, as an ETag"),
     ),
     responses(
@@ -141,67 +142,67 @@ pub async fn define(host: &Host, wanted: Wanted, loaded: &Loaded, options: &Swap
 pub async fn delete(
     State(host): State<Arc<Host>>,
     Extension(caller): Extension<Caller>,
-    name: Result<Path<String>, PathRejection>,
+    path: Result<Path<OfPipeline>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let note = "its topics, tables, state and positions stay: a pipeline of that name goes on from there";
-    change(&host, caller, name, &headers, Some(note), |definition| definition.text = None).await
+    change(&host, caller, path, &headers, Some(note), |definition| definition.text = None).await
 }
 
 /// Pauses a pipeline on every host: what was processed is committed, and nothing is read any more.
 #[utoipa::path(
     post, path = "/pipelines/{name}/pause", tag = "pipelines",
-    params(("name" = String, Path, description = "The pipeline's name")),
+    params(OfPipeline),
     responses((status = 200, body = InForce), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody))
 )]
 pub async fn pause(
     State(host): State<Arc<Host>>,
     Extension(caller): Extension<Caller>,
-    name: Result<Path<String>, PathRejection>,
+    path: Result<Path<OfPipeline>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    change(&host, caller, name, &headers, None, |definition| definition.paused = true).await
+    change(&host, caller, path, &headers, None, |definition| definition.paused = true).await
 }
 
 /// Lets a paused pipeline go on where it stopped, on every host.
 #[utoipa::path(
     post, path = "/pipelines/{name}/resume", tag = "pipelines",
-    params(("name" = String, Path, description = "The pipeline's name")),
+    params(OfPipeline),
     responses((status = 200, body = InForce), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody))
 )]
 pub async fn resume(
     State(host): State<Arc<Host>>,
     Extension(caller): Extension<Caller>,
-    name: Result<Path<String>, PathRejection>,
+    path: Result<Path<OfPipeline>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    change(&host, caller, name, &headers, None, |definition| definition.paused = false).await
+    change(&host, caller, path, &headers, None, |definition| definition.paused = false).await
 }
 
 /// Starts a pipeline again on every host, those of its lanes that failed included.
 #[utoipa::path(
     post, path = "/pipelines/{name}/restart", tag = "pipelines",
-    params(("name" = String, Path, description = "The pipeline's name")),
+    params(OfPipeline),
     responses((status = 200, body = InForce), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody))
 )]
 pub async fn restart(
     State(host): State<Arc<Host>>,
     Extension(caller): Extension<Caller>,
-    name: Result<Path<String>, PathRejection>,
+    path: Result<Path<OfPipeline>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    change(&host, caller, name, &headers, None, |definition| definition.restarts += 1).await
+    change(&host, caller, path, &headers, None, |definition| definition.restarts += 1).await
 }
 
 async fn change(
     host: &Host,
     Caller(by): Caller,
-    name: Result<Path<String>, PathRejection>,
+    path: Result<Path<OfPipeline>, PathRejection>,
     headers: &HeaderMap,
     note: Option<&str>,
     edit: impl Fn(&mut Definition),
 ) -> Result<Response, ApiError> {
-    let Path(pipeline) = name?;
+    let Path(OfPipeline { name: pipeline }) = path?;
     check_is_of_log(host, &pipeline)?;
     let condition = condition(headers)?;
     host.control().definitions.in_force(&pipeline).await?;

@@ -50,6 +50,7 @@ use crate::host::Host;
         plugins::list,
         plugins::put,
         plugins::remove,
+        shadow::list,
         shadow::show,
         shadow::start,
         shadow::discard,

@@ -13,6 +13,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::error::{ApiError, ErrorBody};
+use super::paths::OfPipeline;
 use super::pipelines::find;
 use crate::host::{Host, State as Deployed};
 
@@ -80,7 +81,7 @@ pub struct Edge {
 /// A pipeline as a graph: its topics, what reads and writes them, which plugins run there and what they read.
 #[utoipa::path(
     get, path = "/pipelines/{name}/graph", tag = "pipelines",
-    params(("name" = String, Path, description = "The pipeline's name")),
+    params(OfPipeline),
     responses(
         (status = 200, body = Graph),
         (status = 404, body = ErrorBody),
@@ -89,9 +90,9 @@ pub struct Edge {
 )]
 pub async fn show(
     State(host): State<Arc<Host>>,
-    name: Result<Path<String>, PathRejection>,
+    path: Result<Path<OfPipeline>, PathRejection>,
 ) -> Result<Json<Graph>, ApiError> {
-    let Path(name) = name?;
+    let Path(OfPipeline { name }) = path?;
     match find(&host, &name)?.state() {
         Deployed::Running(running) => Ok(Json(Graph::of(running.plan()))),
         Deployed::Paused(loaded) => Ok(Json(Graph::of(&loaded.plan))),

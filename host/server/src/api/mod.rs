@@ -14,8 +14,10 @@ mod guard;
 mod health;
 mod metrics;
 mod offsets;
+mod paths;
 mod pipelines;
 mod plugins;
+mod progress;
 mod queries;
 mod rates;
 mod roles;
@@ -51,7 +53,7 @@ pub use definitions::InForce;
 pub use error::ErrorBody;
 use guard::Guard;
 pub use metrics::openmetrics;
-pub use pipelines::PipelineSummary;
+pub use pipelines::ListedPipeline;
 pub use plugins::PluginDetail;
 pub use serve::{Answering, Bounds, serve};
 pub use shadow_detail::{AnswerDetail, Both, ShadowDetail};
@@ -137,6 +139,7 @@ fn router(host: Arc<Host>) -> Router {
         .route("/pipelines/{name}/versions", get(versions::list))
         .route("/pipelines/{name}/rollback", post(versions::rollback))
         .route("/pipelines/{name}/graph", get(graph::show))
+        .route("/pipelines/{name}/shadows", get(shadow::list))
         .route("/pipelines/{name}/steps/{step}/tap", get(tap::tap))
         .route("/pipelines/{name}/steps/{step}/shadow", shadow.layer(limit(definitions::DEFINITION_LIMIT)))
         .route("/pipelines/{name}/steps/{step}/shadow/promote", post(shadow::promote))

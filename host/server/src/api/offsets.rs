@@ -11,6 +11,7 @@ use axum::{Extension, Json};
 use super::definitions::{answer, check_is_of_log, condition};
 use super::error::{ApiError, ErrorBody};
 use super::guard::Caller;
+use super::paths::OfPipeline;
 use super::pipelines::find;
 use crate::control::{Change, Condition};
 use crate::host::{self, Host, LaneOffset, NewOffset, State as Deployed};
@@ -18,7 +19,7 @@ use crate::host::{self, Host, LaneOffset, NewOffset, State as Deployed};
 /// How far each lane of a pipeline has come, also while it is paused.
 #[utoipa::path(
     get, path = "/pipelines/{name}/offsets", tag = "pipelines",
-    params(("name" = String, Path, description = "The pipeline's name")),
+    params(OfPipeline),
     responses(
         (status = 200, body = Vec<LaneOffset>),
         (status = 404, body = ErrorBody),
@@ -27,9 +28,9 @@ use crate::host::{self, Host, LaneOffset, NewOffset, State as Deployed};
 )]
 pub async fn show(
     State(host): State<Arc<Host>>,
-    name: Result<Path<String>, PathRejection>,
+    path: Result<Path<OfPipeline>, PathRejection>,
 ) -> Result<Json<Vec<LaneOffset>>, ApiError> {
-    let Path(name) = name?;
+    let Path(OfPipeline { name }) = path?;
     let deployment = find(&host, &name)?;
     Ok(Json(host::lanes(host.runner(), &name, &deployment.state()).await?))
 }
@@ -39,7 +40,7 @@ pub async fn show(
 #[utoipa::path(
     patch, path = "/pipelines/{name}/offsets", tag = "pipelines",
     params(
-        ("name" = String, Path, description = "The pipeline's name"),
+        OfPipeline,
         ("If-Match" = Option<String>, Header, description = "The version that must be in force, as an ETag"),
     ),
     request_body = Vec<NewOffset>,
@@ -54,11 +55,11 @@ pub async fn show(
 pub async fn patch(
     State(host): State<Arc<Host>>,
     Extension(Caller(by)): Extension<Caller>,
-    name: Result<Path<String>, PathRejection>,
+    path: Result<Path<OfPipeline>, PathRejection>,
     headers: HeaderMap,
     body: Result<Json<Vec<NewOffset>>, JsonRejection>,
 ) -> Result<Response, ApiError> {
-    let (Path(pipeline), Json(wanted)) = (name?, body?);
+    let (Path(OfPipeline { name: pipeline }), Json(wanted)) = (path?, body?);
     check_is_of_log(&host, &pipeline)?;
     let change = Change { pipeline, condition: condition(&headers)?, by };
     let pipeline = &change.pipeline;

@@ -9,18 +9,19 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::header::ETAG;
 use axum::response::{IntoResponse, Response};
-use azenha_engine::status::{LaneState, LaneStatus, NO_TIME, Switched, TaskStatus};
+use azenha_engine::status::{LaneState, LaneStatus, Switched, TaskStatus};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::definitions::etag;
 use super::ends::Ends;
 use super::error::{ApiError, ErrorBody};
+use super::paths::OfPipeline;
+use super::progress::{Progress, watermark_delay};
 use crate::control::{Definition, Version};
 use crate::host::{Deployment, Host, Origin, Running, State as Deployed};
-use crate::ingest::now;
 
-/// A pipeline in the list.
+/// A pipeline, and whether it does what it should.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct PipelineSummary {
     /// Its name.
@@ -28,7 +29,7 @@ pub struct PipelineSummary {
     /// `starting`, `paused`, `failed`, of a batch `waiting` or `running`, or the worst state of its lanes on this host: `running`, `elsewhere`,
     /// `stopped`, `joining`, `restoring`, `retrying` or `failed`.
     pub state: String,
-    /// Why it does not start, or why the version before goes on, if that is so.
+    /// Why it does not start, why the version before goes on, or what a lane failed on, if that is so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// The file that defines it, if one does that this host was started with.
@@ -37,6 +38,23 @@ pub struct PipelineSummary {
     /// The version of its definition in the log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<Version>,
+    /// When that was made: microseconds since 1970-01-01T00:00:00Z.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<i64>,
+    /// Why it was made, if it went back to an earlier one: somebody wanted that, or the host by itself, for a reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// A pipeline in the list.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct ListedPipeline {
+    /// Name, origin and state.
+    #[serde(flatten)]
+    pub summary: PipelineSummary,
+    /// How far its lanes on this host have come.
+    #[serde(flatten)]
+    pub progress: Progress,
 }
 
 /// A pipeline with everything that runs in it.
@@ -130,24 +148,32 @@ pub struct SwitchDetail {
     pause_ms: f64,
 }
 
-/// Every pipeline of this host.
-#[utoipa::path(get, path = "/pipelines", tag = "pipelines", responses((status = 200, body = Vec<PipelineSummary>)))]
-pub async fn list(State(host): State<Arc<Host>>) -> Json<Vec<PipelineSummary>> {
-    Json(host.deployments().iter().map(|deployment| PipelineSummary::of(deployment)).collect())
+/// Every pipeline of this host: its state, how far it is behind, and why its version was made if it went back to one.
+#[utoipa::path(get, path = "/pipelines", tag = "pipelines", responses((status = 200, body = Vec<ListedPipeline>)))]
+pub async fn list(State(host): State<Arc<Host>>) -> Json<Vec<ListedPipeline>> {
+    let mut ends = Ends::of(host.log().as_ref());
+    let mut listed = Vec::new();
+    for deployment in host.deployments() {
+        let running = deployment.running();
+        let tasks = running.as_deref().map(Running::tasks).unwrap_or_default();
+        let progress = Progress::of(tasks, &mut ends).await;
+        listed.push(ListedPipeline { summary: PipelineSummary::of(&deployment), progress });
+    }
+    Json(listed)
 }
 
 /// One pipeline with its definition and its tasks: state, offsets, lag and the last error of each partition. The
 /// version of the definition is the ETag.
 #[utoipa::path(
     get, path = "/pipelines/{name}", tag = "pipelines",
-    params(("name" = String, Path, description = "The pipeline's name")),
+    params(OfPipeline),
     responses((status = 200, body = PipelineDetail), (status = 404, body = ErrorBody))
 )]
 pub async fn show(
     State(host): State<Arc<Host>>,
-    name: Result<Path<String>, PathRejection>,
+    path: Result<Path<OfPipeline>, PathRejection>,
 ) -> Result<Response, ApiError> {
-    let Path(name) = name?;
+    let Path(OfPipeline { name }) = path?;
     let deployment = find(&host, &name)?;
     let mut tasks = Vec::new();
     let mut ends = Ends::of(host.log().as_ref());
@@ -168,6 +194,13 @@ pub async fn show(
     })
 }
 
+/// What runs of the pipeline of that name.
+pub fn running(host: &Host, name: &str) -> Result<Arc<Running>, ApiError> {
+    find(host, name)?.running().ok_or_else(|| {
+        ApiError::conflict(format!("pipeline `{name}` does not run")).help(format!("GET /pipelines/{name} says why"))
+    })
+}
+
 /// The pipeline of that name.
 pub fn find(host: &Host, name: &str) -> Result<Arc<Deployment>, ApiError> {
     host.deployment(name).ok_or_else(|| {
@@ -182,7 +215,10 @@ impl PipelineSummary {
     fn of(deployment: &Deployment) -> Self {
         let (state, error) = match deployment.state() {
             Deployed::Starting => ("starting", None),
-            Deployed::Running(running) => (worst(&running), deployment.held_back()),
+            Deployed::Running(running) => {
+                let (state, error) = worst(&running);
+                (state, deployment.held_back().or(error))
+            }
             Deployed::Paused(_) => ("paused", None),
             Deployed::Failed(reason) => ("failed", Some(reason)),
             Deployed::Deleted => ("deleted", None),
@@ -191,19 +227,27 @@ impl PipelineSummary {
             Origin::File(file) => Some(file.display().to_string()),
             Origin::Log(_) => None,
         };
-        let version = deployment.definition().map(|definition| definition.version());
-        Self { name: deployment.name.clone(), state: state.to_owned(), error, file, version }
+        let definition = deployment.definition();
+        Self {
+            name: deployment.name.clone(),
+            state: state.to_owned(),
+            error,
+            file,
+            version: definition.as_ref().map(|definition| definition.version()),
+            since: definition.as_ref().map(|definition| definition.at),
+            note: definition.and_then(|definition| definition.note.clone()),
+        }
     }
 }
 
-/// The worst state of the lanes.
-fn worst(running: &Running) -> &'static str {
+/// The worst state of the lanes, and what failed there.
+fn worst(running: &Running) -> (&'static str, Option<String>) {
     if let Some(batch) = running.batch() {
-        return if batch.is_running() { "running" } else { "waiting" };
+        return (if batch.is_running() { "running" } else { "waiting" }, None);
     }
     let lanes = running.tasks().iter().flat_map(|task| &task.lanes);
     let worst = lanes.map(|lane| lane.state()).max_by_key(severity);
-    worst.as_ref().map_or("running", state_name)
+    worst.map_or(("running", None), |state| (state_name(&state), failure(state)))
 }
 
 impl DefinitionDetail {
@@ -233,7 +277,7 @@ impl TaskDetail {
 impl LaneDetail {
     async fn of(lane: &LaneStatus, topic: &str, ends: &mut Ends<'_>) -> Self {
         let bounds = ends.bounds(topic, lane.partition).await;
-        let (state, position, watermark) = (lane.state(), lane.committed(), lane.watermark.load(Relaxed));
+        let (state, position) = (lane.state(), lane.committed());
         Self {
             partition: lane.partition,
             state: state_name(&state),
@@ -241,7 +285,7 @@ impl LaneDetail {
             start: bounds.map(|bounds| bounds.start),
             end: bounds.map(|bounds| bounds.end),
             lag: bounds.zip(position).map(|(bounds, position)| bounds.end.saturating_sub(position)),
-            watermark_delay: (watermark != NO_TIME).then(|| (now() - watermark) as f64 / 1e6),
+            watermark_delay: watermark_delay(lane),
             records: lane.counters.records.load(Relaxed),
             dead_letters: lane.counters.dead_letters.load(Relaxed),
             version: Some(lane.version.load(Relaxed)).filter(|version| *version > 0),
@@ -250,10 +294,7 @@ impl LaneDetail {
                 from,
                 pause_ms: pause.as_secs_f64() * 1_000.0,
             }),
-            error: match state {
-                LaneState::Retrying { error, .. } | LaneState::Failed { error } => Some(error),
-                _ => None,
-            },
+            error: failure(state),
         }
     }
 }
@@ -268,6 +309,13 @@ pub fn state_name(state: &LaneState) -> &'static str {
         LaneState::Retrying { .. } => "retrying",
         LaneState::Failed { .. } => "failed",
         LaneState::Stopped => "stopped",
+    }
+}
+
+fn failure(state: LaneState) -> Option<String> {
+    match state {
+        LaneState::Retrying { error, .. } | LaneState::Failed { error } => Some(error),
+        _ => None,
     }
 }
 

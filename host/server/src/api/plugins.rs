@@ -147,7 +147,8 @@ fn details(host: &Host) -> Vec<PluginDetail> {
     })
 }
 
-fn check_name(name: &str) -> Result<(), ApiError> {
+/// Refuses what no plugin that is uploaded can be called.
+pub fn check_name(name: &str) -> Result<(), ApiError> {
     let is_allowed = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "_-".contains(letter);
     if name.is_empty() || !name.chars().all(is_allowed) {
         return Err(ApiError::unprocessable(format!("a plugin cannot be called `{name}`"))

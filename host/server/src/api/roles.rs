@@ -55,6 +55,7 @@ pub static RULES: [Rule; 38] = [
     (Method::GET, "/pipelines/{name}/versions", role(Viewer)),
     (Method::POST, "/pipelines/{name}/rollback", role(Deployer)),
     (Method::GET, "/pipelines/{name}/graph", role(Viewer)),
+    (Method::GET, "/pipelines/{name}/shadows", role(Viewer)),
     (Method::GET, "/pipelines/{name}/steps/{step}/tap", role(Viewer)),
     (Method::GET, "/pipelines/{name}/steps/{step}/shadow", role(Viewer)),
     (Method::POST, "/pipelines/{name}/steps/{step}/shadow", role(Deployer)),

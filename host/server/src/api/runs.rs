@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::error::{ApiError, ErrorBody};
+use super::paths::OfPipeline;
 use super::pipelines::find;
 use crate::batch::{Dates, Report, Scheduled};
 use crate::host::Host;
@@ -43,7 +44,7 @@ pub struct Begun {
 /// The reports of a batch's runs.
 #[utoipa::path(
     get, path = "/pipelines/{name}/runs", tag = "batches",
-    params(("name" = String, Path, description = "The pipeline's name")),
+    params(OfPipeline),
     responses(
         (status = 200, body = Runs),
         (status = 404, body = ErrorBody, description = "There is no such batch"),
@@ -52,9 +53,9 @@ pub struct Begun {
 )]
 pub async fn list(
     State(host): State<Arc<Host>>,
-    name: Result<Path<String>, PathRejection>,
+    path: Result<Path<OfPipeline>, PathRejection>,
 ) -> Result<Json<Runs>, ApiError> {
-    let Path(name) = name?;
+    let Path(OfPipeline { name }) = path?;
     let batch = batch(&host, &name)?;
     let runs = batch.reports().await.map_err(|error| ApiError::unavailable(format!("{error:#}")))?;
     Ok(Json(Runs { running: batch.is_running(), next: batch.next(), runs }))
@@ -63,7 +64,7 @@ pub async fn list(
 /// Begins a run, whatever the schedule. The answer does not wait for its end.
 #[utoipa::path(
     post, path = "/pipelines/{name}/runs", tag = "batches",
-    params(("name" = String, Path, description = "The pipeline's name")),
+    params(OfPipeline),
     request_body = NewRun,
     responses(
         (status = 202, body = Begun),
@@ -74,10 +75,10 @@ pub async fn list(
 )]
 pub async fn begin(
     State(host): State<Arc<Host>>,
-    name: Result<Path<String>, PathRejection>,
+    path: Result<Path<OfPipeline>, PathRejection>,
     wanted: Result<Json<NewRun>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Begun>), ApiError> {
-    let (Path(name), Json(NewRun { dates })) = (name?, wanted?);
+    let (Path(OfPipeline { name }), Json(NewRun { dates })) = (path?, wanted?);
     let dates = dates.map(|dates| dates.parse::<Dates>()).transpose();
     let dates = dates.map_err(|error| ApiError::bad_request(format!("`dates`: {error}")).help("write FIRST..LAST"))?;
     let batch = batch(&host, &name)?;

@@ -12,14 +12,16 @@ use axum::{Extension, Json};
 use azenha_engine::Pipeline;
 use azenha_engine::difference::Side;
 use azenha_engine::shadow::{Candidate, ShadowOptions};
-use azenha_model::pipeline::{PipelineFile, differences};
+use azenha_model::pipeline::{PipelineFile, differences, with_plugin};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::definitions::{InForce, Wanted, check_is_of_log, define, text};
 use super::error::{ApiError, ErrorBody};
 use super::guard::Caller;
-use super::pipelines::find;
+use super::paths::{OfPipeline, OfStep};
+use super::pipelines::{find, running};
+use super::plugins::check_name;
 use super::shadow_detail::ShadowDetail;
 use super::versions::SwapOptions;
 use crate::control::{Condition, Definition};
@@ -34,11 +36,13 @@ const BUDGET: f64 = 1.2;
 /// The largest budget: a candidate that costs more than this is no candidate.
 const MOST: f64 = 100.0;
 
-/// How much a candidate is asked.
-#[derive(Debug, Clone, Copy, Default, Deserialize, IntoParams)]
+/// What a candidate is, and how much it is asked.
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ShadowParameters {
+    /// The name of an uploaded plugin that the step runs instead of the one that the file names.
+    plugin: Option<String>,
     /// The share of the live plugin's rows that the candidate gets, at most: above 0, up to 1; 0.1 if left out.
     sample: Option<f64>,
     /// Processor time that it may take, with all that sampling adds, as a share of the live plugin's: above 0, up to 100;
@@ -47,7 +51,14 @@ pub struct ShadowParameters {
 }
 
 impl ShadowParameters {
-    fn checked(self) -> Result<ShadowOptions, ApiError> {
+    /// The pipeline file that is tried.
+    fn applied(&self, text: String, step: &str) -> Result<String, ApiError> {
+        let Some(plugin) = &self.plugin else { return Ok(text) };
+        check_name(plugin)?;
+        Ok(with_plugin(&text, step, plugin).map_err(anyhow::Error::from)?)
+    }
+
+    fn options(&self) -> Result<ShadowOptions, ApiError> {
         let sample = self.sample.unwrap_or(SAMPLE);
         let budget = self.budget.unwrap_or(BUDGET * sample);
         for (name, value, most) in [("sample", sample, 1.0), ("budget", budget, MOST)] {
@@ -61,17 +72,14 @@ impl ShadowParameters {
 }
 
 /// Tries code beside that of a step: another plugin, or the same with another configuration. The body is a whole pipeline
-/// file that differs from the one in force in nothing but the plugin of that step, its configuration and the columns that
-/// it may read. From now on the candidate gets some of the live plugin's calls, and what it makes of them is compared and thrown away: nothing of it
-/// reaches a topic, a table or a state. It works on this host, beside the lanes that run here, until it is discarded or
+/// file that, with `plugin` if that is given, differs from the one in force in nothing but the plugin of that step, its
+/// configuration and the columns that it may read. Plugins are those that were uploaded; each name is taken for what it
+/// means now. From now on the candidate gets some of the live plugin's calls, and what it makes of them is compared and
+/// thrown away: nothing of it reaches a topic, a table or a state. It works on this host, beside the lanes that run here, until it is discarded or
 /// promoted, the pipeline goes over to another version, or the host ends. One that was there before is discarded.
 #[utoipa::path(
     post, path = "/pipelines/{name}/steps/{step}/shadow", tag = "pipelines",
-    params(
-        ("name" = String, Path, description = "The pipeline's name"),
-        ("step" = String, Path, description = "The step's name"),
-        ShadowParameters,
-    ),
+    params(OfStep, ShadowParameters),
     request_body(
         description = "A pipeline file",
         content((String = "application/yaml"), (serde_json::Value = "application/json"))
@@ -88,16 +96,16 @@ impl ShadowParameters {
 )]
 pub async fn start(
     State(host): State<Arc<Host>>,
-    path: Result<Path<(String, String)>, PathRejection>,
+    path: Result<Path<OfStep>, PathRejection>,
     parameters: Result<Query<ShadowParameters>, QueryRejection>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<ShadowDetail>), ApiError> {
-    let Path((name, step)) = path?;
+    let Path(OfStep { name, step }) = path?;
     let Query(parameters) = parameters?;
-    let options = parameters.checked()?;
+    let options = parameters.options()?;
     check_is_of_log(&host, &name)?;
-    let text = text(&headers, &body?)?;
+    let text = parameters.applied(text(&headers, &body?)?, &step)?;
     let running = running(&host, &name)?;
     let live = lanes(&running)?;
     let in_force = host.control().definitions.in_force(&name).await?;
@@ -122,10 +130,7 @@ pub async fn start(
 /// side, what it refused and failed on, and what it cost. Personal data is masked.
 #[utoipa::path(
     get, path = "/pipelines/{name}/steps/{step}/shadow", tag = "pipelines",
-    params(
-        ("name" = String, Path, description = "The pipeline's name"),
-        ("step" = String, Path, description = "The step's name"),
-    ),
+    params(OfStep),
     responses(
         (status = 200, body = ShadowDetail),
         (status = 404, description = "No candidate works beside that step on this host", body = ErrorBody),
@@ -134,20 +139,34 @@ pub async fn start(
 )]
 pub async fn show(
     State(host): State<Arc<Host>>,
-    path: Result<Path<(String, String)>, PathRejection>,
+    path: Result<Path<OfStep>, PathRejection>,
 ) -> Result<Json<ShadowDetail>, ApiError> {
-    let Path((name, step)) = path?;
+    let Path(OfStep { name, step }) = path?;
     let running = running(&host, &name)?;
     Ok(Json(detail(lanes(&running)?, &step)?))
+}
+
+/// The candidates beside the steps of a pipeline on this host, by step; none while it does not run.
+#[utoipa::path(
+    get, path = "/pipelines/{name}/shadows", tag = "pipelines",
+    params(OfPipeline),
+    responses((status = 200, body = BTreeMap<String, ShadowDetail>), (status = 404, body = ErrorBody))
+)]
+pub async fn list(
+    State(host): State<Arc<Host>>,
+    path: Result<Path<OfPipeline>, PathRejection>,
+) -> Result<Json<BTreeMap<String, ShadowDetail>>, ApiError> {
+    let Path(OfPipeline { name }) = path?;
+    let running = find(&host, &name)?.running();
+    let live = running.as_deref().and_then(Running::live);
+    let reports = live.into_iter().flat_map(|live| live.shadows().reports());
+    Ok(Json(reports.map(|(step, report)| (step.to_owned(), report.into())).collect()))
 }
 
 /// Discards the candidate beside a step.
 #[utoipa::path(
     delete, path = "/pipelines/{name}/steps/{step}/shadow", tag = "pipelines",
-    params(
-        ("name" = String, Path, description = "The pipeline's name"),
-        ("step" = String, Path, description = "The step's name"),
-    ),
+    params(OfStep),
     responses(
         (status = 204, description = "It is gone"),
         (status = 404, description = "No candidate works beside that step on this host", body = ErrorBody),
@@ -156,9 +175,9 @@ pub async fn show(
 )]
 pub async fn discard(
     State(host): State<Arc<Host>>,
-    path: Result<Path<(String, String)>, PathRejection>,
+    path: Result<Path<OfStep>, PathRejection>,
 ) -> Result<StatusCode, ApiError> {
-    let Path((name, step)) = path?;
+    let Path(OfStep { name, step }) = path?;
     let running = running(&host, &name)?;
     if lanes(&running)?.shadows().end(&step) { Ok(StatusCode::NO_CONTENT) } else { Err(none(&name, &step)) }
 }
@@ -168,11 +187,7 @@ pub async fn discard(
 /// beside which it was tried.
 #[utoipa::path(
     post, path = "/pipelines/{name}/steps/{step}/shadow/promote", tag = "pipelines",
-    params(
-        ("name" = String, Path, description = "The pipeline's name"),
-        ("step" = String, Path, description = "The step's name"),
-        SwapOptions,
-    ),
+    params(OfStep, SwapOptions),
     responses(
         (status = 200, description = "It is in force; or what a dry run says", body = InForce),
         (status = 404, description = "No candidate works beside that step on this host", body = ErrorBody),
@@ -183,10 +198,10 @@ pub async fn discard(
 pub async fn promote(
     State(host): State<Arc<Host>>,
     Extension(Caller(by)): Extension<Caller>,
-    path: Result<Path<(String, String)>, PathRejection>,
+    path: Result<Path<OfStep>, PathRejection>,
     options: Result<Query<SwapOptions>, QueryRejection>,
 ) -> Result<Response, ApiError> {
-    let (Path((name, step)), Query(options)) = (path?, options?);
+    let (Path(OfStep { name, step }), Query(options)) = (path?, options?);
     check_is_of_log(&host, &name)?;
     let running = running(&host, &name)?;
     let works = lanes(&running)?.shadows().report(&step).is_some();
@@ -200,12 +215,6 @@ pub async fn promote(
         plugins: proposal.plugins.clone(),
     };
     define(&host, wanted, &loaded, &options).await
-}
-
-fn running(host: &Host, name: &str) -> Result<Arc<Running>, ApiError> {
-    find(host, name)?.running().ok_or_else(|| {
-        ApiError::conflict(format!("pipeline `{name}` does not run")).help(format!("GET /pipelines/{name} says why"))
-    })
 }
 
 fn lanes(running: &Running) -> Result<&Pipeline, ApiError> {
@@ -279,10 +288,13 @@ mod tests {
         assert_eq!(check("steps: ["), Err(422));
     }
 
+    fn parameters(sample: Option<f64>, budget: Option<f64>) -> ShadowParameters {
+        ShadowParameters { plugin: None, sample, budget }
+    }
+
     #[test]
     fn shares_that_are_none_are_refused() {
-        let of =
-            |sample, budget| ShadowParameters { sample, budget }.checked().map_err(|error| error.status().as_u16());
+        let of = |sample, budget| parameters(sample, budget).options().map_err(|error| error.status().as_u16());
         assert_eq!(of(None, None), Ok(ShadowOptions { sample: 0.1, budget: 0.12 }));
         assert_eq!(of(Some(1.0), Some(3.0)), Ok(ShadowOptions { sample: 1.0, budget: 3.0 }));
         for (sample, budget) in [(Some(0.0), None), (Some(1.1), None), (None, Some(-1.0)), (Some(f64::NAN), None)] {

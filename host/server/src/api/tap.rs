@@ -12,7 +12,8 @@ use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError::Lagged;
 
 use super::error::{ApiError, ErrorBody};
-use super::pipelines::find;
+use super::paths::OfStep;
+use super::pipelines::running;
 use crate::host::Host;
 
 /// Listeners at once: each row is written once for each of them.
@@ -25,10 +26,7 @@ static PLACES: Semaphore = Semaphore::const_new(LISTENERS);
 /// slowly misses rows and gets an event `skipped` with their number: a tap never slows the pipeline.
 #[utoipa::path(
     get, path = "/pipelines/{name}/steps/{step}/tap", tag = "pipelines",
-    params(
-        ("name" = String, Path, description = "The pipeline's name"),
-        ("step" = String, Path, description = "The step's name"),
-    ),
+    params(OfStep),
     responses(
         (status = 200, description = "An endless stream of rows", content_type = "text/event-stream", body = String),
         (status = 404, body = ErrorBody),
@@ -38,12 +36,10 @@ static PLACES: Semaphore = Semaphore::const_new(LISTENERS);
 )]
 pub async fn tap(
     State(host): State<Arc<Host>>,
-    path: Result<Path<(String, String)>, PathRejection>,
+    path: Result<Path<OfStep>, PathRejection>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
-    let Path((name, step)) = path?;
-    let running = find(&host, &name)?.running().ok_or_else(|| {
-        ApiError::conflict(format!("pipeline `{name}` does not run")).help(format!("GET /pipelines/{name} says why"))
-    })?;
+    let Path(OfStep { name, step }) = path?;
+    let running = running(&host, &name)?;
     let rows = running.live().and_then(|pipeline| pipeline.tap(&step)).ok_or_else(|| {
         ApiError::not_found(format!("pipeline `{name}` has no step `{step}`"))
             .help(format!("GET /pipelines/{name} shows what runs in it"))

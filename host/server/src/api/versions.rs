@@ -15,6 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::definitions::{InForce, answer, check_is_of_log, condition};
 use super::error::{ApiError, ErrorBody};
 use super::guard::Caller;
+use super::paths::OfPipeline;
 use super::pipelines::find;
 use crate::control::{Change, Definition, Version};
 use crate::host::{Host, Running, SwapPlan};
@@ -168,14 +169,14 @@ pub fn dry_run(plan: Option<SwapPlan>) -> Response {
 /// lane ran it.
 #[utoipa::path(
     get, path = "/pipelines/{name}/versions", tag = "pipelines",
-    params(("name" = String, Path, description = "The pipeline's name")),
+    params(OfPipeline),
     responses((status = 200, body = Vec<VersionDetail>), (status = 404, body = ErrorBody))
 )]
 pub async fn list(
     State(host): State<Arc<Host>>,
-    name: Result<Path<String>, PathRejection>,
+    path: Result<Path<OfPipeline>, PathRejection>,
 ) -> Result<Json<Vec<VersionDetail>>, ApiError> {
-    let Path(name) = name?;
+    let Path(OfPipeline { name }) = path?;
     let deployment = find(&host, &name)?;
     let versions = host.control().definitions.look(|definitions| definitions.versions(&name));
     let begun = match deployment.running().as_deref().and_then(Running::live) {
@@ -203,7 +204,7 @@ pub async fn list(
 /// batches, and go on with the state that there is. Refused if the earlier code cannot read that.
 #[utoipa::path(
     post, path = "/pipelines/{name}/rollback", tag = "pipelines",
-    params(("name" = String, Path, description = "The pipeline's name"), RollbackOptions),
+    params(OfPipeline, RollbackOptions),
     responses(
         (status = 200, description = "It is in force as a new version; or what a dry run says", body = InForce),
         (status = 404, description = "There is no such pipeline, or no such version of it", body = ErrorBody),
@@ -215,11 +216,11 @@ pub async fn list(
 pub async fn rollback(
     State(host): State<Arc<Host>>,
     Extension(Caller(by)): Extension<Caller>,
-    name: Result<Path<String>, PathRejection>,
+    path: Result<Path<OfPipeline>, PathRejection>,
     options: Result<Query<RollbackOptions>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let (Path(name), Query(options)) = (name?, options?);
+    let (Path(OfPipeline { name }), Query(options)) = (path?, options?);
     check_is_of_log(&host, &name)?;
     let condition = condition(&headers)?;
     let in_force = host.control().definitions.in_force(&name).await?;

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::Outcome;
 use super::shadow::{ShadowCommand, shadow};
-use crate::api::{DryRun, InForce, PipelineSummary, VersionDetail};
+use crate::api::{DryRun, InForce, ListedPipeline, VersionDetail};
 use crate::client::{Client, Refused, ServerArgs};
 use crate::host::SwapPlan;
 use crate::plugins::build::Builder;
@@ -256,13 +256,17 @@ async fn rollback(named: &Named, to: Option<u64>, dry_run: bool) -> Result<Outco
 }
 
 async fn list(client: &Client) -> Result<()> {
-    let mut table = table(["pipeline", "version", "state", "defined by"].map(str::to_owned));
-    for pipeline in client.get::<Vec<PipelineSummary>>(&["pipelines"]).await? {
-        let state = pipeline.error.map_or(pipeline.state.clone(), |error| format!("{}: {error}", pipeline.state));
-        let version = pipeline.version.map_or_else(String::new, |version| version.to_string());
-        table.add_row([pipeline.name, version, state, pipeline.file.unwrap_or_else(|| "the log".to_owned())]);
+    let columns = ["pipeline", "version", "state", "lag", "dead letters", "defined by", "note"];
+    let mut table = table(columns.map(str::to_owned));
+    for ListedPipeline { summary, progress } in client.get::<Vec<ListedPipeline>>(&["pipelines"]).await? {
+        let state = summary.error.map_or(summary.state.clone(), |error| format!("{}: {error}", summary.state));
+        let number = |number: Option<u64>| number.map_or_else(String::new, |number| number.to_string());
+        let (version, lag, letters) =
+            (number(summary.version), number(progress.lag), progress.dead_letters.to_string());
+        let file = summary.file.unwrap_or_else(|| "the log".to_owned());
+        table.add_row([summary.name, version, state, lag, letters, file, summary.note.unwrap_or_default()]);
     }
-    align_right(&mut table, 1..2);
+    align_right(&mut table, [1, 3, 4]);
     writeln!(stdout(), "{table}")?;
     Ok(())
 }

@@ -1,7 +1,6 @@
 //! `azenha watch`
 
-use std::collections::BTreeSet;
-use std::fs;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -13,8 +12,8 @@ use tokio::time::sleep;
 use super::pipeline::{SwapArgs, apply};
 use super::{Outcome, failed};
 use crate::client::ServerArgs;
-use crate::plugins::find::{Found, find, newest_change};
-use crate::program::{pipeline_file, read_pipelines};
+use crate::plugins::find::{Found, changes, find};
+use crate::program::{pipeline_file, read_from, read_pipelines};
 
 /// How often files are looked at: quick for who saves one, and cheap for the few that a pipeline has.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
@@ -33,29 +32,33 @@ pub struct WatchArgs {
 /// and what runs goes on. Ends with the signal that ends it.
 pub async fn watch(args: WatchArgs) -> Result<Outcome> {
     let (file, client) = (pipeline_file(&args.file), args.server.client()?);
+    let shown = file.display();
     loop {
         // What changes while it is applied counts for the next time.
-        let seen = newest_source(&file);
-        match apply(&client, &file, &args.change).await {
-            Ok(Outcome::Done) => println!("{} is applied; watching for changes", file.display()),
-            Ok(_) => {}
-            Err(error) => drop(failed(&error)),
+        let seen = sources(&file);
+        let outcome = apply(&client, &file, &args.change).await.unwrap_or_else(|error| {
+            failed(&error);
+            Outcome::Failed
+        });
+        match outcome {
+            Outcome::Failed => eprintln!("{shown} is not applied, and what runs goes on; watching for changes"),
+            Outcome::Done | Outcome::DeadLetters => println!("watching {shown} for changes"),
         }
-        while newest_source(&file) <= seen {
+        while sources(&file) == seen {
             sleep(LOOK_EVERY).await;
         }
     }
 }
 
-/// The latest change of a pipeline's folder, or of a plugin crate that it names.
-fn newest_source(file: &Path) -> Option<SystemTime> {
-    let folder = file.canonicalize().ok()?.parent()?.to_owned();
-    let crates = plugin_names(file).into_iter().filter_map(|name| match find(&name, &folder)? {
-        Found::Crate(plugin) => Some(plugin.folder),
-        Found::File(file) => Some(file),
+/// What is applied is made from these files: when each was changed last.
+fn sources(file: &Path) -> BTreeMap<PathBuf, SystemTime> {
+    let folder = file.canonicalize().ok().and_then(|file| file.parent().map(Path::to_owned)).unwrap_or_default();
+    let plugins = plugin_names(file).into_iter().flat_map(|name| match find(&name, &folder) {
+        Some(Found::Crate(plugin)) => plugin.sources(),
+        Some(Found::File(file)) => vec![file],
+        None => Vec::new(),
     });
-    let own = if fs::metadata(file).is_ok_and(|_| file.ends_with("pipeline.yaml")) { &folder } else { file };
-    crates.chain([own.to_owned()]).filter_map(|path| newest_change(&path)).max()
+    read_from(file).into_iter().chain(plugins).flat_map(|path| changes(&path)).collect()
 }
 
 /// The plugins that the pipelines of a file name; none while it cannot be read.

@@ -22,13 +22,31 @@ export const link = (href, ...children) => element("a", { href }, ...children);
 export const button = (label, onclick, attributes = {}) =>
   element("button", { type: "button", onclick, ...attributes }, label);
 
-/** A table that scrolls within itself where the screen is narrow. */
-export const table = (caption, columns, rows) => {
+/** A table that scrolls within itself where the screen is narrow. It can be filled again; whoever is on it stays there. */
+export const fillable = (caption, columns) => {
   const head = element("tr", {}, columns.map(column => element("th", { scope: "col" }, column)));
-  const body = rows.map(cells => element("tr", {}, cells.map(cell => element("td", {}, cell ?? ""))));
-  const made = element("table", {}, element("caption", {}, caption), element("thead", {}, head), element("tbody", {}, body));
-  return element("div", { class: "scrolls", tabindex: 0, role: "region", "aria-label": caption }, made);
+  const body = element("tbody");
+  const made = element("table", {}, element("caption", {}, caption), element("thead", {}, head), body);
+  const fill = rows => body.replaceChildren(...rows.map(cells =>
+    element("tr", {}, cells.map(cell => element("td", {}, cell ?? "")))));
+  return { element: element("div", { class: "scrolls", tabindex: 0, role: "region", "aria-label": caption }, made), fill };
 };
+
+export const table = (caption, columns, rows) => {
+  const made = fillable(caption, columns);
+  made.fill(rows);
+  return made.element;
+};
+
+/** Links to pages that belong together, each a label and its path. */
+export const tabs = (label, pages, here) => element("nav", { class: "tabs", "aria-label": label }, pages.map(([name, to]) =>
+  element("a", { href: `#${to}`, "aria-current": name === here ? "page" : null }, name)));
+
+/** The columns that a plugin reads. */
+export const chips = columns => element("ul", { class: "chips" }, columns.length
+  ? columns.map(({ name, personal }) =>
+    element("li", { class: personal ? "chip personal" : "chip" }, name, personal ? " (personal)" : ""))
+  : element("li", { class: "chip" }, "nothing"));
 
 /** What a state looks like; the word says the same. */
 export const state = name => element("span", { class: `state ${name}` }, name);

@@ -19,6 +19,15 @@ export const duration = seconds => {
   return seconds < 172_800 ? `${Math.round(seconds / 3_600)} h` : `${Math.round(seconds / 86_400)} days`;
 };
 
+export const percent = share => `${whole.format(share * 100)} %`;
+
+/** A span of processor time, in nanoseconds. */
+export const processorTime = nanoseconds => {
+  const units = ["ns", "µs", "ms", "s"];
+  const power = Math.min(units.length - 1, Math.floor(Math.log10(Math.max(nanoseconds, 1)) / 3));
+  return `${(nanoseconds / 1_000 ** power).toFixed(power ? 1 : 0)} ${units[power]}`;
+};
+
 /** A time in microseconds since 1970. */
 export const time = micros => new Date(micros / 1_000).toISOString().replace("T", " ").slice(0, 19);
 

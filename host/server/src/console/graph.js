@@ -43,6 +43,8 @@ export class Graph {
   #pipeline;
   #rates = new Rates();
   #cards = new Map();
+  /** Where the candidate beside a step is seen. */
+  #shadows = [];
   #edges = [];
   #lines = drawing("svg", { class: "lines", "aria-hidden": "true" });
   #columns = element("div", { class: "columns" });
@@ -58,14 +60,16 @@ export class Graph {
     const names = new Map(nodes.map(({ id, label }) => [id, label]));
     const before = id => edges.filter(edge => edge.to === id).map(edge => names.get(edge.from));
     this.#edges = edges;
+    this.#shadows = [];
     this.#cards = new Map(nodes.map(node => [node.id, this.#card(node, before(node.id))]));
     this.#columns.replaceChildren(...arranged(nodes, edges).map(column =>
       element("div", { class: "column" }, column.map(id => this.#cards.get(id).element))));
     this.#connect();
   }
 
-  /** Shows how the tasks do now. */
-  update(tasks) {
+  /** Shows how the tasks do now, and beside which steps candidates work. */
+  update(tasks, candidates) {
+    for (const { step, link } of this.#shadows) link.hidden = !Object.hasOwn(candidates, step);
     const now = performance.now();
     for (const { task, lanes } of tasks) {
       const card = [...this.#cards.values()].find(card => card.task === task);
@@ -75,9 +79,13 @@ export class Graph {
 
   #card({ id, kind, label, operation, task, connection, steps }, before) {
     const flow = task ? new Flow(this.#rates, `#${path("pipelines", this.#pipeline, "dead-letters")}`) : null;
-    const of = step => element("li", {},
-      link(`#${path("pipelines", this.#pipeline, "steps", step.name)}`, step.name),
-      step.plugin ? element("span", { class: "quiet" }, ` ${step.plugin}`) : null);
+    const of = step => {
+      const page = `#${path("pipelines", this.#pipeline, "steps", step.name)}`;
+      const shadow = element("a", { href: `${page}/shadow`, class: "chip", hidden: true }, "candidate");
+      this.#shadows.push({ step: step.name, link: shadow });
+      return element("li", {}, link(page, step.name),
+        step.plugin ? element("span", { class: "quiet" }, ` ${step.plugin} `) : null, shadow);
+    };
     const made = element("article", { class: `node ${kind}`, "data-id": id },
       element("h3", {}, label),
       element("p", { class: "quiet" }, operation ?? kind, connection ? ` in ${connection}` : ""),

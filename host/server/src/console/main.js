@@ -9,6 +9,7 @@ import * as pipeline from "/console/pipeline.js";
 import * as pipelines from "/console/pipelines.js";
 import * as plugins from "/console/plugins.js";
 import * as rows from "/console/rows.js";
+import * as shadow from "/console/shadow.js";
 import * as versions from "/console/versions.js";
 
 // Each page has a title, and shows itself until the signal says that another one is wanted.
@@ -16,6 +17,7 @@ const PAGES = [
   [/^#\/pipelines$/, pipelines],
   [/^#\/pipelines\/([^/]+)$/, pipeline],
   [/^#\/pipelines\/([^/]+)\/steps\/([^/]+)$/, rows],
+  [/^#\/pipelines\/([^/]+)\/steps\/([^/]+)\/shadow$/, shadow],
   [/^#\/pipelines\/([^/]+)\/dead-letters$/, letters],
   [/^#\/pipelines\/([^/]+)\/versions$/, versions],
   [/^#\/plugins$/, plugins],

@@ -1,18 +1,14 @@
 // One pipeline as a graph, with what flows through it now.
 
 import { ask, every, path } from "/console/api.js";
-import { button, element, link, problem, state } from "/console/dom.js";
+import { button, element, problem, state, tabs as pageTabs } from "/console/dom.js";
 import { Graph } from "/console/graph.js";
 
 export const title = name => name;
 
 /** The pages of a pipeline. */
-export const tabs = (name, here) => {
-  const pages = [["Graph", path("pipelines", name)], ["Dead letters", path("pipelines", name, "dead-letters")],
-    ["Versions", path("pipelines", name, "versions")]];
-  return element("nav", { class: "tabs", "aria-label": "Pipeline" }, pages.map(([label, to]) =>
-    element("a", { href: `#${to}`, "aria-current": label === here ? "page" : null }, label)));
-};
+export const tabs = (name, here) => pageTabs("Pipeline", [["Graph", path("pipelines", name)],
+  ["Dead letters", path("pipelines", name, "dead-letters")], ["Versions", path("pipelines", name, "versions")]], here);
 
 const actions = (name, caller, told) => {
   if (caller.role === "viewer") return null;
@@ -29,10 +25,11 @@ const actions = (name, caller, told) => {
     names.map(([label, what]) => button(label, does(what))));
 };
 
-const summary = ({ state: now, version, file, definition, error }) => [
+const summary = ({ state: now, version, file, definition, error, note }) => [
   state(now), " ",
   element("span", { class: "quiet" }, version ? `version ${version}` : `from ${file}`,
     definition?.by ? `, changed by ${definition.by}` : ""),
+  note ? element("p", { class: "note" }, note) : null,
   error ? element("p", { class: "error" }, error) : null,
 ].filter(Boolean);
 
@@ -42,13 +39,14 @@ export const show = async (view, { parameters: [name], signal, caller }) => {
   view.append(tabs(name, "Graph"), tools, told, graph.element);
   let drawn = null;
   await every(1_000, signal, async () => {
-    const pipeline = await ask(path("pipelines", name), { signal });
+    const [pipeline, candidates] = await Promise.all(
+      [path("pipelines", name), path("pipelines", name, "shadows")].map(of => ask(of, { signal })));
     head.replaceChildren(...summary(pipeline));
     const isLoaded = !["failed", "starting"].includes(pipeline.state);
     if (isLoaded && drawn !== pipeline.version) {
       graph.draw(await ask(path("pipelines", name, "graph"), { signal }));
       drawn = pipeline.version;
     }
-    graph.update(pipeline.tasks);
+    graph.update(pipeline.tasks, candidates);
   });
 };

@@ -1,7 +1,7 @@
 // The plugins, who runs them, and what they are given.
 
 import { ask, path } from "/console/api.js";
-import { element, empty, link, table } from "/console/dom.js";
+import { chips, element, empty, link, table } from "/console/dom.js";
 import { bytes, digest } from "/console/format.js";
 
 export const title = () => "Plugins";
@@ -27,15 +27,11 @@ const grants = async signal => {
   return found;
 };
 
-const chip = column => element("li", { class: column.personal ? "chip personal" : "chip" },
-  column.name, column.personal ? " (personal)" : "");
-
 export const show = async (view, { signal }) => {
   const [plugins, steps] = await Promise.all([ask("/plugins", { signal }), grants(signal)]);
   view.append(element("h2", {}, "What they are given"), steps.length
     ? table("Columns that enter the sandbox", ["Plugin", "Step", "Columns"], steps.map(({ pipeline, name, plugin, reads }) =>
-      [plugin, link(`#${path("pipelines", pipeline, "steps", name)}`, `${pipeline} / ${name}`),
-        element("ul", { class: "chips" }, reads.map(chip))]))
+      [plugin, link(`#${path("pipelines", pipeline, "steps", name)}`, `${pipeline} / ${name}`), chips(reads)]))
     : empty("No step that runs has a plugin."));
   view.append(element("h2", {}, "Uploaded"), uploaded(plugins));
 };

@@ -1,8 +1,9 @@
 // What a step gives, as it gives it.
 
-import { ask, events, path } from "/console/api.js";
-import { button, element, empty, link } from "/console/dom.js";
+import { events } from "/console/api.js";
+import { button, chips, element, empty } from "/console/dom.js";
 import { count } from "/console/format.js";
+import { findStep, stepPath, stepTabs } from "/console/step.js";
 
 const KEPT = 50;
 const DRAWN_EVERY = 250;
@@ -10,13 +11,8 @@ const DRAWN_EVERY = 250;
 export const title = (pipeline, step) => `${step} of ${pipeline}`;
 
 const about = async (pipeline, step, signal) => {
-  const { nodes } = await ask(path("pipelines", pipeline, "graph"), { signal });
-  const found = nodes.flatMap(node => node.steps).find(known => known.name === step);
-  if (!found?.plugin) return null;
-  const columns = found.reads.map(column =>
-    element("li", { class: column.personal ? "chip personal" : "chip" }, column.name, column.personal ? " (personal)" : ""));
-  return element("p", { class: "grant" }, `Plugin ${found.plugin} reads`, element("ul", { class: "chips" },
-    columns.length ? columns : element("li", { class: "chip" }, "nothing")));
+  const found = await findStep(pipeline, step, signal);
+  return found?.plugin ? element("p", { class: "grant" }, `Plugin ${found.plugin} reads`, chips(found.reads)) : null;
 };
 
 /** The last rows, as a table whose columns are those that were met. */
@@ -65,13 +61,12 @@ export const show = async (view, { parameters: [pipeline, step], signal }) => {
     hold.textContent = rows.held ? "Go on" : "Hold";
     hold.setAttribute("aria-pressed", rows.held);
   }, { "aria-pressed": false });
-  const back = link(`#${path("pipelines", pipeline)}`, `Graph of ${pipeline}`);
-  view.append(element("nav", { class: "tabs", "aria-label": "Pipeline" }, back), element("div", { class: "bar" }, hold));
+  view.append(stepTabs(pipeline, step, "Live rows"), element("div", { class: "bar" }, hold));
   const grant = await about(pipeline, step, signal);
   if (grant) view.append(grant);
   view.append(rows.element);
   const drawing = setInterval(() => rows.draw(), DRAWN_EVERY);
   signal.addEventListener("abort", () => clearInterval(drawing));
-  for await (const event of events(path("pipelines", pipeline, "steps", step, "tap"), signal)) rows.take(event);
+  for await (const event of events(`${stepPath(pipeline, step)}/tap`, signal)) rows.take(event);
   view.append(empty("The pipeline was stopped, or the host; open the page again."));
 };

@@ -1,56 +1,12 @@
 // The versions of a pipeline: what another one would change, and going over to it.
 
 import { ask, path } from "/console/api.js";
-import { button, element, empty, problem, state, table } from "/console/dom.js";
+import { button, element, empty, state, table } from "/console/dom.js";
 import { digest, time } from "/console/format.js";
 import { tabs } from "/console/pipeline.js";
+import { Changes } from "/console/swap.js";
 
 export const title = name => `Versions of ${name}`;
-
-/** What a change would do to each task. */
-const planned = ({ accepted, problems, plan }) => {
-  const code = plugins => Object.entries(plugins ?? {}).map(([name, { before, after }]) =>
-    element("div", {}, name, " ", element("code", {}, `${digest(before)} → ${digest(after)}`)));
-  const rows = (plan?.tasks ?? []).map(({ task, change, state: fate, detail, plugins }) =>
-    [task, change, detail ? `${fate}: ${detail}` : fate, element("div", {}, code(plugins))]);
-  return [
-    element("h2", {}, accepted ? "This would change" : "This cannot be done"),
-    ...problems.map(text => element("p", { class: "error" }, text)),
-    rows.length ? table("The plan", ["Task", "Lanes", "State", "Code"], rows) : element("p", {}, "Everything starts anew."),
-  ];
-};
-
-/** Plans and makes changes, and says what came of them. */
-class Changes {
-  element = element("div", { "aria-live": "polite" });
-  #changed;
-
-  constructor(changed) {
-    this.#changed = changed;
-  }
-
-  async #try(work) {
-    try {
-      await work();
-    } catch (error) {
-      const places = (error.diagnostics ?? []).map(({ line, column, message }) =>
-        element("p", { class: "error" }, `${line}:${column}: ${message}`));
-      this.element.replaceChildren(problem(error), ...places);
-    }
-  }
-
-  plan(request) {
-    return this.#try(async () => this.element.replaceChildren(...planned(await request())));
-  }
-
-  make(request) {
-    return this.#try(async () => {
-      const { version, note } = await request();
-      this.element.replaceChildren(element("p", { role: "status" }, `Version ${version} is in force. ${note ?? ""}`));
-      await this.#changed();
-    });
-  }
-}
 
 const versionRow = (name, caller, changes, last) => ({ version, at, by, note, deleted, plugins, lanes }) => {
   const back = query => ask(`${path("pipelines", name, "rollback")}?${new URLSearchParams({ to: version, ...query })}`, { method: "POST" });

@@ -1,8 +1,10 @@
 //! Builds plugin crates: cargo makes a core module of each, which becomes a component.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde::Deserialize;
@@ -43,6 +45,8 @@ impl Builder {
             Some(toolchain) => toolchain,
             None => self.toolchain.insert(Toolchain::find()?),
         };
+        // What is saved while it compiles is newer than what comes of it.
+        let begun = SystemTime::now();
         let module = compile(toolchain, plugin)?;
         let module = fs::read(&module).with_context(|| module.display().to_string())?;
         let component = ComponentEncoder::default()
@@ -50,7 +54,7 @@ impl Builder {
             .and_then(|encoder| encoder.validate(true).encode())
             .map_err(|error| anyhow!("it cannot be made a component: {error:#}"))?;
         let artifact = plugin.artifact();
-        write_whole(&artifact, &component).with_context(|| artifact.display().to_string())
+        write_whole(&artifact, &component, begun).with_context(|| artifact.display().to_string())
     }
 }
 
@@ -85,11 +89,13 @@ fn compile(toolchain: &Toolchain, plugin: &PluginCrate) -> Result<PathBuf> {
         .context("it makes no WebAssembly module; its Cargo.toml needs `[lib] crate-type = [\"cdylib\", \"rlib\"]`")
 }
 
-/// Writes a file that is never seen half written.
-fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+/// Writes a file that is never seen half written, as if it had been changed at that time.
+fn write_whole(path: &Path, bytes: &[u8], changed: SystemTime) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
     let unfinished = path.with_extension(format!("{}.tmp", std::process::id()));
-    fs::write(&unfinished, bytes)?;
+    let mut file = File::create(&unfinished)?;
+    file.write_all(bytes)?;
+    file.set_modified(changed)?;
     fs::rename(&unfinished, path)
 }

@@ -101,12 +101,18 @@ impl PluginCrate {
 
     /// Whether the component is missing, or older than the crate, the SDK or the contract.
     pub fn is_stale(&self) -> bool {
-        let Ok(built) = fs::metadata(self.artifact()).and_then(|artifact| artifact.modified()) else {
-            return true;
-        };
+        let built = fs::metadata(self.artifact()).and_then(|artifact| artifact.modified());
+        built.map_or(true, |built| self.has_changed_since(built))
+    }
+
+    fn has_changed_since(&self, built: SystemTime) -> bool {
+        self.sources().iter().flat_map(|source| changes(source)).any(|(_, changed)| changed > built)
+    }
+
+    /// What its component is made from.
+    pub fn sources(&self) -> Vec<PathBuf> {
         let shared = ["plugins/sdk", "plugins/sdk-derive", "wit", "Cargo.toml"].map(|path| self.workspace.join(path));
-        let sources = std::iter::once(&self.folder).chain(&shared);
-        sources.filter_map(|source| newest_change(source)).any(|changed| changed > built)
+        std::iter::once(self.folder.clone()).chain(shared).collect()
     }
 
     fn makes_a_module(&self) -> bool {
@@ -123,19 +129,21 @@ fn existing_file(path: PathBuf) -> Option<Found> {
     path.is_file().then_some(Found::File(path))
 }
 
-/// The latest change of a file, or of any file below a folder but build output and test cases.
-pub fn newest_change(path: &Path) -> Option<SystemTime> {
-    let metadata = fs::metadata(path).ok()?;
+/// When a file, or each file below a folder but build output and test cases, was changed last.
+pub fn changes(path: &Path) -> Vec<(PathBuf, SystemTime)> {
+    let Ok(metadata) = fs::metadata(path) else { return Vec::new() };
     if metadata.is_file() {
-        return metadata.modified().ok();
+        return metadata.modified().map(|changed| (path.to_owned(), changed)).into_iter().collect();
     }
     let counts = |path: &PathBuf| !path.ends_with("target") && !path.ends_with("cases");
-    let entries = fs::read_dir(path).ok()?.filter_map(|entry| entry.ok().map(|entry| entry.path()));
-    entries.filter(counts).filter_map(|entry| newest_change(&entry)).max()
+    let entries = fs::read_dir(path).into_iter().flatten().filter_map(|entry| entry.ok().map(|entry| entry.path()));
+    entries.filter(counts).flat_map(|entry| changes(&entry)).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn write(path: PathBuf) {
@@ -177,5 +185,25 @@ mod tests {
         let workspace = tempfile::tempdir().unwrap();
         write(workspace.path().join("plugins/count/Cargo.toml"));
         assert!(PluginCrate::at(&workspace.path().join("plugins/count")).unwrap().is_stale());
+    }
+
+    #[test]
+    fn a_crate_has_changed_if_a_source_was_saved_later_whatever_became_of_its_cases_and_output() {
+        let workspace = tempfile::tempdir().unwrap();
+        let folder = workspace.path().join("plugins/count");
+        let saved = |file: &str, at: u64| {
+            write(folder.join(file));
+            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(at);
+            fs::File::open(folder.join(file)).unwrap().set_modified(time).unwrap();
+            time
+        };
+        let built = saved("target/made", 20);
+        saved("cases/first.json", 30);
+        saved("Cargo.toml", 10);
+        let plugin = PluginCrate::at(&folder).unwrap();
+        saved("src/lib.rs", 20);
+        assert!(!plugin.has_changed_since(built));
+        saved("src/lib.rs", 21);
+        assert!(plugin.has_changed_since(built));
     }
 }

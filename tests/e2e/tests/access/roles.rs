@@ -34,6 +34,7 @@ const TABLE: [(&str, &str, Option<&str>); 34] = [
     ("POST", "/pipelines/{name}/dead-letters/{id}/discard", Some("operator")),
     ("GET", "/pipelines/{name}/versions", Some("viewer")),
     ("POST", "/pipelines/{name}/rollback", Some("deployer")),
+    ("GET", "/pipelines/{name}/shadows", Some("viewer")),
     ("GET", "/pipelines/{name}/steps/{step}/tap", Some("viewer")),
     ("GET", "/pipelines/{name}/steps/{step}/shadow", Some("viewer")),
     ("POST", "/pipelines/{name}/steps/{step}/shadow", Some("deployer")),
