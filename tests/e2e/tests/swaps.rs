@@ -282,10 +282,10 @@ fn a_version_that_traps_on_everything_goes_back_by_itself_and_nothing_is_lost() 
     stage.check_counts(0)?;
     ensure!(stage.azenha.dead_letters("counted")?.is_empty(), "records that the bad version met are not lost");
     let versions = stage.versions()?;
-    let note = versions.last().context("no version")?["note"].to_string();
-    ensure!(note.contains("by itself") && note.contains("version 2"), "{note}");
+    let note = versions.last().context("no version")?["note"].clone();
+    ensure!(["by itself", "version 2"].iter().all(|words| note.to_string().contains(words)), "{note}");
     let listed = stage.show("/pipelines")?[0].clone();
-    ensure!(listed["note"].to_string() == note && listed["version"] == 3 && listed["lag"] == 0, "{listed}");
+    ensure!(listed["note"] == note && listed["version"] == 3 && listed["lag"] == 0, "{listed}");
 
     // Whoever trusts it at once has lanes that stand still, until a person goes back.
     ensure!(stage.put(&definition("tagged-count", "{ tag: b, fails: true }"), "?probation=0")?.status == 200);

@@ -25,7 +25,7 @@ const fn role(role: Role) -> Needs {
 pub type Rule = (Method, &'static str, Needs);
 
 /// Every route of the host's own. Answers to queries, whose paths pipelines choose, are [`FALLBACK`].
-pub static RULES: [Rule; 38] = [
+pub static RULES: [Rule; 39] = [
     (Method::GET, "/livez", Nothing),
     (Method::GET, "/readyz", Nothing),
     (Method::GET, "/openapi.json", Nothing),

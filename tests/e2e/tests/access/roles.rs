@@ -8,7 +8,7 @@ use azenha_e2e::Azenha;
 use crate::helpers::{ROLES, ask, define, show, start};
 
 /// Every route of the API, and the role that it takes at least; none: nobody needs a token.
-const TABLE: [(&str, &str, Option<&str>); 34] = [
+const TABLE: [(&str, &str, Option<&str>); 35] = [
     ("GET", "/livez", None),
     ("GET", "/readyz", None),
     ("GET", "/whoami", None),

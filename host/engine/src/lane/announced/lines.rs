@@ -130,7 +130,7 @@ mod tests {
     fn an_object_that_is_not_what_its_name_says_is_told_once_with_its_path() {
         let content = Content::from(Bytes::from_static(b"no gzip"));
         let mut unread = Unread::open(0, &announcement(r#"{"path":"a.ndjson.gz"}"#), content).unwrap();
-        let reason = unread.next_line().unwrap().unwrap_err();
+        let reason = unread.next_line().unwrap().unwrap_err().reason;
         assert!(reason.starts_with("object `a.ndjson.gz`: "), "{reason}");
         assert!(unread.next_line().is_none());
     }

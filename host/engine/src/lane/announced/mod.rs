@@ -218,7 +218,7 @@ async fn get(announced: Result<Announcement, String>, objects: Arc<dyn Objects>)
     let found = match &object {
         None => Found::Absent,
         Some(_) if announcement.sha256.is_empty() => Found::Announced,
-        Some(object) => Found::Other(object.content.sha256()),
+        Some(object) => Found::Other(object.content.sha256().to_owned()),
     };
     let reason = reasons::not_there(&announcement, &found);
     Ok(match (object, reason) {
