@@ -68,8 +68,8 @@ def letters_are_decided_on():
     with signed_in() as page:
         open_page(page, "#/pipelines/counted/dead-letters")
         letters = page.locator(".letter")
+        expect(letters.nth(1)).to_be_visible()
         before = letters.count()
-        assert before >= 2, before
         letters.first.get_by_text("The letter").click()
         expect(letters.first.get_by_label("The letter")).to_contain_text('"cause": "decode"')
         letters.first.get_by_role("button", name="Discard").click()

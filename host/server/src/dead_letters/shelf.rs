@@ -42,8 +42,8 @@ impl Shelves {
 pub enum Shelf {
     /// Those in a topic.
     Topic(OwnedMutexGuard<Tail<Index>>, Arc<dyn Log>, String),
-    /// Those of a batch's last run.
-    Run(Box<Index>, Option<Fetched>),
+    /// Those of a batch's last run: what finds them, and where there are any, they.
+    Run(Box<(Index, Option<Fetched>)>),
 }
 
 impl Shelf {
@@ -53,16 +53,16 @@ impl Shelf {
     /// If they cannot be read.
     pub fn of_run(data: &Path, pipeline: &str) -> std::io::Result<Self> {
         let fetched = letters_of(data, pipeline)?;
-        let mut index = Box::<Index>::default();
+        let mut index = Index::default();
         fetched.iter().for_each(|fetched| index.take(fetched));
-        Ok(Self::Run(index, fetched))
+        Ok(Self::Run(Box::new((index, fetched))))
     }
 
     /// What they are found by.
     pub fn index(&self) -> &Index {
         match self {
             Self::Topic(tail, ..) => &tail.kept,
-            Self::Run(index, _) => index,
+            Self::Run(run) => &run.0,
         }
     }
 
@@ -73,7 +73,7 @@ impl Shelf {
     pub async fn read(&self, at: Offset) -> Result<Option<Records>, LogError> {
         match self {
             Self::Topic(_, log, topic) => record_at(log.as_ref(), topic, 0, at).await,
-            Self::Run(_, fetched) => Ok(fetched.as_ref().map(|fetched| fetched.records.slice(at as usize, 1))),
+            Self::Run(run) => Ok(run.1.as_ref().map(|fetched| fetched.records.slice(at as usize, 1))),
         }
     }
 }
