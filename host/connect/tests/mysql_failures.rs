@@ -26,6 +26,8 @@ fn is_unavailable(ended: Result<(), StoreError>) -> bool {
 async fn behind_proxy() -> Option<(MySql, Proxy, Arc<dyn Store>)> {
     let fixture = database().await?;
     let (proxy, url) = Proxy::before(&fixture.url).await;
+    // A MySQL encrypts if it is let to, and the proxy could not tell commits from other messages.
+    let url = format!("{url}?ssl-mode=disabled");
     Some((fixture, proxy, open_store("warehouse", &url).unwrap()))
 }
 
