@@ -3,11 +3,11 @@
 //! them.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use azenha_formats::objects::{Stored, within};
 use bytes::Bytes;
@@ -50,7 +50,7 @@ impl Spool {
         }
         let body = match self.file.into_inner() {
             SpooledData::InMemory(written) => Body::Memory(Bytes::from(written.into_inner())),
-            SpooledData::OnDisk(file) => Body::File(Arc::new(file)),
+            SpooledData::OnDisk(file) => Body::File(Arc::new(OnDisk { file, failed: OnceLock::new() })),
         };
         Ok(Content { body, bytes: self.bytes, sha256: hexadecimal(&self.digest.finalize()) })
     }
@@ -87,7 +87,14 @@ pub struct Content {
 #[derive(Debug, Clone)]
 enum Body {
     Memory(Bytes),
-    File(Arc<File>),
+    File(Arc<OnDisk>),
+}
+
+#[derive(Debug)]
+struct OnDisk {
+    file: File,
+    /// How the disk failed first, if it did.
+    failed: OnceLock<String>,
 }
 
 impl Content {
@@ -106,21 +113,13 @@ impl Content {
         matches!(self.body, Body::Memory(_))
     }
 
-    /// What is in a file that is replaced but never changed; may block.
-    ///
-    /// # Errors
-    /// If it cannot be read.
-    pub fn of_file(mut file: File) -> io::Result<Self> {
-        let (mut digest, mut bytes, mut chunk) = (Sha256::new(), 0, vec![0; CHUNK as usize]);
-        loop {
-            let read = file.read(&mut chunk)?;
-            if read == 0 {
-                break;
-            }
-            digest.update(&chunk[..read]);
-            bytes += read as u64;
+    /// How the host's disk failed while this was read, if it did: whoever read may be a library that made another error of
+    /// it, and it says nothing of what is in the object.
+    pub fn failure(&self) -> Option<&str> {
+        match &self.body {
+            Body::Memory(_) => None,
+            Body::File(on_disk) => on_disk.failed.get().map(String::as_str),
         }
-        Ok(Self { body: Body::File(Arc::new(file)), bytes, sha256: hexadecimal(&digest.finalize()) })
     }
 
     /// A part of it; may block.
@@ -131,9 +130,12 @@ impl Content {
         within(&range, self.bytes)?;
         match &self.body {
             Body::Memory(bytes) => Ok(bytes.slice(range.start as usize..range.end as usize)),
-            Body::File(file) => {
+            Body::File(on_disk) => {
+                let OnDisk { file, failed } = on_disk.as_ref();
                 let mut part = vec![0; (range.end - range.start) as usize];
-                file.read_exact_at(&mut part, range.start)?;
+                file.read_exact_at(&mut part, range.start).inspect_err(|error| {
+                    failed.get_or_init(|| error.to_string());
+                })?;
                 Ok(Bytes::from(part))
             }
         }
@@ -223,5 +225,15 @@ mod tests {
         let nowhere = Path::new("/nowhere/at/all");
         assert!(spooled(nowhere, &vec![1; IN_MEMORY + 1]).is_err());
         assert!(spooled(nowhere, b"small").is_ok(), "it needs no disk");
+    }
+
+    #[test]
+    fn a_disk_that_fails_while_it_is_read_is_told_apart_from_a_content_that_ends_too_early() {
+        let folder = tempfile::tempdir().unwrap();
+        let content = spooled(folder.path(), &vec![1; IN_MEMORY + 1]).unwrap();
+        assert!(content.read(0..content.bytes() + 1).is_err() && content.failure().is_none());
+        let Body::File(on_disk) = &content.body else { panic!("it is in memory") };
+        on_disk.file.set_len(1).unwrap();
+        assert!(content.clone().whole().is_err() && content.failure().is_some());
     }
 }

@@ -33,7 +33,7 @@ pub async fn fetch(store: &dyn ObjectStore, location: &Path, spool: &FilePath) -
     drop(found);
     match in_parts(store, location, size, &tag, Spool::new(spool)).await {
         Ok(content) => Ok(Some(Object { content, tag })),
-        Err(Error::NotFound { .. }) => Ok(None),
+        Err(error @ Error::NotFound { .. }) if !is_missing_bucket(&error) => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use azenha_engine::objects::{Creation, Listed, Object, Replacement, Tag};
-use azenha_engine::spool::Content;
+use azenha_engine::spool::{Content, Spool};
 use bytes::Bytes;
 
 use super::{LARGE, PARTS};
@@ -19,13 +19,15 @@ use super::{LARGE, PARTS};
 #[derive(Debug)]
 pub struct Files {
     root: PathBuf,
+    /// Where large ones stand while they are read.
+    spool: PathBuf,
     /// Folders whose own names are durable, for what is written into them later.
     durable: Mutex<HashSet<PathBuf>>,
 }
 
 impl Files {
-    pub fn new(root: &str) -> Self {
-        Self { root: root.into(), durable: Mutex::default() }
+    pub fn new(root: &str, spool: &Path) -> Self {
+        Self { root: root.into(), spool: spool.to_owned(), durable: Mutex::default() }
     }
 
     /// Makes the folder, and clears away what processes that were killed left half written.
@@ -91,7 +93,10 @@ impl Files {
         }
         let tag = tag(&metadata)?;
         if metadata.len() > LARGE {
-            return Ok(Some(Object { content: Content::of_file(file)?, tag }));
+            // Somebody may write into it meanwhile: what is read is what the digest was made of.
+            let mut spool = Spool::new(&self.spool);
+            io::copy(&mut file, &mut spool)?;
+            return Ok(Some(Object { content: spool.finish()?, tag }));
         }
         let mut content = Vec::new();
         file.read_to_end(&mut content)?;

@@ -1,6 +1,7 @@
 //! A folder of this machine as an object store.
 
 use std::io::{self, ErrorKind};
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -20,8 +21,8 @@ pub struct Folder {
 }
 
 impl Folder {
-    pub fn new(connection: &str, root: &str) -> Self {
-        Self { connection: connection.to_owned(), files: Arc::new(Files::new(root)) }
+    pub fn new(connection: &str, root: &str, spool: &Path) -> Self {
+        Self { connection: connection.to_owned(), files: Arc::new(Files::new(root, spool)) }
     }
 
     /// Does something with files where it may block.

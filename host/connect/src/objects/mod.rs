@@ -36,7 +36,7 @@ pub fn open_objects(name: &str, connection: &Connection, spool: &Path) -> Result
     match StoreKind::of(connection.url.reveal()) {
         Some(StoreKind::Folder) => {
             let folder = connection.folder().ok_or_else(|| wrong("names no folder: write `file:./FOLDER`"))?;
-            Ok(Arc::new(Folder::new(name, folder)))
+            Ok(Arc::new(Folder::new(name, folder, spool)))
         }
         Some(kind) if kind.has_objects() => {
             let place = connection.bucket().ok_or_else(|| wrong("names no bucket: write `s3://BUCKET/PREFIX`"))?;

@@ -54,6 +54,9 @@ pub fn not_there(announcement: &Announcement, found: &Found) -> Option<String> {
         Found::Other(sha256) if *sha256 != announcement.sha256 => {
             Some(format!("object `{path}` holds something else than was announced: it was replaced since"))
         }
-        Found::Other(_) | Found::Announced | Found::NotSought => None,
+        Found::Sized(bytes) if *bytes != announcement.bytes => {
+            Some(format!("object `{path}` has {bytes} bytes, and was announced with {}", announcement.bytes))
+        }
+        Found::Other(_) | Found::Sized(_) | Found::Announced | Found::NotSought => None,
     }
 }

@@ -155,7 +155,7 @@ impl StreamIntake {
             return self.decode(source, dead);
         }
         let source = Arc::new(source);
-        while let Some(piece) = self.announced.as_mut().and_then(|announced| announced.next_piece(&source)) {
+        while let Some(piece) = self.announced.as_mut().map_or(Ok(None), |reader| reader.next_piece(&source))? {
             match piece {
                 Piece::Records(lines) => self.decode(*lines, dead)?,
                 Piece::Rows(mut source, rows) => {

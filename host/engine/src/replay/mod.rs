@@ -13,7 +13,7 @@ use azenha_formats::{ChangeKind, ChangePosition, Decoder};
 use azenha_model::dead_letter::{
     Announced, Basis, Bytes, Decoding, Identifiers, IncompleteChange, ObjectRow, Original, RowTime,
 };
-use azenha_model::plan::{Compression, ReaderHints};
+use azenha_model::plan::{Compression, ReaderHints, Window};
 use azenha_model::{Field, Records};
 
 pub use self::columns::batch;
@@ -24,6 +24,9 @@ use crate::relation::{Arrival, KeyedTable, Trouble};
 use crate::state::GroupTable;
 use crate::status::NO_TIME;
 use crate::window::{Assign, Span};
+
+/// More windows of a row than any pipeline has.
+const MOST_WINDOWS: i64 = 100_000;
 
 /// Why something was refused, once more.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +72,7 @@ pub fn judge(
     let reason = match basis {
         Basis::Decoding(decoding) => return decode(decoding, record),
         Basis::Announced(announced) => announcement(announced, record)?,
-        Basis::Time(time) => of_time(time),
+        Basis::Time(time) => of_time(time)?,
         Basis::Window(window) => {
             let span = Span { start: NO_TIME, end: window.end };
             (!span.is_open(window.watermark)).then(|| reasons::closed(window))
@@ -122,10 +125,11 @@ fn announcement(announced: &Announced, record: Option<&Original>) -> Result<Opti
     }
 }
 
-fn of_time(row: &RowTime) -> Option<String> {
-    let Some(time) = row.event_time else { return Some(reasons::NO_EVENT_TIME.to_owned()) };
+fn of_time(row: &RowTime) -> Result<Option<String>, ReplayError> {
+    let Some(time) = row.event_time else { return Ok(Some(reasons::NO_EVENT_TIME.to_owned())) };
+    check_window(row.window)?;
     let is_open = row.window.assign(time, row.watermark.unwrap_or(NO_TIME), |_| {});
-    (!is_open).then(|| reasons::late(row))
+    Ok((!is_open).then(|| reasons::late(row)))
 }
 
 fn nobody(row: &Identifiers) -> Option<String> {
@@ -172,6 +176,16 @@ fn of_object(object: &ObjectRow, masked: &BTreeSet<String>) -> Result<Option<Str
     let row = batch(&fields, &[row], masked)?;
     let mut writer = ObjectWriter::new(Vec::new(), *layout, Compression::None, columns, &ReaderHints::default())?;
     Ok(writer.write(row.columns(), 1)?.pop().map(|(_, reason)| reason))
+}
+
+/// Anybody may have written a letter.
+fn check_window(window: Window) -> Result<(), ReplayError> {
+    let fits = match window {
+        Window::Tumbling { size } => size > 0,
+        Window::Hopping { size, hop } => hop > 0 && size > 0 && size / hop <= MOST_WINDOWS,
+        Window::Session { gap } => gap > 0,
+    };
+    if fits { Ok(()) } else { Err(ReplayError::Malformed(format!("no pipeline has such windows: {window:?}"))) }
 }
 
 /// Anybody may have written a letter.

@@ -142,6 +142,7 @@ fn an_announcement_is_refused_once_more_unless_the_content_was_to_blame() {
     assert!(reason(of(Found::NotSought), Some(r#"{"path":"../b"}"#)).unwrap().contains("no path"));
     assert!(reason(of(Found::Absent), Some(announced)).unwrap().contains("not there"));
     assert!(reason(of(Found::Other("11".to_owned())), Some(announced)).unwrap().contains("replaced since"));
+    assert!(reason(of(Found::Sized(9)), Some(announced)).unwrap().contains("9 bytes"));
     let record = Original { timestamp: 0, key: None, value: Some(Bytes::of(announced.as_bytes())) };
     let error = judge(&of(Found::Announced), Some(&record), &BTreeSet::new()).unwrap_err();
     assert!(error.to_string().contains("a/b.json"), "{error}");

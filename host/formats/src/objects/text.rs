@@ -48,10 +48,11 @@ impl TextRecords {
 
     /// Unpacks more: a chunk, or as much again as there is of a line that has not ended.
     fn unpack(&mut self) -> Result<(), ObjectError> {
-        if self.rest.len() > LONGEST_RECORD {
+        let room = (LONGEST_RECORD + 1).saturating_sub(self.rest.len());
+        if room == 0 {
             return Err(ObjectError(format!("a record of it is longer than {LONGEST_RECORD} bytes")));
         }
-        let (mut rest, wanted) = (self.rest.to_vec(), self.rest.len().max(CHUNK));
+        let (mut rest, wanted) = (self.rest.to_vec(), self.rest.len().max(CHUNK).min(room));
         let more = self.unpacked.by_ref().take(wanted as u64).read_to_end(&mut rest).map_err(ObjectError::of)?;
         self.is_unpacked = more < wanted;
         self.rest = rest.into();

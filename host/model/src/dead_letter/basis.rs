@@ -70,6 +70,8 @@ pub enum Found {
     NotSought,
     /// Nothing.
     Absent,
+    /// An object of so many bytes, and another size was announced.
+    Sized(u64),
     /// An object whose content has this SHA-256, in hex.
     Other(String),
     /// The object that was announced; no letter carries its content.

@@ -9,7 +9,6 @@ use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use azenha_model::civil::parse_timestamp;
-use azenha_model::dead_letter::DeadLetter;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -54,6 +53,20 @@ pub struct LetterSummary {
     /// What was decided on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<Decision>,
+}
+
+/// What a list tells of a letter. A newer host may have written it, for causes and on bases that are not known here.
+#[derive(Deserialize)]
+struct Told {
+    id: String,
+    step: String,
+    cause: String,
+    reason: String,
+    part: Option<String>,
+    object: Option<String>,
+    line: Option<u64>,
+    #[serde(default)]
+    basis: Value,
 }
 
 /// Dead letters.
@@ -301,10 +314,10 @@ impl Wanted {
 impl LetterSummary {
     fn of(found: Found) -> Result<Self, ApiError> {
         let Found { json, timestamp, decision } = found;
-        let DeadLetter { id, step, cause, reason, part, object, line, basis, .. } =
+        let Told { id, step, cause, reason, part, object, line, basis } =
             serde_json::from_slice(&json).map_err(unreadable)?;
-        let plugin = basis.as_ref().and_then(|basis| basis.plugin().map(str::to_owned));
-        Ok(Self { id, step, cause: cause.name().to_owned(), reason, part, object, line, plugin, timestamp, decision })
+        let plugin = basis["call"]["plugin"].as_str().map(str::to_owned);
+        Ok(Self { id, step, cause, reason, part, object, line, plugin, timestamp, decision })
     }
 }
 

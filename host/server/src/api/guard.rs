@@ -149,7 +149,7 @@ pub async fn guard(
     };
     let asker = guard.door.tokens.identify(request.headers(), from);
     guard.door.count(route, asker.as_ref(), from)?;
-    let entry = asker.as_ref().filter(|_| route.is_change).map(|asker| begun(&request, asker, from));
+    let entry = asker.as_ref().filter(|_| route.is_recorded).map(|asker| begun(&request, asker, from));
     if let Err(refused) = guard.door.admit(route, request.method(), request.headers(), asker.as_ref()) {
         guard.tell_refusal(&request, asker.as_ref(), from);
         let response = refused.into_response();

@@ -49,7 +49,7 @@ pub static RULES: [Rule; 39] = [
     (Method::GET, "/pipelines/{name}/dead-letters", role(Viewer)),
     (Method::GET, "/pipelines/{name}/dead-letters/{id}", role(Viewer)),
     (Method::GET, "/pipelines/{name}/dead-letters/{id}/bundle", role(Operator)),
-    (Method::GET, "/pipelines/{name}/dead-letters/{id}/personal-bundle", role(Deployer)),
+    (Method::GET, PERSONAL, role(Deployer)),
     (Method::POST, "/pipelines/{name}/dead-letters/{id}/retry", role(Operator)),
     (Method::POST, "/pipelines/{name}/dead-letters/{id}/discard", role(Operator)),
     (Method::GET, "/pipelines/{name}/versions", role(Viewer)),
@@ -70,6 +70,9 @@ pub static RULES: [Rule; 39] = [
 /// Records in: data, which is not a change of what runs.
 const RECORDS: &str = "/topics/{topic}/records";
 
+/// Personal data out: no change, but somebody may have to say who saw it.
+const PERSONAL: &str = "/pipelines/{name}/dead-letters/{id}/personal-bundle";
+
 /// What a path needs that is none of the host's own.
 pub const FALLBACK: Needs = role(Viewer);
 
@@ -82,14 +85,14 @@ pub struct Route {
     /// What it needs.
     pub needs: Needs,
     /// Whether it is written down who called it.
-    pub is_change: bool,
+    pub is_recorded: bool,
     /// Whether it is answered whatever else is asked.
     pub is_probe: bool,
 }
 
 impl Route {
     /// Reading what runs.
-    pub const READ: Self = Self { needs: FALLBACK, is_change: false, is_probe: false };
+    pub const READ: Self = Self { needs: FALLBACK, is_recorded: false, is_probe: false };
 
     /// The route of a method and of a path as the router has it, none if the path is none of the host's own. Gives
     /// none if the path takes no such method.
@@ -97,8 +100,8 @@ impl Route {
         let Some(path) = path else { return Some(Self::READ) };
         let asked = if method == Method::HEAD { &Method::GET } else { method };
         let (_, _, needs) = RULES.iter().find(|(method, listed, _)| method == asked && *listed == path)?;
-        let is_change = !is_safe(method) && path != RECORDS;
-        Some(Self { needs: *needs, is_change, is_probe: PROBES.contains(&path) })
+        let is_recorded = path == PERSONAL || !is_safe(method) && path != RECORDS;
+        Some(Self { needs: *needs, is_recorded, is_probe: PROBES.contains(&path) })
     }
 }
 
@@ -126,13 +129,14 @@ mod tests {
         let head = Route::find(&Method::HEAD, Some("/metrics"));
         assert_eq!(head, Route::find(&Method::GET, Some("/metrics")));
         let fallback = Route::find(&Method::POST, None).unwrap();
-        assert_eq!((fallback.needs, fallback.is_change), (FALLBACK, false));
+        assert_eq!((fallback.needs, fallback.is_recorded), (FALLBACK, false));
     }
 
     #[test]
-    fn every_change_is_written_down_and_records_are_none() {
-        let is_change = |method, path| Route::find(&method, Some(path)).unwrap().is_change;
-        assert!(is_change(Method::PUT, "/plugins/{name}") && is_change(Method::POST, "/pipelines/{name}/pause"));
-        assert!(!is_change(Method::POST, RECORDS) && !is_change(Method::GET, "/audit"));
+    fn every_change_is_written_down_and_who_sees_personal_data_and_records_are_not() {
+        let is_recorded = |method, path| Route::find(&method, Some(path)).unwrap().is_recorded;
+        assert!(is_recorded(Method::PUT, "/plugins/{name}") && is_recorded(Method::POST, "/pipelines/{name}/pause"));
+        assert!(is_recorded(Method::GET, PERSONAL));
+        assert!(!is_recorded(Method::POST, RECORDS) && !is_recorded(Method::GET, "/audit"));
     }
 }

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use arrow_array::BinaryArray;
 use azenha_engine::log::{Append, Bounds, Log, ReadLimit};
 use azenha_engine::objects::{Announcement, Object, Objects, folders_of};
@@ -241,9 +241,11 @@ async fn counted(object: Named, history: &History, store: &Arc<dyn Objects>) -> 
     let Object { content, .. } = store.get(path).await?.with_context(|| format!("object `{path}` is gone"))?;
     let layout = if object.is_record() { Layout::Record } else { history.layout };
     let (name, counted) = (path.clone(), Arc::new(content.clone()));
-    let counting = spawn_blocking(move || records_in(&name, layout, counted)).await?;
-    // What cannot be read is refused, and told, when its rows are wanted; until then nothing is known of it.
-    let rows = counting.unwrap_or(0);
+    // What cannot be read is refused, and told, when its rows are wanted.
+    let rows = spawn_blocking(move || records_in(&name, layout, counted)).await?;
+    if let Some(failure) = content.failure() {
+        bail!("object `{path}` cannot be read from the data directory: {failure}");
+    }
     let partition = folders_of(path).collect();
     let (topic, topic_partition, from) = object.origin.unwrap_or_default();
     Ok(Announcement {

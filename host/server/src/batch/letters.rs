@@ -17,6 +17,9 @@ use super::history::whole;
 /// The letters that are kept of a run: its table of dead letters has a row for each.
 const MOST: usize = 10_000;
 
+/// Bytes of letters that are kept of a run: all of them are read to find one.
+const MOST_BYTES: usize = 32 << 20;
+
 /// A letter with the timestamp of the record that it is about, in microseconds.
 #[derive(Serialize, Deserialize)]
 struct Kept {
@@ -42,8 +45,14 @@ pub async fn keep(data: &Path, plan: &Plan, log: &dyn Log) -> Result<()> {
     let new = file.with_extension("new");
     let write = || {
         let mut out = BufWriter::new(File::create(&new)?);
+        let mut bytes = 0;
         for (timestamp, value) in letters.take(MOST) {
-            let letter = serde_json::from_slice(value.unwrap_or_default())?;
+            let value = value.unwrap_or_default();
+            bytes += value.len();
+            if bytes > MOST_BYTES {
+                break;
+            }
+            let letter = serde_json::from_slice(value)?;
             serde_json::to_writer(&mut out, &Kept { timestamp: *timestamp, letter })?;
             out.write_all(b"\n")?;
         }

@@ -156,17 +156,21 @@ impl Bundle {
     /// The file.
     ///
     /// # Errors
-    /// Never but for want of memory: texts and numbers always become JSON.
+    /// If a file of it would be larger than whoever replays it reads.
     pub fn write(&self) -> io::Result<Vec<u8>> {
-        let mut files = vec![
-            (MANIFEST, serde_json::to_vec_pretty(&self.manifest)?),
-            (BASIS, serde_json::to_vec_pretty(&self.basis)?),
-        ];
+        let mut files =
+            vec![(MANIFEST, serde_json::to_vec_pretty(&self.manifest)?), (BASIS, serde_json::to_vec(&self.basis)?)];
         if let Some(record) = &self.record {
-            files.push((RECORD, serde_json::to_vec_pretty(record)?));
+            files.push((RECORD, serde_json::to_vec(record)?));
         }
         if matches!(self.basis, Basis::Call(_)) {
             files.push((PLUGIN, self.plugin.clone()));
+        }
+        for (name, most) in LIMITS {
+            let bytes = files.iter().find(|(file, _)| *file == name).map_or(0, |(_, bytes)| bytes.len() as u64);
+            if bytes > most {
+                return Err(io::Error::other(format!("`{name}` would have {bytes} bytes, and {most} are the most")));
+            }
         }
         let sums: String = files.iter().map(|(name, bytes)| format!("{}  {name}\n", sum(bytes))).collect();
         let mut tar = Builder::new(Vec::new());

@@ -1,5 +1,6 @@
 //! Where dead letters are asked for and decided on.
 
+use std::io;
 use std::sync::Arc;
 
 use azenha_engine::log::{Append, LogError};
@@ -7,6 +8,7 @@ use azenha_model::Offset;
 use azenha_model::dead_letter::{Basis, DeadLetter};
 use azenha_model::plan::Plan;
 use tokio::sync::{Mutex, MutexGuard};
+use tokio::task::spawn_blocking;
 
 use super::decisions::{DecideError, Decision, Decisions};
 use super::index::{Entry, Filter, Index};
@@ -224,7 +226,9 @@ impl Desk {
     async fn shelf(&self, pipeline: &str) -> Result<Shelf, DeskError> {
         let state = self.host.deployment(pipeline).map(|deployment| deployment.state());
         if state.as_ref().and_then(plan).is_some_and(|plan| plan.batch.is_some()) {
-            return Ok(Shelf::of_run(&self.host.config().data, pipeline)?);
+            let (data, pipeline) = (self.host.config().data.clone(), pipeline.to_owned());
+            let reading = spawn_blocking(move || Shelf::of_run(&data, &pipeline)).await;
+            return Ok(reading.map_err(io::Error::other)??);
         }
         Ok(self.shelves.of_topic(self.host.log(), pipeline).await?)
     }

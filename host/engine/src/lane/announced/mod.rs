@@ -14,9 +14,10 @@ use futures::{StreamExt, stream};
 
 use crate::dead_letter::{Complaint, reasons};
 use crate::error::EngineError;
-use crate::objects::{Announcement, Objects};
+use crate::objects::{Announcement, Object, Objects};
 use crate::rows::{Rows, Source};
 use crate::spool::Content;
+use crate::store::StoreError;
 use crate::task::TaskContext;
 use lines::{Lines, Unread, source_of_rows};
 
@@ -47,6 +48,8 @@ pub struct AnnouncedReader {
     open: Option<OpenFile>,
     /// The object whose lines come next.
     unread: Option<Unread>,
+    /// Those of them that are read from a file.
+    on_disk: Vec<Content>,
 }
 
 /// A file of which some rows are not read yet.
@@ -80,6 +83,7 @@ impl AnnouncedReader {
             fetched: VecDeque::new(),
             open: None,
             unread: None,
+            on_disk: Vec::new(),
         }
     }
 
@@ -93,16 +97,29 @@ impl AnnouncedReader {
             stream::iter(gets).buffered(FETCHES).collect::<Vec<_>>().await
         };
         let fetched = context.io(gets).await?.into_iter().collect::<Result<Vec<Fetched>, _>>()?;
+        let contents = fetched.iter().flatten().map(|(_, content)| content);
+        self.on_disk = contents.filter(|content| !content.is_in_memory()).cloned().collect();
         self.fetched = fetched.into_iter().enumerate().map(|(record, content)| (record as u32, content)).collect();
         Ok(count)
     }
 
     /// What the next of the fetched objects gives: some of its rows, or the lines of several; none if all are read.
-    pub fn next_piece(&mut self, announcements: &Source) -> Option<Piece> {
-        match self.layout {
+    ///
+    /// # Errors
+    /// If the host's own disk fails, which is no fault of an object.
+    pub fn next_piece(&mut self, announcements: &Source) -> Result<Option<Piece>, EngineError> {
+        let piece = match self.layout {
             Layout::Parquet => self.next_rows(announcements),
             Layout::Record | Layout::Lines | Layout::Json => self.next_lines(announcements),
+        };
+        if let Some(failure) = self.on_disk.iter().find_map(Content::failure) {
+            let what = "reading an object from the data directory".to_owned();
+            return Err(StoreError::Unavailable { what, source: failure.into() }.into());
         }
+        if piece.is_none() {
+            self.on_disk.clear();
+        }
+        Ok(piece)
     }
 
     fn next_rows(&mut self, announcements: &Source) -> Option<Piece> {
@@ -217,6 +234,9 @@ async fn get(announced: Result<Announcement, String>, objects: Arc<dyn Objects>)
     let object = objects.get(&announcement.path).await?;
     let found = match &object {
         None => Found::Absent,
+        Some(Object { content, .. }) if ![0, content.bytes()].contains(&announcement.bytes) => {
+            Found::Sized(content.bytes())
+        }
         Some(_) if announcement.sha256.is_empty() => Found::Announced,
         Some(object) => Found::Other(object.content.sha256().to_owned()),
     };
