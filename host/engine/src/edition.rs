@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrow_array::BinaryArray;
 use azenha_model::plan::{TopicKind, TopicSpec, versions_topic};
@@ -11,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::error::EngineError;
-use crate::log::{Append, Log, LogError, ReadLimit};
+use crate::log::{Append, Log, read_settled};
 
 /// Counts the versions of a pipeline that the log defines; 0 is that of a file, of which nothing is kept.
 pub type Version = u64;
@@ -27,6 +26,25 @@ pub struct Edition {
     pub resets: BTreeMap<String, Version>,
     /// Steps of which every group gives its result anew, with the version at which that was said.
     pub recomputes: BTreeMap<String, Version>,
+    /// Steps that went on from the state before some versions, with those, in their order.
+    pub undone: BTreeMap<String, Vec<Undone>>,
+}
+
+impl Edition {
+    /// Why what a version did for a step does not count any more; none if it does.
+    pub fn undone(&self, step: &str, version: Version) -> Option<Undone> {
+        self.undone.get(step)?.iter().copied().find(|undone| (undone.from..undone.by).contains(&version))
+    }
+}
+
+/// What versions did for a step does not count any more: it goes on from the state before them, and reads again what they
+/// read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undone {
+    /// The first of them.
+    pub from: Version,
+    /// The version that said so: the first one behind them.
+    pub by: Version,
 }
 
 /// New code is trusted once a lane has read some records with it.
@@ -110,24 +128,31 @@ impl Versions {
 
     async fn catch_up(&self) -> Result<MutexGuard<'_, Read>, EngineError> {
         let mut read = self.read.lock().await;
-        // A commit of the lane's last owner may be on its way still.
-        let end = self.log.settled_end(&self.topic, 0).await?;
-        read.next = read.next.max(self.log.bounds(&self.topic, 0).await?.start);
-        while read.next < end {
-            let limit = ReadLimit { records: 1_000, bytes: 4 << 20, wait: Duration::ZERO };
-            let fetched = self.log.read(&self.topic, 0, read.next, limit).await?;
-            if fetched.next == read.next {
-                let what = format!("reading {} from offset {} to its end, {end}", self.topic, read.next);
-                return Err(LogError::Storage { what, source: "nothing came".into() }.into());
-            }
-            read.next = fetched.next;
+        let Read { next, begun } = &mut *read;
+        read_settled(self.log.as_ref(), &self.topic, 0, next, |fetched| {
             for value in fetched.records.values.iter().flatten() {
                 match serde_json::from_slice(value) {
-                    Ok(begun) => read.begun.push(begun),
+                    Ok(lane) => begun.push(lane),
                     Err(error) => tracing::error!(topic = self.topic, %error, "a record is passed over"),
                 }
             }
-        }
+            Ok::<_, EngineError>(())
+        })
+        .await?;
         Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_undone_until_the_one_that_said_so() {
+        let undone = vec![Undone { from: 2, by: 4 }, Undone { from: 5, by: 6 }];
+        let edition = Edition { undone: BTreeMap::from([("counts".to_owned(), undone)]), ..Edition::default() };
+        let counted: Vec<bool> = (1..8).map(|version| edition.undone("counts", version).is_none()).collect();
+        assert_eq!(counted, [true, false, false, true, false, true, true]);
+        assert_eq!(edition.undone("another", 2), None);
     }
 }

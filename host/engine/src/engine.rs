@@ -17,6 +17,7 @@ use crate::log::Log;
 use crate::pipeline::Pipeline;
 use crate::schemas::register_outputs;
 use crate::shadow::Shadows;
+use crate::snapshot;
 use crate::status::{LaneStatus, TaskStatus};
 use crate::tap::Taps;
 use crate::task::{EngineOptions, Program, TaskContext};
@@ -122,7 +123,10 @@ impl Engine {
         prepare_sinks(&program).await?;
         let versions = match program.edition.version {
             0 => None,
-            _ => Some(Arc::new(Versions::open(&self.log, &program.plan.pipeline).await?)),
+            _ => {
+                snapshot::prepare(self.log.as_ref(), &program.plan).await?;
+                Some(Arc::new(Versions::open(&self.log, &program.plan.pipeline).await?))
+            }
         };
         let of_task = |task| lanes_of(&program, task, running);
         let lanes = Arc::new(program.plan.tasks.iter().map(of_task).collect::<Result<Vec<_>, _>>()?);

@@ -288,3 +288,27 @@ pub trait LaneLog: Send {
     /// Commits position and records together; durable when this returns.
     async fn commit(&mut self, commit: Commit) -> Result<(), LogError>;
 }
+
+/// Reads what a partition holds now, once commits under way have happened or failed: from an offset on, or the first one
+/// that there is. `next` goes along; what was taken is not taken again by whoever calls this anew after an error.
+pub async fn read_settled<E: From<LogError>>(
+    log: &dyn Log,
+    topic: &str,
+    partition: u32,
+    next: &mut Offset,
+    mut take: impl FnMut(&Fetched) -> Result<(), E>,
+) -> Result<(), E> {
+    let end = log.settled_end(topic, partition).await?;
+    *next = (*next).max(log.bounds(topic, partition).await?.start);
+    while *next < end {
+        let limit = ReadLimit { records: 1_000, bytes: 16 << 20, wait: Duration::ZERO };
+        let fetched = log.read(topic, partition, *next, limit).await?;
+        if fetched.next == *next {
+            let what = format!("reading {topic}/{partition} from offset {next} to its end, {end}");
+            return Err(LogError::Storage { what, source: "nothing came".into() }.into());
+        }
+        *next = fetched.next;
+        take(&fetched)?;
+    }
+    Ok(())
+}

@@ -148,13 +148,13 @@ impl TaskContext {
     }
 
     /// Whether lanes do the same under both, so that nothing changes for them.
-    pub fn runs_like(&self, other: &Self) -> bool {
+    pub fn runs_like<'a>(&'a self, other: &'a Self) -> bool {
         let step = self.task().end_step();
-        let asked = |context: &Self| {
-            let edition = &context.program.edition;
-            (edition.resets.get(step).copied(), edition.recomputes.get(step).copied())
-        };
-        self.task() == other.task() && self.digests().eq(other.digests()) && asked(self) == asked(other)
+        let asked =
+            |edition: &'a Edition| (edition.resets.get(step), edition.recomputes.get(step), edition.undone.get(step));
+        self.task() == other.task()
+            && self.digests().eq(other.digests())
+            && asked(&self.program.edition) == asked(&other.program.edition)
     }
 
     /// Whether the input lies between tasks of this program, and is deleted behind them.

@@ -80,6 +80,11 @@ pub fn changelog_topic(pipeline: &str, task: &str) -> String {
     internal_topic(pipeline, task, "changelog")
 }
 
+/// The topic of what an aggregation's task kept before a version whose state the ones before cannot read.
+pub fn snapshots_topic(pipeline: &str, task: &str) -> String {
+    internal_topic(pipeline, task, "snapshots")
+}
+
 /// The topic between the two halves of an aggregation or a lookup, or in front of a relation.
 pub fn exchange_topic(pipeline: &str, step: &str) -> String {
     internal_topic(pipeline, step, "exchange")

@@ -9,6 +9,9 @@ use serde::Deserialize;
 pub struct Config {
     /// What results are tagged with.
     tag: String,
+    /// Whether it traps on every row.
+    #[serde(default)]
+    fails: bool,
 }
 
 /// The result for a group.
@@ -45,6 +48,7 @@ impl Aggregate for TaggedCount {
     }
 
     fn fold(&self, state: &mut Counted, _row: ()) -> Result<(), Rejection> {
+        assert!(!self.0.fails, "this version fails on everything");
         state.rows += 1;
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use azenha_e2e::kafka::Kafka;
+use azenha_e2e::kafka::{Kafka, Record};
 use azenha_e2e::numbered::{Load, NUMBERED, PARTITIONS};
 use azenha_e2e::{Azenha, Group, OwnKafka, is_long, repository, seed, send};
 use fastrand::Rng;
@@ -19,13 +19,29 @@ const KILL_EVERY: usize = 10;
 const HOSTS: usize = 3;
 const TOKEN: &str = "deployer-0123456789";
 const PIPELINE: &str = "swapped";
+/// Writes other accumulators, which the plugins before cannot read.
+const NEXT: &str = "tagged-count-next";
+
+/// Rounds of going over to other state and back.
+const THERE_AND_BACK: u64 = 6;
 
 /// Swaps; the long form has more of them.
 fn swaps() -> usize {
     if is_long() { 400 } else { 100 }
 }
 
-fn definition(tag: usize) -> String {
+/// The plugin of a version: each has other bytes than the one before, and so has to be compiled and opened anew.
+fn plugin(tag: usize) -> &'static str {
+    if tag.is_multiple_of(2) { "tagged-count-even" } else { "tagged-count" }
+}
+
+/// The same component with a remark, and so with another digest.
+fn with_remark(component: &[u8]) -> Vec<u8> {
+    let custom_section = [0, 5, 4, b'e', b'v', b'e', b'n'];
+    [component, &custom_section].concat()
+}
+
+fn definition(plugin: &str, tag: usize) -> String {
     format!(
         "name: {PIPELINE}
 sources:
@@ -35,7 +51,7 @@ sources:
     schema: {{ device: text, timestamp: timestamp(ms) }}
     event_time: {{ field: timestamp, lateness: 30s, idle_after: 10m }}
 steps:
-  counts: {{ aggregate: tagged-count, from: numbered, by: [device], window: {{ tumbling: 1m }}, config: {{ tag: v{tag} }} }}
+  counts: {{ aggregate: {plugin}, from: numbered, by: [device], window: {{ tumbling: 1m }}, config: {{ tag: v{tag} }} }}
 sinks:
   swapped_counts: {{ from: counts, topic: swapped_counts, key: [device, start_time] }}
 "
@@ -63,31 +79,55 @@ impl Hosts {
         Ok(hosts)
     }
 
-    /// Uploads the plugin, and defines the pipeline.
+    /// Uploads the plugins, and defines the pipeline.
     async fn define(&mut self) -> Result<()> {
         let azenha = Azenha::new()?;
-        let file = azenha.write("pipeline.yaml", &definition(1))?;
+        let file = azenha.write("pipeline.yaml", &definition(plugin(1), 1))?;
+        azenha.succeed(["validate", &file.display().to_string()])?;
+        let file = azenha.write("pipeline.yaml", &definition(NEXT, 1))?;
         azenha.succeed(["validate", &file.display().to_string()])?;
         let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), PathBuf::from);
-        let component = std::fs::read(target.join("plugins/tagged-count.wasm"))?;
+        let read = |name: &str| std::fs::read(target.join("plugins").join(format!("{name}.wasm")));
+        let (component, next) = (read(plugin(1))?, read(NEXT)?);
+        let even = with_remark(&component);
         self.group.wait_until("the hosts are ready", async |group| Ok(group.addresses().len() == HOSTS)).await?;
         let address = self.group.addresses().first().cloned().context("no host")?;
-        let pushed = call(&address, "PUT", "/plugins/tagged-count", "application/wasm", &component)?;
-        ensure!(pushed.is_some(), "the plugin was not taken");
-        self.swap(1).await?;
+        for (name, bytes) in [(plugin(1), component), (plugin(2), even), (NEXT, next)] {
+            let pushed = call(&address, "PUT", &format!("/plugins/{name}"), "application/wasm", &bytes)?;
+            ensure!(pushed.is_some(), "plugin {name} was not taken");
+        }
+        self.swap(plugin(1), 1).await?;
         self.settle().await
     }
 
-    /// Puts a version; another host takes it if the first one that is asked does not answer.
-    async fn swap(&mut self, tag: usize) -> Result<()> {
+    /// Puts a version.
+    async fn swap(&mut self, plugin: &str, tag: usize) -> Result<()> {
+        self.change("PUT", "", &definition(plugin, tag)).await
+    }
+
+    /// Asks for a change; another host takes it if the first one that is asked does not answer.
+    async fn change(&mut self, method: &str, route: &str, body: &str) -> Result<()> {
+        let path = format!("/pipelines/{PIPELINE}{route}");
         self.group
             .wait_until("a version is accepted", async |group| {
-                let path = format!("/pipelines/{PIPELINE}");
-                let body = definition(tag);
-                let accepts = |address: &String| call(address, "PUT", &path, "application/yaml", body.as_bytes());
+                let accepts = |address: &String| call(address, method, &path, "application/yaml", body.as_bytes());
                 Ok(group.addresses().iter().any(|address| matches!(accepts(address), Ok(Some(_)))))
             })
             .await
+    }
+
+    /// Waits until every lane runs a version.
+    async fn await_version(&mut self, version: u64) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            self.group.tend()?;
+            let lanes = self.lanes();
+            if lanes.len() == 2 * PARTITIONS as usize && lanes.iter().all(|lane| lane["version"] == version) {
+                return Ok(());
+            }
+            ensure!(begun.elapsed() < Duration::from_secs(120), "not every lane runs version {version}: {lanes:?}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     /// The lanes of all hosts that run.
@@ -138,10 +178,19 @@ fn call(address: &str, method: &str, path: &str, kind: &str, body: &[u8]) -> Res
     Ok(if answer.status < 300 { Some(answer.json()?) } else { None })
 }
 
-async fn swap_again_and_again(hosts: &mut Hosts) -> Result<Vec<f64>> {
-    let mut pauses = Vec::new();
+/// How lanes went over in swaps without a kill.
+#[derive(Default)]
+struct Pauses {
+    /// Milliseconds of each lane that did while it ran.
+    millis: Vec<f64>,
+    /// Lanes that were on their way to another host meanwhile.
+    moving: usize,
+}
+
+async fn swap_again_and_again(hosts: &mut Hosts) -> Result<Pauses> {
+    let mut pauses = Pauses::default();
     for number in 2..=swaps() + 1 {
-        hosts.swap(number).await?;
+        hosts.swap(plugin(number), number).await?;
         let begun = Instant::now();
         if number % KILL_EVERY == 0 {
             hosts.lose_one().await?;
@@ -149,31 +198,27 @@ async fn swap_again_and_again(hosts: &mut Hosts) -> Result<Vec<f64>> {
             continue;
         }
         // Every lane that runs goes over; after a kill some are still on their way to another host.
-        let expected = number as u64;
-        while begun.elapsed() < Duration::from_secs(2) {
-            let switched = hosts.switched();
-            let done: Vec<f64> =
-                switched.iter().filter(|(version, _)| *version == expected).map(|(_, pause)| *pause).collect();
-            if done.len() == 2 * PARTITIONS as usize {
-                if number % KILL_EVERY > 4 {
-                    pauses.extend(done);
-                }
-                break;
-            }
+        let (lanes, mut done) = (2 * PARTITIONS as usize, Vec::new());
+        while done.len() < lanes && begun.elapsed() < Duration::from_secs(2) {
             tokio::time::sleep(Duration::from_millis(50)).await;
+            let of_this = |(version, pause)| (version == number as u64).then_some(pause);
+            done = hosts.switched().into_iter().filter_map(of_this).collect();
         }
+        pauses.moving += lanes.saturating_sub(done.len());
+        pauses.millis.extend(done);
         tokio::time::sleep(Duration::from_millis(hosts.random.u64(50..300))).await;
     }
     Ok(pauses)
 }
 
-fn print_pauses(mut pauses: Vec<f64>) -> Result<()> {
-    pauses.sort_by(f64::total_cmp);
-    ensure!(!pauses.is_empty(), "no lane ever went over while it ran");
-    let (median, worst) = (pauses[pauses.len() / 2], pauses[pauses.len() - 1]);
+fn print_pauses(Pauses { mut millis, moving }: Pauses) -> Result<()> {
+    millis.sort_by(f64::total_cmp);
+    ensure!(millis.len() > moving, "{} lanes went over, {moving} were on their way to another host", millis.len());
+    let (median, worst) = (millis[millis.len() / 2], millis[millis.len() - 1]);
     println!(
-        "{} lanes went over while no host was being lost, at {RATE} records/s: p50 {median:.1} ms, worst {worst:.1} ms",
-        pauses.len()
+        "swaps without a kill, at {RATE} records/s: {} lanes went over, p50 {median:.1} ms, worst {worst:.1} ms; {moving} were \
+         on their way to another host after a kill",
+        millis.len()
     );
     Ok(())
 }
@@ -216,4 +261,64 @@ async fn a_hundred_swaps_under_load_with_hosts_killed_lose_and_double_nothing() 
     };
     let outcome = checked.await;
     hosts.group.judge("swaps", outcome)
+}
+
+/// Goes over to code whose state the one before cannot read, and back, again and again; some hosts die on the way.
+async fn there_and_back(hosts: &mut Hosts) -> Result<()> {
+    for round in 0..THERE_AND_BACK {
+        let version = 2 * round + 2;
+        hosts.swap(NEXT, version as usize).await?;
+        let waits = hosts.random.u64(0..3_000);
+        tokio::time::sleep(Duration::from_millis(waits)).await;
+        // Now and then lanes are still going over.
+        if round % 2 == 0 {
+            hosts.await_version(version).await?;
+        }
+        hosts.change("POST", "/rollback", "").await?;
+        if round % 3 == 1 {
+            hosts.lose_one().await?;
+        }
+        hosts.await_version(version + 1).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn going_back_to_the_state_before_a_version_counts_every_record_once_whichever_hosts_die() -> Result<()> {
+    let Some(broker) = OwnKafka::start(1)? else { return Ok(()) };
+    let seed = seed();
+    let kafka = Kafka::at(&broker.brokers()?);
+    kafka.create_topic(NUMBERED, PARTITIONS).await?;
+    let mut hosts = Hosts::start(&broker.brokers()?, seed).await?;
+    let load = Load::start(&kafka, RATE, seed)?;
+    let went = there_and_back(&mut hosts).await;
+    let produced = load.stop()?;
+    println!("{} records were sent", produced.total());
+    let settled = hosts.settle().await;
+    let checked = async {
+        went?;
+        settled?;
+        let results = kafka.read("swapped_counts")?;
+        produced.check_last("counted", &results, |_, _| true)?;
+        check_code(&results)
+    };
+    let outcome = checked.await;
+    hosts.group.judge("going back", outcome)
+}
+
+/// Results stand last that the code made which is in force, and the other one made some on the way.
+fn check_code(results: &[Record]) -> Result<()> {
+    let is_of_next = |record: &Record| Ok(record.json()?["before"].is_i64());
+    let of_next: Vec<bool> = results.iter().map(is_of_next).collect::<Result<_>>()?;
+    let undone = of_next.iter().filter(|it| **it).count();
+    println!("{undone} of {} results were undone", results.len());
+    ensure!(undone > 0, "the other code never counted anything");
+    let mut last = BTreeMap::new();
+    for (record, of_next) in results.iter().zip(of_next) {
+        let value = record.json()?;
+        last.insert(format!("{} {}", value["device"], value["start_time"]), of_next);
+    }
+    let stays = last.iter().find(|(_, of_next)| **of_next);
+    ensure!(stays.is_none(), "a result of what was undone stays: {stays:?}");
+    Ok(())
 }

@@ -95,8 +95,7 @@ impl AggregateCall {
 
     /// What calls cost since this was last asked.
     pub fn take_usage(&mut self) -> Usage {
-        let (rows, groups) = (self.guard.take_usage(), self.finish_guard.take_usage());
-        Usage { failures: rows.failures + groups.failures, nanos: rows.nanos + groups.nanos }
+        self.guard.take_usage().and(self.finish_guard.take_usage())
     }
 
     /// Rewrites accumulators of an older version.

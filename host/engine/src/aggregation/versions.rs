@@ -66,14 +66,15 @@ impl Aggregator {
             return Ok(Understood { parcels, complaints: Complaints::new() });
         };
         let Writing { state_version: from, edition: written_by } = writing;
-        if self.spec.plan.reads_versions.contains(&from) {
-            return Ok(self.migrate_parcels(from, parcels));
-        }
-        let step = &self.spec.plugin.step;
         if written_by > edition {
+            // Whether or not they could be read: that version may go on from another state than there is here.
+            let step = &self.spec.plugin.step;
             return Err(EngineError::Behind(format!(
                 "step `{step}` waits for version {written_by} of the pipeline: accumulators of version {from} have arrived"
             )));
+        }
+        if self.spec.plan.reads_versions.contains(&from) {
+            return Ok(self.migrate_parcels(from, parcels));
         }
         let versions = StateVersions { from, now, reads: self.spec.plan.reads_versions.clone() };
         let complaint = Complaint::new(Cause::Failed, reasons::given_up(&versions)).on(Basis::Versions(versions));

@@ -260,7 +260,9 @@ impl DeadLetters {
             record,
         };
         self.late += u64::from(complaint.cause == Cause::Late);
-        self.blamed += u64::from(matches!(complaint.cause, Cause::Rejected | Cause::Failed));
+        // What is given up with a state is nobody's fault.
+        let has_failed = complaint.cause == Cause::Failed && complaint.failure.is_some();
+        self.blamed += u64::from(has_failed || complaint.cause == Cause::Rejected);
         let mut value = json(&letter);
         if value.len() > LETTER_BYTES {
             // The log would not hold it either. The offset tells where the record stands.

@@ -14,11 +14,12 @@ use super::keeper::malformed;
 use super::{End, Keeper, MessageEnd, Moment, Outgoing, RowEnd, State, TopicWriter};
 use crate::aggregation::{Aggregator, Complaints, Results, Understood, complain};
 use crate::dead_letter::{Complaint, DeadLetters, Place, reasons};
-use crate::edition::Version;
+use crate::edition::Edition;
 use crate::error::EngineError;
 use crate::exchange::{Cargo, Message, Parcel, open};
 use crate::plugin::Usage;
 use crate::rows::{Rows, Source};
+use crate::snapshot::late;
 use crate::state::{Restored, Slot, StateHeader};
 use crate::status::NO_TIME;
 use crate::tap::Tap;
@@ -40,7 +41,13 @@ pub struct AggregateEnd {
     tap: Tap,
     place: (String, u32),
     /// The version of the pipeline that runs here.
-    edition: Version,
+    edition: Edition,
+    /// Where snapshots of the state are kept.
+    snapshots: String,
+    /// Messages that belong to the last of them, with their offsets, until they are committed.
+    late: Vec<(Offset, Vec<u8>)>,
+    /// Keys of groups that stand in the output and are none any more.
+    gone: Vec<Box<[u8]>>,
 }
 
 /// Rows for the output: deletes first, then the groups' current rows.
@@ -60,7 +67,7 @@ impl AggregateEnd {
         (changelog, recovered): (String, Option<&StateHeader>),
         input: (String, u32),
         tap: Tap,
-        edition: Version,
+        (edition, snapshots): (Edition, String),
     ) -> Self {
         let reached = recovered.map_or(NO_TIME, |header| header.watermark);
         let known = recovered.map_or(&[][..], |header| &header.senders);
@@ -78,10 +85,32 @@ impl AggregateEnd {
             tap,
             place: input,
             edition,
+            snapshots,
+            late: Vec::new(),
+            gone: Vec::new(),
         };
         let all: Vec<Slot> = end.aggregator.table.iter().map(|(slot, _)| slot).collect();
         end.watch(&all);
         end
+    }
+
+    /// Has rows deleted in the output whose groups are none any more.
+    pub fn retract(&mut self, gone: Vec<Box<[u8]>>) {
+        self.gone = gone;
+    }
+
+    /// Whether the work that a message brings is undone. What lanes send that have not gone over yet, though this one has,
+    /// is kept beside the state that it belongs to.
+    fn is_undone(&mut self, offset: Offset, sealed: &[u8], cargo: Cargo) -> bool {
+        let Cargo::Partials(Some(writing)) = cargo else { return false };
+        if self.edition.undone(&self.step, writing.edition).is_some() {
+            return true;
+        }
+        let is_late = writing.state_version != self.aggregator.spec().plan.state_version;
+        if is_late && self.edition.version > writing.edition {
+            self.late.push((offset, sealed.to_vec()));
+        }
+        false
     }
 
     /// Notes when the windows of groups end.
@@ -119,7 +148,8 @@ impl AggregateEnd {
 
     /// Results of groups, and deletes for rows in the output that have none any more.
     fn emission(&mut self, slots: &[Slot], dead: &mut DeadLetters, place: Place<'_>) -> Result<Emission, EngineError> {
-        let gone = self.aggregator.take_absorbed();
+        let mut gone = self.aggregator.take_absorbed();
+        gone.append(&mut self.gone);
         let Results { with_row, columns, without_row, complaints } = self.aggregator.finish(slots)?;
         self.complain_of_groups(complaints, dead, place);
         let aggregator = &mut self.aggregator;
@@ -186,6 +216,9 @@ impl MessageEnd for AggregateEnd {
     fn message(&mut self, source: &Source, record: u32, dead: &mut DeadLetters) -> Result<(), EngineError> {
         let sealed = source.fetched.records.values.value(record as usize);
         let Message { sender, cargo, parcels } = open(sealed).map_err(|error| malformed(&source.topic, error))?;
+        if self.is_undone(source.fetched.offsets[record as usize], sealed, cargo) {
+            return Ok(());
+        }
         let closed_at = self.senders.as_ref().map_or(NO_TIME, ReceiverWatermark::value);
         let aggregator = &self.aggregator;
         let is_open = |parcel: &Parcel| aggregator.keys().span(&parcel.key).is_none_or(|span| span.is_open(closed_at));
@@ -204,7 +237,7 @@ impl MessageEnd for AggregateEnd {
             dead.push(&self.step, source, record, &complaint.on(Basis::Window(window)));
         }
         let understood = match cargo {
-            Cargo::Partials(writing) => self.aggregator.understand(writing, self.edition, open)?,
+            Cargo::Partials(writing) => self.aggregator.understand(writing, self.edition.version, open)?,
             Cargo::Rows | Cargo::Changes => Understood { parcels: open, complaints: Complaints::new() },
         };
         let complaints = self.aggregator.receive(cargo, understood.parcels)?;
@@ -246,6 +279,7 @@ impl End for AggregateEnd {
         let header = self.header(moment);
         let (state, purge_changelog) = self.keeper.blocks(&header, &mut self.aggregator.table)?;
         let mut appends = vec![state];
+        appends.extend(late(&self.snapshots, partition, moment.timestamp, std::mem::take(&mut self.late)));
         for writer in &mut self.writers {
             appends.extend(writer.take()?);
         }

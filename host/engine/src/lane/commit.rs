@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use azenha_model::Offset;
+use azenha_model::plan::snapshots_topic;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -36,6 +37,8 @@ pub struct InFlight {
     results: u64,
     late: u64,
     purge_changelog: Option<Offset>,
+    /// Snapshots before this offset are not needed any more.
+    purge_snapshots: Option<Offset>,
     answers: Vec<oneshot::Sender<()>>,
 }
 
@@ -49,9 +52,12 @@ impl Lane {
         self.tell_cycle_start().await?;
         let moment = self.moment();
         let mut outgoing = self.intake.end().commit(&moment, &mut self.dead)?;
+        self.count_usage();
         self.judge()?;
         let pipeline = &self.context.program.plan.pipeline;
         outgoing.appends.extend(self.begun.take().map(|begun| begun.append(pipeline, moment.timestamp)));
+        let (snapshot, purge_snapshots) = self.snapshot.take().map(|taken| (taken.append, taken.before)).unzip();
+        outgoing.appends.extend(snapshot);
         let late = self.dead.take_late();
         let batch = Batch {
             position: moment.position,
@@ -75,6 +81,7 @@ impl Lane {
             results: outgoing.results,
             late,
             purge_changelog: outgoing.purge_changelog,
+            purge_snapshots,
             answers: std::mem::take(&mut self.answers),
         });
         self.uncommitted = self.position;
@@ -188,6 +195,11 @@ impl Lane {
         let partition = self.partition;
         if let (Some(before), Some(State { keeper, .. })) = (commit.purge_changelog, self.intake.end().state()) {
             let (context, topic) = (Arc::clone(&self.context), keeper.changelog().to_owned());
+            self.behind.spawn_on(async move { purge(&context, &topic, partition, before).await }, &self.context.io);
+        }
+        if let Some(before) = commit.purge_snapshots {
+            let context = Arc::clone(&self.context);
+            let topic = snapshots_topic(&context.program.plan.pipeline, &context.task().name);
             self.behind.spawn_on(async move { purge(&context, &topic, partition, before).await }, &self.context.io);
         }
         if self.context.reads_internal() && commit.moment.position >= self.purged + PURGE_OFFSETS {

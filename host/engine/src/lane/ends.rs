@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use azenha_model::plan::{Aggregation, End as EndPlan, ObjectsOutput, StreamInput, Task, TopicOutput, changelog_topic};
+use azenha_model::plan::{
+    Aggregation, End as EndPlan, ObjectsOutput, StreamInput, Task, TopicOutput, changelog_topic, snapshots_topic,
+};
 use azenha_model::relation::{Feed, Lookup, Operator, Relation, Table};
 use azenha_model::types::meta;
 
@@ -266,9 +268,11 @@ fn aggregate(
     let changelog = changelog_topic(&context.program.plan.pipeline, &task.name);
     let input = (task.input.topic().to_owned(), partition);
     let tap = context.tap(&aggregation.plugin.step);
-    let edition = context.program.edition.version;
+    let versions = (context.program.edition.clone(), snapshots_topic(&context.program.plan.pipeline, &task.name));
     let kept = (changelog, recovered.header.as_ref());
-    Ok(AggregateEnd::new(aggregator, senders, writers, kept, input, tap, edition))
+    let mut end = AggregateEnd::new(aggregator, senders, writers, kept, input, tap, versions);
+    end.retract(recovered.gone);
+    Ok(end)
 }
 
 /// Where objects are made of what.

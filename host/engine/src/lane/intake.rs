@@ -99,9 +99,7 @@ impl Intake {
         let mut usage = self.end().take_usage();
         if let Self::Stream(stream) = self {
             for stage in &mut stream.stages {
-                let of_stage = stage.take_usage();
-                usage.failures += of_stage.failures;
-                usage.nanos += of_stage.nanos;
+                usage = usage.and(stage.take_usage());
             }
         }
         usage

@@ -18,8 +18,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use arrow_array::BinaryArray;
 use azenha_model::plan::Input;
-use azenha_model::{Fetched, Offset};
+use azenha_model::{Fetched, Offset, Records};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::sleep;
@@ -31,6 +32,7 @@ use crate::error::EngineError;
 use crate::group::Contexts;
 use crate::log::{LogError, Membership, ReadLimit, Reader};
 use crate::rows::Source;
+use crate::snapshot;
 use crate::status::LaneStatus;
 use crate::task::TaskContext;
 use commit::{CommitOutcome, InFlight, landed};
@@ -145,10 +147,14 @@ struct Lane {
     awaited: watch::Receiver<Arc<[Offset]>>,
     /// That another version begins: it goes out with the next commit.
     begun: Option<Begun>,
+    /// What the state was before that: it goes out with it.
+    snapshot: Option<snapshot::Taken>,
     /// Set while new code is not trusted.
     probation: Option<Probation>,
     /// Records read since the last commit began.
     records: u64,
+    /// Rows and groups that plugins were to take since then.
+    tried: u64,
 }
 
 impl Lane {
@@ -160,7 +166,7 @@ impl Lane {
     ) -> Result<Self, EngineError> {
         let partition = status.partition;
         let opened = open(context, membership, partition).await?;
-        let Opened { delivery, position, timestamp, mut intake, reader, begun } = opened;
+        let Opened { delivery, position, timestamp, mut intake, reader, begun, snapshot, late } = opened;
         if let Some(watermark) = intake.watermark() {
             status.event_time.store(watermark.highest(), Relaxed);
         }
@@ -195,9 +201,15 @@ impl Lane {
             steps: Steps::of(&context.task().end),
             awaited,
             begun: None,
+            snapshot,
             probation: None,
             records: 0,
+            tried: 0,
         };
+        for (offset, message) in late {
+            let records = Records::unkeyed(BinaryArray::from_iter_values([message]), timestamp);
+            lane.process(Fetched { offsets: vec![offset], records, next: position })?;
+        }
         match begun.filter(|begun| begun.version == program.edition.version) {
             Some(begun) => {
                 lane.probation = Probation::of(&program.edition, &begun, position);
@@ -328,11 +340,16 @@ impl Lane {
         let source = Source::new(Arc::clone(&self.topic), self.partition, fetched);
         self.intake.take(source, &mut self.dead)?;
         self.position = next;
+        self.count_usage();
+        self.check_state()
+    }
 
-        let usage = self.intake.take_usage();
+    /// Counts what plugins did since this was last called.
+    fn count_usage(&mut self) {
+        let (usage, counters) = (self.intake.take_usage(), &self.status.counters);
         counters.failures.fetch_add(usage.failures, Relaxed);
         counters.plugin_nanos.fetch_add(usage.nanos, Relaxed);
-        self.check_state()
+        self.tried += usage.rows;
     }
 
     fn check_state(&mut self) -> Result<(), EngineError> {

@@ -1,19 +1,20 @@
 //! Taking a lane over: its position and its state.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use azenha_model::Offset;
-use azenha_model::plan::{End as EndPlan, Input, changelog_topic};
+use azenha_model::plan::{End as EndPlan, Input, changelog_topic, snapshots_topic};
 
 use super::deliver::{Delivery, LogDelivery};
 use super::ends::{check_fits, open_exchange, open_stream};
 use super::intake::Intake;
+use super::probation::Probation;
 use super::switch::prepare;
-use crate::edition::Begun;
+use crate::edition::{Begun, Distrust, Undone};
 use crate::error::EngineError;
 use crate::failpoint;
-use crate::log::{Bounds, Log, LogError, Membership, ReadLimit, Reader};
+use crate::log::{Bounds, Log, LogError, Membership, Reader, read_settled};
+use crate::snapshot::{self, Snapshot, Taken};
 use crate::state::{Restored, restore};
 use crate::task::TaskContext;
 
@@ -34,17 +35,43 @@ pub struct Opened {
     pub begun: Option<Begun>,
     /// Reads on from the position.
     pub reader: Box<dyn Reader>,
+    /// What the state was before, if there is no going back otherwise.
+    pub snapshot: Option<Taken>,
+    /// Messages of the exchange that come before those at the position.
+    pub late: Vec<(Offset, Vec<u8>)>,
 }
 
-/// Takes a lane over and reads its state back.
+/// Takes a lane over and reads its state back. Code that cannot go on with that while it is on probation is not trusted.
 pub async fn open(
     context: &Arc<TaskContext>,
     membership: &Arc<dyn Membership>,
     partition: u32,
 ) -> Result<Opened, EngineError> {
-    let (delivery, mut committed) = take(context, membership, partition).await?;
+    let (delivery, committed) = take(context, membership, partition).await?;
     failpoint::reach("lane.taken");
-    let begun = last_version(context, partition).await?;
+    let (begun, edition) = (last_version(context, partition).await?, &context.program.edition);
+    let is_this = |begun: &&Begun| begun.version == edition.version;
+    let is_trusted = match begun.as_ref().filter(is_this) {
+        Some(begun) => Probation::of(edition, begun, committed.unwrap_or_default()).is_none(),
+        None => edition.guard.is_none(),
+    };
+    let opened = go_on(context, membership, partition, (delivery, committed), begun).await;
+    opened.map_err(|error| match error {
+        error if is_trusted || error.is_passing() => error,
+        error => EngineError::Distrusted(Distrust {
+            version: edition.version,
+            reason: format!("{}: {error}", context.lane_id(partition)),
+        }),
+    })
+}
+
+async fn go_on(
+    context: &Arc<TaskContext>,
+    membership: &Arc<dyn Membership>,
+    partition: u32,
+    (delivery, mut committed): (Delivery, Option<Offset>),
+    begun: Option<Begun>,
+) -> Result<Opened, EngineError> {
     let mut recovered = Restored::default();
     if context.task().is_stateful() {
         recovered = recover(context, partition).await?;
@@ -62,8 +89,19 @@ pub async fn open(
             )));
         }
     }
+    let ran = begun.as_ref().map_or(0, |begun| begun.version);
+    let mut late = Vec::new();
+    if let Some(undone) = context.program.edition.undone(context.task().end_step(), ran) {
+        let snapshot = before(context, partition, undone).await?;
+        if !context.reads_internal() {
+            committed = Some(snapshot.header()?.position);
+        }
+        late = snapshot.late;
+        recovered = snapshot.restored.in_place_of(recovered);
+    }
     let position = start(context, partition, committed).await?;
-    prepare(context, begun.as_ref().map_or(0, |begun| begun.version), &mut recovered);
+    let snapshot = snapshot::take(context, partition, ran, &recovered).await?;
+    prepare(context, ran, &mut recovered);
     if let Some(header) = &recovered.header {
         check_fits(context, header)?;
     }
@@ -75,7 +113,22 @@ pub async fn open(
     failpoint::reach("lane.restored");
     let membership = Arc::clone(membership);
     let reader = context.io(async move { membership.reader(partition, position).await }).await??;
-    Ok(Opened { delivery, position, timestamp, intake, begun, reader })
+    Ok(Opened { delivery, position, timestamp, intake, begun, reader, snapshot, late })
+}
+
+/// What the lane had reached before versions whose work is undone.
+async fn before(context: &Arc<TaskContext>, partition: u32, undone: Undone) -> Result<Snapshot, EngineError> {
+    let topic = snapshots_topic(&context.program.plan.pipeline, &context.task().name);
+    let (log, name) = (Arc::clone(&context.log), topic.clone());
+    let last = context.io(async move { snapshot::last(log.as_ref(), &name, partition).await }).await??;
+    last.filter(|snapshot| snapshot.between.of < undone.from).ok_or_else(|| {
+        EngineError::State(format!(
+            "the state of {} before version {} is not in topic `{topic}` any more: bring the plugin of version {} back, or              give the step another name, with which it starts over",
+            context.lane_id(partition),
+            undone.from,
+            undone.by - 1
+        ))
+    })
 }
 
 /// The version that the lane began last.
@@ -158,21 +211,11 @@ async fn recover(context: &Arc<TaskContext>, partition: u32) -> Result<Restored,
 
 /// All blocks of a changelog, applied in the log's order.
 async fn blocks(log: &dyn Log, topic: &str, partition: u32) -> Result<Restored, EngineError> {
-    // The last owner's last commit may be on its way still.
-    let end = log.settled_end(topic, partition).await?;
     let mut restored = Restored::default();
-    let mut next = log.bounds(topic, partition).await?.start;
-    while next < end {
-        let limit = ReadLimit { records: 100, bytes: 16 << 20, wait: Duration::ZERO };
-        let fetched = log.read(topic, partition, next, limit).await?;
-        if fetched.next == next {
-            let what = format!("reading {topic}/{partition} from offset {next} to its end, {end}");
-            return Err(LogError::Storage { what, source: "nothing came".into() }.into());
-        }
-        next = fetched.next;
-        let blocks = fetched.records.values.iter().flatten();
-        restore(&mut restored, blocks)
-            .map_err(|source| EngineError::Malformed { what: format!("topic `{topic}`"), source })?;
-    }
+    read_settled(log, topic, partition, &mut 0, |fetched| {
+        restore(&mut restored, fetched.records.values.iter().flatten())
+            .map_err(|source| EngineError::Malformed { what: format!("topic `{topic}`"), source })
+    })
+    .await?;
     Ok(restored)
 }

@@ -11,6 +11,8 @@ const FORGIVEN: u64 = 10;
 pub struct Probation {
     guard: Guard,
     records: u64,
+    /// Rows and groups that plugins were to take: a record may have many, and some belong to no record.
+    tried: u64,
     blamed: u64,
 }
 
@@ -19,21 +21,22 @@ impl Probation {
     pub fn of(edition: &Edition, begun: &Begun, position: Offset) -> Option<Self> {
         let guard = edition.guard?;
         let is_over = position >= begun.from.saturating_add(guard.records);
-        (!is_over).then_some(Self { guard, records: 0, blamed: 0 })
+        (!is_over).then_some(Self { guard, records: 0, tried: 0, blamed: 0 })
     }
 
-    /// Counts what one commit would make durable: records that were read, and rows that plugins refused or failed on.
-    /// Says what is wrong if the code must not go on.
-    pub fn count(&mut self, records: u64, blamed: u64) -> Result<(), String> {
+    /// Counts what one commit would make durable: records that were read, rows and groups that plugins were to take, and
+    /// those that they refused or failed on. Says what is wrong if the code must not go on.
+    pub fn count(&mut self, records: u64, tried: u64, blamed: u64) -> Result<(), String> {
         self.records += records;
+        self.tried += tried.max(records);
         self.blamed += blamed;
-        let allowed = (self.guard.share * self.records as f64).max(FORGIVEN.min(self.guard.records) as f64 - 1.0);
+        let allowed = (self.guard.share * self.tried as f64).max(FORGIVEN.min(self.guard.records) as f64 - 1.0);
         if self.blamed as f64 <= allowed {
             return Ok(());
         }
-        let Self { guard, records, blamed } = self;
+        let Self { guard, records, tried, blamed } = self;
         Err(format!(
-            "plugins refused or failed on {blamed} rows of {records} records, above a share of {}",
+            "plugins refused or failed on {blamed} of {tried} rows of {records} records, above a share of {}",
             guard.share
         ))
     }
@@ -49,29 +52,36 @@ mod tests {
     use super::*;
 
     fn probation(records: u64, share: f64) -> Probation {
-        Probation { guard: Guard { records, share }, records: 0, blamed: 0 }
+        Probation { guard: Guard { records, share }, records: 0, tried: 0, blamed: 0 }
     }
 
     #[test]
     fn code_that_fails_on_everything_is_not_gone_on_with() {
-        assert!(probation(1_000, 0.1).count(500, 500).is_err());
-        assert!(probation(1, 0.1).count(1, 1).is_err());
+        assert!(probation(1_000, 0.1).count(500, 500, 500).is_err());
+        assert!(probation(1, 0.1).count(1, 1, 1).is_err());
+    }
+
+    #[test]
+    fn groups_that_give_their_results_anew_are_judged_by_their_number_whatever_was_read() {
+        let mut anew = probation(1_000, 0.1);
+        assert_eq!(anew.count(0, 1_000, 30), Ok(()), "refused all along");
+        assert!(anew.count(1, 20, 90).is_err());
     }
 
     #[test]
     fn few_bad_rows_are_forgiven_and_many_are_not() {
         let mut few = probation(1_000, 0.1);
-        assert_eq!(few.count(9, 9), Ok(()));
-        assert_eq!(few.count(891, 81), Ok(()), "exactly the share");
+        assert_eq!(few.count(9, 9, 9), Ok(()));
+        assert_eq!(few.count(891, 891, 81), Ok(()), "exactly the share");
         assert!(!few.is_over());
-        assert!(few.count(1, 1).is_err());
+        assert!(few.count(1, 1, 1).is_err());
     }
 
     #[test]
     fn the_share_counts_from_the_first_record_on() {
         let mut late = probation(1_000, 0.1);
-        assert_eq!(late.count(999, 0), Ok(()));
-        assert_eq!(late.count(50, 50), Ok(()));
+        assert_eq!(late.count(999, 999, 0), Ok(()));
+        assert_eq!(late.count(50, 50, 50), Ok(()));
         assert!(late.is_over());
     }
 

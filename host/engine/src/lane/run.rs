@@ -86,16 +86,23 @@ async fn attempt(
         () = told(&mut orders.stop) => return Ok(Ended::Stopped),
         opened = Lane::open(context, membership, status, orders.awaited.clone()) => opened,
     };
-    let mut lane = opened?;
+    let mut lane = match opened {
+        Ok(lane) => lane,
+        Err(error) => return Err(tell_distrust(context, error)),
+    };
     status.set_state(LaneState::Running);
     let outcome = lane.work(orders).await;
     lane.reading.abort();
     let outcome = if lane.probation.is_some() { lane.trusted(outcome) } else { outcome };
-    if let Err(EngineError::Distrusted(distrust)) = &outcome {
-        // To whoever started the version that the lane ran last.
-        lane.context.distrust.send_replace(Some(distrust.clone()));
+    outcome.map_err(|error| tell_distrust(&lane.context, error))
+}
+
+/// Tells whoever started a version that a lane does not go on with it.
+fn tell_distrust(context: &TaskContext, error: EngineError) -> EngineError {
+    if let EngineError::Distrusted(distrust) = &error {
+        context.distrust.send_replace(Some(distrust.clone()));
     }
-    outcome
+    error
 }
 
 /// Says that a lane has failed if it panics: nobody waits for its task.

@@ -12,6 +12,7 @@ use super::intake::Intake;
 use super::probation::Probation;
 use crate::edition::{Begun, Distrust};
 use crate::error::EngineError;
+use crate::snapshot;
 use crate::state::Restored;
 use crate::status::Switched;
 use crate::task::TaskContext;
@@ -33,7 +34,9 @@ impl Lane {
             self.context = next;
             return Ok(Taken::Over);
         }
-        if !can_go_over(self.context.task(), next.task()) {
+        let ran = self.context.program.edition.version;
+        let is_undone = next.program.edition.undone(next.task().end_step(), ran).is_some();
+        if is_undone || !can_go_over(self.context.task(), next.task()) {
             return Ok(Taken::Anew);
         }
         let started = self.context.clock.elapsed();
@@ -42,8 +45,9 @@ impl Lane {
         }
         let moment = self.moment();
         let Some(restored) = self.intake.end().hand_over(&moment) else { return Ok(Taken::Anew) };
-        let before = std::mem::replace(&mut self.context, next);
-        self.intake = self.trusted(reopen(&self.context, self.partition, restored, before.program.edition.version))?;
+        self.context = next;
+        self.snapshot = snapshot::take(&self.context, self.partition, ran, &restored).await?;
+        self.intake = self.trusted(reopen(&self.context, self.partition, restored, ran))?;
         self.begin();
         self.status.set_switched(Switched {
             version: self.context.program.edition.version,
@@ -83,9 +87,10 @@ impl Lane {
 
     /// Counts what the next commit would make durable, while the code is not trusted.
     pub fn judge(&mut self) -> Result<(), EngineError> {
-        let (records, blamed) = (std::mem::take(&mut self.records), self.dead.take_blamed());
+        let (records, tried) = (std::mem::take(&mut self.records), std::mem::take(&mut self.tried));
+        let blamed = self.dead.take_blamed();
         let Some(probation) = &mut self.probation else { return Ok(()) };
-        let judged = probation.count(records, blamed);
+        let judged = probation.count(records, tried, blamed);
         if probation.is_over() {
             self.probation = None;
         }
@@ -135,5 +140,5 @@ pub fn prepare(context: &TaskContext, ran: u64, restored: &mut Restored) {
     if edition.resets.get(step).is_some_and(|version| *version > ran) {
         restored.give_up(aggregation.plan.state_version);
     }
-    restored.gives_all = edition.recomputes.get(step).is_some_and(|version| *version > ran);
+    restored.gives_all |= edition.recomputes.get(step).is_some_and(|version| *version > ran);
 }

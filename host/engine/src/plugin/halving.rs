@@ -64,6 +64,19 @@ pub struct Usage {
     pub failures: u64,
     /// Nanoseconds in calls.
     pub nanos: u64,
+    /// Rows, or groups, that a plugin was to take.
+    pub rows: u64,
+}
+
+impl Usage {
+    /// What several plugins cost that worked on the same rows.
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            failures: self.failures + other.failures,
+            nanos: self.nanos + other.nanos,
+            rows: self.rows.max(other.rows),
+        }
+    }
 }
 
 /// Remembers how a plugin did, over batches: what tells a bad row from a bad plugin.
@@ -129,6 +142,7 @@ pub fn in_parts<T>(
     mut call: impl FnMut(Range<usize>) -> Result<T, Failure>,
 ) -> Result<Vec<Part<T>>, BadPlugin> {
     let begun = guard.clock.elapsed();
+    guard.usage.rows += rows as u64;
     let (mut held, mut last) = (0, None);
     let mut parts = Vec::new();
     let chunks = (0..rows).step_by(CALL_ROWS).map(|start| start..rows.min(start + CALL_ROWS));

@@ -145,6 +145,11 @@ fn apply(sealed: &[u8], table: &mut GroupTable) -> Result<StateHeader, Malformed
     Ok(header)
 }
 
+/// All groups, in blocks that give them back.
+pub fn whole(header: &StateHeader, table: &GroupTable) -> Result<Vec<Vec<u8>>, Malformed> {
+    blocks(SLICE, header, table.iter().map(|(_, group)| (&*group.key, Some(group))))
+}
+
 /// What a block says beside groups.
 pub fn header_of(sealed: &[u8]) -> Result<StateHeader, Malformed> {
     apply(sealed, &mut GroupTable::default())
@@ -159,6 +164,8 @@ pub struct Restored {
     pub header: Option<StateHeader>,
     /// Whether every group gives its result anew.
     pub gives_all: bool,
+    /// Keys of groups that stand in the output, and are none any more.
+    pub gone: Vec<Box<[u8]>>,
 }
 
 impl Restored {
@@ -169,6 +176,21 @@ impl Restored {
         if let Some(header) = &mut self.header {
             header.state_version = state_version;
         }
+    }
+
+    /// Takes the place of another state of the lane, all of it with the next commit. Groups that only the other one has are
+    /// gone.
+    pub fn in_place_of(self, mut other: Self) -> Self {
+        let all: Vec<Slot> = other.table.iter().map(|(slot, _)| slot).collect();
+        let removed: Vec<Group> = all.into_iter().filter_map(|slot| other.table.remove(slot)).collect();
+        let is_gone = |group: &Group| group.emitted && self.table.find(&group.key).is_none();
+        let gone = removed.into_iter().filter(is_gone).map(|group| group.key).collect();
+        for (_, group) in self.table.iter() {
+            let (slot, _) = other.table.slot_of(&group.key);
+            other.table.put(slot, &group.accumulator);
+            other.table.set_emitted(slot, group.emitted);
+        }
+        Self { table: other.table, header: self.header, gives_all: true, gone }
     }
 
     /// What a lane without state has reached.
@@ -315,6 +337,31 @@ mod tests {
             assert_eq!(restored.header, Some(header(position)));
         }
         assert!(cycles > 3, "the snapshot went round {cycles} times");
+    }
+
+    #[test]
+    fn a_state_that_takes_the_place_of_another_is_whole_in_the_changelog_and_says_what_is_gone() {
+        let state = |keys: &[(&str, &str, bool)]| {
+            let mut restored = Restored { header: Some(header(1)), ..Restored::default() };
+            for (key, accumulator, emitted) in keys {
+                let (slot, _) = restored.table.slot_of(key.as_bytes());
+                restored.table.put(slot, accumulator.as_bytes());
+                restored.table.set_emitted(slot, *emitted);
+            }
+            restored
+        };
+        let later = state(&[("a", "3", true), ("new", "1", true), ("untold", "1", false)]);
+        let mut changelog = whole(&header(2), &later.table).unwrap();
+        let earlier = state(&[("a", "2", false), ("closed", "7", true)]);
+        let wanted = content(&earlier.table);
+
+        let mut taken = earlier.in_place_of(later);
+        assert_eq!(taken.gone, [Box::from(&b"new"[..])]);
+        let (blocks, _) = StateLog::default().commit(&header(3), &mut taken.table).unwrap();
+        changelog.extend(blocks);
+        let mut restored = Restored::default();
+        restore(&mut restored, changelog.iter().map(Vec::as_slice)).unwrap();
+        assert_eq!((content(&restored.table), content(&taken.table)), (wanted.clone(), wanted));
     }
 
     #[test]

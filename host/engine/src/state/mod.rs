@@ -3,5 +3,5 @@
 mod changelog;
 mod groups;
 
-pub use changelog::{Restored, StateHeader, StateLog, header_of, restore};
+pub use changelog::{Restored, StateHeader, StateLog, header_of, restore, whole};
 pub use groups::{GroupTable, Slot};

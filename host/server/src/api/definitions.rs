@@ -17,7 +17,7 @@ use super::error::{ApiError, ErrorBody};
 use super::guard::Caller;
 use super::paths::OfPipeline;
 use super::versions::{self, SwapOptions};
-use crate::control::{Change, ChangeError, Condition, Definition, Version};
+use crate::control::{ATTEMPTS, Change, ChangeError, Condition, Definition, Version};
 use crate::host::{Host, Origin};
 use crate::program::Loaded;
 
@@ -103,25 +103,40 @@ pub struct Wanted {
 pub async fn define(host: &Host, wanted: Wanted, loaded: &Loaded, options: &SwapOptions) -> Result<Response, ApiError> {
     options.check(loaded)?;
     let Wanted { pipeline, condition, by, text, plugins } = wanted;
-    let (is_new, plan) = match host.control().definitions.in_force(&pipeline).await {
-        Ok(in_force) => (false, host.plan_swap(&in_force, loaded, &options.resets()).await),
-        Err(ChangeError::Missing(_)) => (true, None),
-        Err(error) => return Err(error.into()),
-    };
-    if options.is_dry_run() {
-        return Ok(versions::dry_run(plan));
+    let mut left = ATTEMPTS;
+    loop {
+        left -= 1;
+        let in_force = match host.control().definitions.in_force(&pipeline).await {
+            Ok(in_force) => Some(in_force),
+            Err(ChangeError::Missing(_)) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let plan = match &in_force {
+            Some(in_force) => host.plan_swap(in_force, loaded, &options.resets()).await,
+            None => None,
+        };
+        if options.is_dry_run() {
+            return Ok(versions::dry_run(plan));
+        }
+        versions::check_plan(plan.as_ref())?;
+        let edit = |definition: &mut Definition| {
+            // One that was deleted while it was paused runs when it is defined again.
+            definition.paused &= definition.text.is_some();
+            definition.text = Some(text.clone());
+            definition.plugins.clone_from(&plugins);
+            options.note(definition, in_force.is_none(), plan.as_ref());
+        };
+        let planned = condition.planned_for(in_force.as_deref());
+        let change = Change { pipeline: pipeline.clone(), condition: planned, by: by.clone() };
+        match host.change(&change, edit).await {
+            // Whoever asks does not mind what is in force, but it may have another state.
+            Err(ChangeError::NotMet { .. } | ChangeError::Overtaken(_)) if planned != condition && left > 0 => {}
+            outcome => {
+                let status = if in_force.is_none() { StatusCode::CREATED } else { StatusCode::OK };
+                return Ok((status, answer(&*outcome?, None)).into_response());
+            }
+        }
     }
-    versions::check_plan(plan.as_ref())?;
-    let edit = |definition: &mut Definition| {
-        // One that was deleted while it was paused runs when it is defined again.
-        definition.paused &= definition.text.is_some();
-        definition.text = Some(text.clone());
-        definition.plugins.clone_from(&plugins);
-        options.note(definition, plan.as_ref());
-    };
-    let definition = host.change(&Change { pipeline, condition, by }, edit).await?;
-    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, answer(&definition, None)).into_response())
 }
 
 /// Deletes a pipeline: no host runs it any more. What it wrote stays, and so do its state and positions: a pipeline of

@@ -78,7 +78,7 @@ pub async fn list(State(host): State<Arc<Host>>) -> Result<Json<Vec<PluginDetail
     Ok(Json(details(&host)))
 }
 
-/// Removes a plugin that no definition runs, with the names that mean it. A definition that is sent in the same moment
+/// Removes a plugin that no definition runs, nor one that a pipeline would go back to, with the names that mean it. A definition that is sent in the same moment
 /// may name it in vain: push it again then.
 #[utoipa::path(
     delete, path = "/plugins/{name}", tag = "plugins",
@@ -86,7 +86,7 @@ pub async fn list(State(host): State<Arc<Host>>) -> Result<Json<Vec<PluginDetail
     responses(
         (status = 204, description = "It is gone"),
         (status = 404, description = "There is no such plugin", body = ErrorBody),
-        (status = 409, description = "A definition runs it", body = ErrorBody),
+        (status = 409, description = "A definition runs it, or that which a pipeline would go back to", body = ErrorBody),
         (status = 503, description = "The log failed", body = ErrorBody),
     )
 )]
@@ -103,6 +103,16 @@ pub async fn remove(
     if !users.is_empty() {
         return Err(ApiError::conflict(format!("the plugin is run by {}", users.join(", ")))
             .help("delete these pipelines, or apply them with another plugin, first"));
+    }
+    let before = |in_force: &Arc<Definition>| {
+        host.control().definitions.look(|definitions| definitions.other_code_before(in_force)).filter(runs_it)
+    };
+    if let Some(earlier) = defined(&host).iter().find_map(before) {
+        let (pipeline, version) = (&earlier.pipeline, earlier.version());
+        return Err(ApiError::conflict(format!(
+            "version {version} of `{pipeline}`, which it would go back to, runs the plugin"
+        ))
+        .help("apply another version first: what runs now is gone back to then"));
     }
     if !host.control().plugins.remove(&digest).await? {
         return Err(ApiError::not_found(format!("there is no plugin with the digest `{digest}`"))

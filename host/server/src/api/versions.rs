@@ -120,13 +120,14 @@ impl SwapOptions {
         steps(&self.reset)
     }
 
-    /// What a new definition says beside its text. `plan` is none for a pipeline that is new.
-    pub fn note(&self, definition: &mut Definition, plan: Option<&SwapPlan>) {
+    /// What a new definition says beside its text. Code is on probation that takes the place of other code, which is not
+    /// known where that cannot be loaded.
+    pub fn note(&self, definition: &mut Definition, is_new: bool, plan: Option<&SwapPlan>) {
         let version = definition.version();
         definition.resets.extend(self.resets().into_iter().map(|step| (step, version)));
         definition.recomputes.extend(steps(&self.recompute).into_iter().map(|step| (step, version)));
         let records = self.probation.unwrap_or(RECORDS);
-        let is_new_code = plan.is_some_and(SwapPlan::changes_something);
+        let is_new_code = !is_new && plan.is_none_or(SwapPlan::changes_something);
         let guard = Guard { records, share: self.share.unwrap_or(SHARE) };
         definition.guard = (is_new_code && records > 0).then_some(guard);
     }
@@ -201,7 +202,8 @@ pub async fn list(
 }
 
 /// Goes back to an earlier version, in the way in which a pipeline goes over to any other: lanes switch between two
-/// batches, and go on with the state that there is. Refused if the earlier code cannot read that.
+/// batches, and go on with the state that there is. If the earlier code cannot read that, its step goes on from the state
+/// that it had before, and reads again what it has read since. Refused where that is not kept, or rows would come twice.
 #[utoipa::path(
     post, path = "/pipelines/{name}/rollback", tag = "pipelines",
     params(OfPipeline, RollbackOptions),
@@ -227,15 +229,23 @@ pub async fn rollback(
     let target = target(&host, &in_force, options.to)?;
     let text = target.text.clone().unwrap_or_default();
     let loaded = host.runner().load(&name, &text, &target.plugins).await?;
-    let plan = host.plan_swap(&in_force, &loaded, &[]).await;
+    let mut plan = host.plan_swap(&in_force, &loaded, &[]).await;
+    let undone = match &mut plan {
+        Some(plan) => {
+            let found = plan.restore(&host.runner().log, (&loaded, target.version())).await;
+            found.map_err(|error| ApiError::unavailable(error.to_string()))?
+        }
+        None => BTreeMap::new(),
+    };
     if options.dry_run {
         return Ok(dry_run(plan));
     }
     check_plan(plan.as_ref())?;
     let edit = |definition: &mut Definition| {
-        definition.go_back_to(&target, format!("back to version {}", target.version()));
+        definition.go_back_to(&target, &undone, format!("back to version {}", target.version()));
     };
-    let definition = host.change(&Change { pipeline: name, condition, by }, edit).await?;
+    let change = Change { pipeline: name, condition: condition.planned_for(Some(&in_force)), by };
+    let definition = host.change(&change, edit).await?;
     Ok(answer(&definition, None).into_response())
 }
 

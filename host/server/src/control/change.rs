@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use azenha_engine::log::LogError;
 
-use super::definition::{Definition, Definitions, FORMAT, KEPT, Version};
+use super::definition::{Definition, Definitions, FORMAT, Version};
 use super::follow::Followed;
 use super::library::json;
 use crate::ingest::now;
 
 /// How often a change that does not depend on a version is tried: each time, one of those that coincide is made.
-const ATTEMPTS: u32 = 10;
+pub const ATTEMPTS: u32 = 10;
 
 /// Which version must be in force for a change to be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +23,17 @@ pub enum Condition {
     Present,
     /// None: the pipeline is to be new.
     Absent,
+}
+
+impl Condition {
+    /// For a change that was planned against what is in force, and fits nothing else.
+    pub fn planned_for(self, in_force: Option<&Definition>) -> Self {
+        match (self, in_force) {
+            (Self::Any | Self::Present, Some(in_force)) => Self::Version(in_force.version()),
+            (Self::Any, None) => Self::Absent,
+            (as_it_is, _) => as_it_is,
+        }
+    }
 }
 
 /// A change that somebody asks for.
@@ -72,7 +83,9 @@ impl Change {
         let (by, at) = (self.by.clone(), now());
         match in_force {
             Some(before) => {
-                Definition { format: FORMAT, id, replaces: before.version(), note: None, by, at, ..before.clone() }
+                let (format, replaces) = (FORMAT, before.version());
+                // Code is on probation once: whoever brings other code says so anew.
+                Definition { format, id, replaces, guard: None, note: None, by, at, ..before.clone() }
             }
             None => Definition {
                 format: FORMAT,
@@ -87,6 +100,8 @@ impl Change {
                 guard: None,
                 resets: Default::default(),
                 recomputes: Default::default(),
+                undone: Default::default(),
+                distrusted: Default::default(),
                 note: None,
                 by,
                 at,
@@ -148,12 +163,12 @@ impl Followed<Definitions> {
         if let Some(before) = before.as_ref().filter(|before| before.runs_like(&definition)) {
             return Ok(Arc::clone(before));
         }
-        let kept = self.look(|definitions| definitions.versions(&change.pipeline));
+        let least_needed = self.look(|definitions| definitions.least_needed(&change.pipeline));
         self.append(&[(definition.key(), Some(json(&definition)))]).await?;
         self.catch_up().await?;
         let is_accepted = self.look(|definitions| definitions.is_accepted(&definition));
-        let oldest = kept.first().filter(|_| kept.len() == KEPT).map(|oldest| oldest.key());
-        let no_longer_kept = if is_accepted { oldest } else { Some(definition.key()) };
+        let no_longer_kept =
+            if is_accepted { least_needed.map(|version| version.key()) } else { Some(definition.key()) };
         if let Some(key) = no_longer_kept {
             self.tidy(key).await;
         }

@@ -1,9 +1,9 @@
 //! What the log says of pipelines, and the rule by which every host agrees on it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use azenha_engine::edition::{Edition, Guard};
+use azenha_engine::edition::{Edition, Guard, Undone};
 use azenha_model::Offset;
 use azenha_model::pipeline::is_pipeline_name;
 use azenha_model::plan::Generation;
@@ -15,8 +15,8 @@ use super::follow::Table;
 pub type Version = u64;
 
 /// The newest format of changes that this version knows: since 2 they say what becomes of state, and when code is not
-/// trusted.
-pub const FORMAT: u32 = 2;
+/// trusted; since 3, what is undone.
+pub const FORMAT: u32 = 3;
 
 /// So many versions of a pipeline are kept, to go back to.
 pub const KEPT: usize = 32;
@@ -57,6 +57,12 @@ pub struct Definition {
     /// Steps of which every group gave its result anew, with the version that said so last.
     #[serde(default)]
     pub recomputes: BTreeMap<String, Version>,
+    /// Steps that went on from the state before some versions, with those.
+    #[serde(default)]
+    pub undone: BTreeMap<String, Vec<Undone>>,
+    /// Versions that lanes did not go on with: no host goes back to one of them by itself.
+    #[serde(default)]
+    pub distrusted: BTreeSet<Version>,
     /// Why this version was made, if no person asked for it or it is that of an earlier one.
     #[serde(default)]
     pub note: Option<String>,
@@ -80,6 +86,7 @@ impl Definition {
             guard: self.guard,
             resets: self.resets.clone(),
             recomputes: self.recomputes.clone(),
+            undone: self.undone.clone(),
         }
     }
 
@@ -88,12 +95,21 @@ impl Definition {
         (&self.text, &self.plugins) == (&other.text, &other.plugins)
     }
 
-    /// Makes it run what an earlier version ran. What becomes of state from now on is not undone.
-    pub fn go_back_to(&mut self, earlier: &Self, note: String) {
+    /// Makes it run what an earlier version ran. Steps go on with the state that there is, but for those that go back to
+    /// before the work of a version.
+    pub fn go_back_to(&mut self, earlier: &Self, undone: &BTreeMap<String, Version>, note: String) {
         self.text.clone_from(&earlier.text);
         self.plugins.clone_from(&earlier.plugins);
         self.guard = None;
         self.note = Some(note);
+        // A lane that has not gone over keeps what it has.
+        let is_asked_still = |_: &String, version: &mut Version| *version <= earlier.version();
+        self.resets.retain(is_asked_still);
+        self.recomputes.retain(is_asked_still);
+        let by = self.version();
+        for (step, from) in undone {
+            self.undone.entry(step.clone()).or_default().push(Undone { from: *from, by });
+        }
     }
 
     /// What no host writes: a name that no pipeline has, or a version beyond the last.
@@ -111,9 +127,9 @@ impl Definition {
     }
 
     /// Whether both run the same, so that a host which runs one has nothing to do for the other.
-    pub fn runs_like(&self, other: &Self) -> bool {
+    pub fn runs_like<'a>(&'a self, other: &'a Self) -> bool {
         let running = |definition: &Self| (definition.paused, definition.restarts, definition.generation);
-        let asked = |definition: &Self| (definition.resets.clone(), definition.recomputes.clone());
+        let asked = |definition: &'a Self| (&definition.resets, &definition.recomputes, &definition.undone);
         self.has_code_of(other) && running(self) == running(other) && asked(self) == asked(other)
     }
 }
@@ -137,10 +153,21 @@ impl History {
 
     fn accept(&mut self, definition: Definition) {
         self.in_force = Arc::new(definition);
-        self.kept.insert(self.in_force.version(), Arc::clone(&self.in_force));
-        while self.kept.len() > KEPT {
-            self.kept.pop_first();
+        while let Some(least) = self.least_needed() {
+            self.kept.remove(&least.version());
         }
+        self.kept.insert(self.in_force.version(), Arc::clone(&self.in_force));
+    }
+
+    /// What has to go for another version to be kept: one that was paused, say, and has the code of the next one, or else
+    /// the oldest.
+    fn least_needed(&self) -> Option<Arc<Definition>> {
+        if self.kept.len() < KEPT {
+            return None;
+        }
+        let later = self.kept.values().skip(1);
+        let repeated = self.kept.values().zip(later).find(|(earlier, next)| earlier.has_code_of(next));
+        repeated.map(|(earlier, _)| earlier).or_else(|| self.kept.values().next()).cloned()
     }
 }
 
@@ -168,11 +195,21 @@ impl Definitions {
         self.0.get(pipeline).map(|history| history.kept.values().cloned().collect()).unwrap_or_default()
     }
 
-    /// The last version before one that ran other code than it.
+    /// The last version before one that ran other code than it, which lanes went on with.
     pub fn other_code_before(&self, definition: &Definition) -> Option<Arc<Definition>> {
-        let versions = self.versions(&definition.pipeline).into_iter();
-        let mut earlier = versions.rev().filter(|earlier| earlier.version() < definition.version());
-        earlier.find(|earlier| earlier.text.is_some() && !earlier.has_code_of(definition))
+        let versions = self.versions(&definition.pipeline);
+        let is_distrusted = |earlier: &Definition| {
+            let mut distrusted = versions.iter().filter(|it| definition.distrusted.contains(&it.version()));
+            distrusted.any(|it| it.has_code_of(earlier))
+        };
+        let mut earlier = versions.iter().rev().filter(|earlier| earlier.version() < definition.version());
+        let is_it = |it: &Definition| it.text.is_some() && !it.has_code_of(definition) && !is_distrusted(it);
+        earlier.find(|earlier| is_it(earlier)).cloned()
+    }
+
+    /// The version of a pipeline that is kept no longer once there is another one.
+    pub fn least_needed(&self, pipeline: &str) -> Option<Arc<Definition>> {
+        self.0.get(pipeline)?.least_needed()
     }
 
     /// What is in force for a pipeline, which may be that it was deleted.
@@ -230,6 +267,8 @@ mod tests {
             guard: None,
             resets: BTreeMap::new(),
             recomputes: BTreeMap::new(),
+            undone: BTreeMap::new(),
+            distrusted: BTreeSet::new(),
             note: None,
             by: None,
             at: 0,
@@ -301,6 +340,38 @@ mod tests {
         let earlier = definitions.other_code_before(&paused).unwrap();
         assert_eq!((earlier.version(), earlier.id.as_str()), (1, "1"));
         assert!(definitions.other_code_before(&earlier).is_none());
+    }
+
+    #[test]
+    fn nobody_goes_back_to_code_that_lanes_did_not_go_on_with_unless_asked_for() {
+        let back = Definition { text: Some("text 1".to_owned()), distrusted: BTreeSet::from([2]), ..change(3, 2) };
+        let again = Definition { text: Some("text 2".to_owned()), ..change(4, 3) };
+        let definitions = after(&[change(0, 0), change(1, 1), change(2, 2), back.clone(), again]);
+        assert_eq!(definitions.other_code_before(&back).unwrap().text.as_deref(), Some("text 0"));
+    }
+
+    #[test]
+    fn going_back_takes_resets_and_recomputes_of_later_versions_back_but_not_what_was_undone_before() {
+        let asked = |version| BTreeMap::from([("counts".to_owned(), version)]);
+        let mut definition = Definition { resets: asked(2), recomputes: asked(1), ..change(3, 2) };
+        definition.go_back_to(&change(1, 0), &asked(2), "back".to_owned());
+        assert_eq!((definition.resets.len(), definition.recomputes.len()), (0, 1));
+        definition.replaces = 4;
+        definition.go_back_to(&change(1, 0), &asked(4), "back again".to_owned());
+        assert_eq!(definition.undone["counts"], [Undone { from: 2, by: 3 }, Undone { from: 4, by: 5 }]);
+    }
+
+    #[test]
+    fn pauses_do_not_push_out_the_code_to_go_back_to() {
+        let mut log = vec![change(0, 0)];
+        for id in 1..100 {
+            let text = Some("text 1".to_owned());
+            log.push(Definition { text, paused: id % 2 == 0, ..change(id, id as Version) });
+        }
+        let definitions = after(&log);
+        let in_force = definitions.get("shop").unwrap();
+        assert_eq!(definitions.versions("shop").len(), KEPT);
+        assert_eq!(definitions.other_code_before(&in_force).unwrap().text.as_deref(), Some("text 0"));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use azenha_engine::log::{Log, LogError};
 use futures::future::join;
 
 pub use audit::{Audit, Entry, Written};
-pub use change::{Change, ChangeError, Condition};
+pub use change::{ATTEMPTS, Change, ChangeError, Condition};
 pub use definition::{Definition, Definitions, FORMAT, Version};
 pub use follow::Followed;
 pub use library::Library;

@@ -192,6 +192,8 @@ impl Deployment {
         let Some(Distrust { reason, .. }) = distrusted else { return pending().await };
         while let Err(error) = self.go_back(runner, definition, &reason).await {
             tracing::error!(pipeline = self.name, "it does not go back: {error:#}");
+            let version = definition.version();
+            self.hold_back(Some(format!("version {version} does not go on: {reason}; it does not go back: {error:#}")));
             sleep(PAUSES.1).await;
         }
         pending().await
@@ -203,14 +205,20 @@ impl Deployment {
         let earlier = earlier.context("no version with other code is kept")?;
         let before = runner.load(&self.name, earlier.text.as_deref().unwrap_or_default(), &earlier.plugins).await?;
         let now = runner.load(&self.name, definition.text.as_deref().unwrap_or_default(), &definition.plugins).await?;
-        let problems = SwapPlan::between(Side { plan: &now.plan, plugins: &now.plugins }, &before, &[]).problems();
+        let mut plan = SwapPlan::between(Side { plan: &now.plan, plugins: &now.plugins }, &before, &[]);
+        let undone = plan.restore(&runner.log, (&before, earlier.version())).await?;
+        let problems = plan.problems();
         if !problems.is_empty() {
             bail!("version {} cannot go on with the state: {}", earlier.version(), problems.join("; "));
         }
         let note = format!("back to version {} by itself, because of version {version}: {reason}", earlier.version());
         tracing::error!(pipeline = self.name, version, "{note}");
         let change = Change { pipeline: self.name.clone(), condition: Condition::Version(version), by: None };
-        match runner.control.definitions.change(&change, |next| next.go_back_to(&earlier, note.clone())).await {
+        let edit = |next: &mut Definition| {
+            next.go_back_to(&earlier, &undone, note.clone());
+            next.distrusted.insert(version);
+        };
+        match runner.control.definitions.change(&change, edit).await {
             // Another host was quicker, or a person.
             Ok(_) | Err(ChangeError::NotMet { .. } | ChangeError::Overtaken(_)) => Ok(()),
             Err(error) => Err(error.into()),
@@ -226,11 +234,12 @@ impl Deployment {
     ) -> Result<State, NotDeployed> {
         if let Some((running, runs)) = self.running().zip(runs).filter(|(_, runs)| can_go_over(runs, definition)) {
             let text = definition.text.as_deref().unwrap_or_default();
-            let loaded = runner.load(&self.name, text, &definition.plugins).await?;
+            let goes_on = |error| NotDeployed { error, goes_on: true };
+            let loaded = runner.load(&self.name, text, &definition.plugins).await.map_err(goes_on)?;
             if let Some(live) = running.live().filter(|_| loaded.plan.batch.is_none()) {
                 let (before, version, by) = (runs.version(), definition.version(), definition.by.as_deref());
                 let swapped = runner.swap((&running, live), &loaded, definition.generation, definition.edition()).await;
-                let swapped = swapped.map_err(|error| NotDeployed { error, goes_on: true })?;
+                let swapped = swapped.map_err(goes_on)?;
                 tracing::info!(pipeline = self.name, before, version, by, "swapped");
                 return Ok(State::Running(Arc::new(swapped)));
             }

@@ -233,12 +233,12 @@ impl Runner {
         edition: Edition,
     ) -> Result<Running> {
         let program = program(&self.config, loaded.plan.clone(), &loaded.plugins, (generation, edition))?;
-        let pipeline = self.engine.swap(live, program).await?;
-        let queries = match Queries::open(&loaded.plan, &self.config, &self.routes) {
-            Ok(queries) => queries,
+        let queries = Queries::open(&loaded.plan, &self.config, &self.routes)?;
+        let pipeline = match self.engine.swap(live, program).await {
+            Ok(pipeline) => pipeline,
             Err(error) => {
-                pipeline.stop().await;
-                return Err(error);
+                queries.close().await;
+                return Err(error.into());
             }
         };
         running.queries.close().await;

@@ -1,14 +1,18 @@
 //! What a change of a pipeline's definition does to what runs, before it is made.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use azenha_engine::EngineError;
 use azenha_engine::difference::{Fate, Side, StateFate, TaskChange, between};
+use azenha_engine::log::Log;
+use azenha_engine::undo::{NoWay, Way, way};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Host;
 use super::deployment::State;
-use crate::control::Definition;
+use crate::control::{Definition, Version};
 use crate::program::Loaded;
 
 /// What another version changes.
@@ -27,7 +31,8 @@ pub struct PlannedTask {
     pub step: String,
     /// `untouched`, `switched` (its lanes go over between two batches), `added` or `removed`.
     pub change: String,
-    /// `none`, `kept`, `migrated`, `reset`, `unreadable` (only with a reset) or `unfit` (only under another name).
+    /// `none`, `kept`, `migrated`, `reset`, `restored` (from before the versions that are undone), `unreadable` (only with a
+    /// reset) or `unfit` (only under another name).
     pub state: String,
     /// More of the state, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -58,6 +63,35 @@ impl SwapPlan {
         let is_problem = |task: &&PlannedTask| matches!(task.state.as_str(), "unreadable" | "unfit");
         let say = |task: &PlannedTask| format!("step `{}`: {}", task.step, task.detail.clone().unwrap_or_default());
         self.tasks.iter().filter(is_problem).map(say).collect()
+    }
+
+    /// Finds for each step whose state an earlier version cannot read how it goes on from a state before: the first version
+    /// of which it undoes the work. Where there is no way, the problem says why.
+    pub async fn restore(
+        &mut self,
+        log: &Arc<dyn Log>,
+        earlier: (&Loaded, Version),
+    ) -> Result<BTreeMap<String, Version>, EngineError> {
+        let mut undone = BTreeMap::new();
+        for task in self.tasks.iter_mut().filter(|task| task.state == "unreadable") {
+            let (detail, restored) = match way(log, &earlier.0.plan, &task.step, earlier.1).await {
+                Ok(Some(Way { from, records })) => {
+                    undone.insert(task.step.clone(), from);
+                    (format!("the state before version {from}; {records} records are read again"), true)
+                }
+                Ok(None) => ("no lane has written another one".to_owned(), true),
+                Err(NoWay::None(reason)) => {
+                    let why = task.detail.take().unwrap_or_default();
+                    (format!("{why}, and there is no going on from a state before: {reason}"), false)
+                }
+                Err(NoWay::Engine(error)) => return Err(error),
+            };
+            task.detail = Some(detail);
+            if restored {
+                "restored".clone_into(&mut task.state);
+            }
+        }
+        Ok(undone)
     }
 
     /// Whether any code or wiring changes.
