@@ -57,7 +57,8 @@ impl Lane {
         let pipeline = &self.context.program.plan.pipeline;
         outgoing.appends.extend(self.begun.take().map(|begun| begun.append(pipeline, moment.timestamp)));
         let (snapshot, purge_snapshots) = self.snapshot.take().map(|taken| (taken.append, taken.before)).unzip();
-        outgoing.appends.extend(snapshot);
+        // In front of what belongs to it.
+        outgoing.appends.splice(0..0, snapshot);
         let late = self.dead.take_late();
         let batch = Batch {
             position: moment.position,

@@ -97,6 +97,15 @@ async fn go_on(
             committed = Some(snapshot.header()?.position);
         }
         late = snapshot.late;
+        tracing::info!(
+            lane = %context.lane_id(partition),
+            version = undone.by,
+            groups = snapshot.restored.table.len(),
+            late = late.len(),
+            position = committed,
+            "goes on from the state before version {}",
+            undone.from
+        );
         recovered = snapshot.restored.in_place_of(recovered);
     }
     let position = start(context, partition, committed).await?;
