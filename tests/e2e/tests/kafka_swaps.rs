@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use azenha_e2e::kafka::{Kafka, Record};
-use azenha_e2e::numbered::{Load, NUMBERED, PARTITIONS};
+use azenha_e2e::numbered::{Load, NUMBERED, PARTITIONS, Produced};
 use azenha_e2e::{Azenha, Group, OwnKafka, is_long, repository, seed, send};
 use fastrand::Rng;
 use serde_json::Value;
@@ -62,16 +62,18 @@ sinks:
 struct Hosts {
     group: Group,
     random: Rng,
+    /// Runs as long as they do.
+    _broker: OwnKafka,
 }
 
 impl Hosts {
-    async fn start(brokers: &str, seed: u64) -> Result<Self> {
+    async fn start(brokers: &str, broker: OwnKafka, seed: u64) -> Result<Self> {
         let config = format!(
             "log: {{ kafka: {{ brokers: '{brokers}', session_timeout_ms: 6000, heartbeat_interval_ms: 1000, \
              transaction_timeout_ms: 10000 }} }}\n\
              http: {{ tokens: [{{ name: deployer, token: {TOKEN}, role: deployer }}] }}\n"
         );
-        let mut hosts = Self { group: Group::new(&[], &config), random: Rng::with_seed(seed) };
+        let mut hosts = Self { group: Group::new(&[], &config), random: Rng::with_seed(seed), _broker: broker };
         for _ in 0..HOSTS {
             hosts.group.add()?;
         }
@@ -241,26 +243,42 @@ fn check_tags(kafka: &Kafka) -> Result<()> {
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_hundred_swaps_under_load_with_hosts_killed_lose_and_double_nothing() -> Result<()> {
-    let Some(broker) = OwnKafka::start(1)? else { return Ok(()) };
-    let seed = seed();
-    let kafka = Kafka::at(&broker.brokers()?);
+/// What came of work on three hosts under load.
+struct Outcome<T> {
+    kafka: Kafka,
+    hosts: Hosts,
+    produced: Produced,
+    worked: Result<T>,
+}
+
+/// Has three hosts on a broker of their own count a steady stream while something is done to them, and waits until all of it
+/// is counted. None: there is no Kafka here.
+async fn under_load<T>(work: impl AsyncFnOnce(&mut Hosts) -> Result<T>) -> Result<Option<Outcome<T>>> {
+    let Some(broker) = OwnKafka::start(1)? else { return Ok(None) };
+    let (seed, brokers) = (seed(), broker.brokers()?);
+    let kafka = Kafka::at(&brokers);
     kafka.create_topic(NUMBERED, PARTITIONS).await?;
-    let mut hosts = Hosts::start(&broker.brokers()?, seed).await?;
+    let mut hosts = Hosts::start(&brokers, broker, seed).await?;
     let load = Load::start(&kafka, RATE, seed)?;
-    let swapped = swap_again_and_again(&mut hosts).await;
+    let worked = work(&mut hosts).await;
     let produced = load.stop()?;
     println!("{} records were sent", produced.total());
     let settled = hosts.settle().await;
-    let checked = async {
-        settled?;
+    Ok(Some(Outcome { kafka, hosts, produced, worked: settled.and(worked) }))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_swaps_under_load_with_hosts_killed_lose_and_double_nothing() -> Result<()> {
+    let Some(Outcome { kafka, mut hosts, produced, worked }) = under_load(swap_again_and_again).await? else {
+        return Ok(());
+    };
+    let check = || {
+        let pauses = worked?;
         produced.check_growth("counted", &kafka.read("swapped_counts")?)?;
         check_tags(&kafka)?;
-        print_pauses(swapped?)
+        print_pauses(pauses)
     };
-    let outcome = checked.await;
-    hosts.group.judge("swaps", outcome)
+    hosts.group.judge("swaps", check())
 }
 
 /// Goes over to code whose state the one before cannot read, and back, again and again; some hosts die on the way.
@@ -285,26 +303,15 @@ async fn there_and_back(hosts: &mut Hosts) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn going_back_to_the_state_before_a_version_counts_every_record_once_whichever_hosts_die() -> Result<()> {
-    let Some(broker) = OwnKafka::start(1)? else { return Ok(()) };
-    let seed = seed();
-    let kafka = Kafka::at(&broker.brokers()?);
-    kafka.create_topic(NUMBERED, PARTITIONS).await?;
-    let mut hosts = Hosts::start(&broker.brokers()?, seed).await?;
-    let load = Load::start(&kafka, RATE, seed)?;
-    let went = there_and_back(&mut hosts).await;
-    let produced = load.stop()?;
-    println!("{} records were sent", produced.total());
-    let settled = hosts.settle().await;
-    let checked = async {
-        went?;
-        settled?;
+    let Some(Outcome { kafka, mut hosts, produced, worked }) = under_load(there_and_back).await? else { return Ok(()) };
+    let check = || {
+        worked?;
         let results = kafka.read("swapped_counts")?;
         let standing = standing(&results);
         produced.check_growth("counted", &standing)?;
         check_code(&results, &standing)
     };
-    let outcome = checked.await;
-    hosts.group.judge("going back", outcome)
+    hosts.group.judge("going back", check())
 }
 
 /// The last record of each key that has one.
