@@ -68,8 +68,10 @@ struct Lane {
 /// The steps and sinks, and those of their lanes that no other host runs.
 async fn snapshot(host: &Host) -> (Vec<Labels>, Vec<Lane>) {
     let (mut steps, mut lanes) = (Vec::new(), Vec::new());
-    let mut ends = Ends::of(host.log().as_ref());
-    for running in host.running() {
+    let all = host.running();
+    let live = all.iter().filter_map(|running| running.live());
+    let ends = Ends::of(host.log().as_ref(), live.flat_map(|live| live.tasks())).await;
+    for running in &all {
         let (pipeline, Some(live)) = (running.name(), running.live()) else { continue };
         for (task, planned) in live.tasks().iter().zip(&live.plan().tasks) {
             steps.push(step_labels(pipeline, task, &planned.end));
@@ -79,7 +81,7 @@ async fn snapshot(host: &Host) -> (Vec<Labels>, Vec<Lane>) {
                     ("step", task.task.clone()),
                     ("partition", status.partition.to_string()),
                 ];
-                lanes.extend(Lane::of(labels, &task.input, status, &mut ends).await);
+                lanes.extend(Lane::of(labels, &task.input, status, &ends));
             }
         }
     }
@@ -96,14 +98,14 @@ fn step_labels(pipeline: &str, task: &TaskStatus, end: &End) -> Labels {
 }
 
 impl Lane {
-    async fn of(labels: Labels, topic: &str, status: &Arc<LaneStatus>, ends: &mut Ends<'_>) -> Option<Self> {
+    fn of(labels: Labels, topic: &str, status: &Arc<LaneStatus>, ends: &Ends) -> Option<Self> {
         let (state, watermark) = (status.state(), status.watermark.load(Relaxed));
         if state == LaneState::Elsewhere {
             return None;
         }
         let lag = match status.committed() {
             Some(position) => {
-                let bounds = ends.bounds(topic, status.partition).await;
+                let bounds = ends.bounds(topic, status.partition);
                 bounds.map(|bounds| bounds.end.saturating_sub(position))
             }
             None => None,

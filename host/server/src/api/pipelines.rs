@@ -151,15 +151,14 @@ pub struct SwitchDetail {
 /// Every pipeline of this host: its state, how far it is behind, and why its version was made if it went back to one.
 #[utoipa::path(get, path = "/pipelines", tag = "pipelines", responses((status = 200, body = Vec<ListedPipeline>)))]
 pub async fn list(State(host): State<Arc<Host>>) -> Json<Vec<ListedPipeline>> {
-    let mut ends = Ends::of(host.log().as_ref());
-    let mut listed = Vec::new();
-    for deployment in host.deployments() {
-        let running = deployment.running();
-        let tasks = running.as_deref().map(Running::tasks).unwrap_or_default();
-        let progress = Progress::of(tasks, &mut ends).await;
-        listed.push(ListedPipeline { summary: PipelineSummary::of(&deployment), progress });
-    }
-    Json(listed)
+    let deployments: Vec<_> = host.deployments().into_iter().map(|it| (it.running(), it)).collect();
+    let ends =
+        Ends::of(host.log().as_ref(), deployments.iter().flat_map(|(running, _)| tasks(running.as_deref()))).await;
+    let listed = deployments.iter().map(|(running, deployment)| ListedPipeline {
+        summary: PipelineSummary::of(deployment),
+        progress: Progress::of(tasks(running.as_deref()), &ends),
+    });
+    Json(listed.collect())
 }
 
 /// One pipeline with its definition and its tasks: state, offsets, lag and the last error of each partition. The
@@ -175,23 +174,26 @@ pub async fn show(
 ) -> Result<Response, ApiError> {
     let Path(OfPipeline { name }) = path?;
     let deployment = find(&host, &name)?;
-    let mut tasks = Vec::new();
-    let mut ends = Ends::of(host.log().as_ref());
     let running = deployment.running();
-    for task in running.iter().flat_map(|running| running.tasks()) {
-        tasks.push(TaskDetail::of(task, &mut ends).await);
-    }
+    let tasks = tasks(running.as_deref());
+    let ends = Ends::of(host.log().as_ref(), tasks).await;
+    let tasks = tasks.iter().map(|task| TaskDetail::of(task, &ends)).collect();
     let definition = deployment.definition();
     let detail = PipelineDetail {
         summary: PipelineSummary::of(&deployment),
         definition: definition.as_deref().map(DefinitionDetail::of),
-        dead_letter_topic: running.map(|running| running.dead_letter_topic.clone()),
+        dead_letter_topic: running.as_deref().map(|running| running.dead_letter_topic.clone()),
         tasks,
     };
     Ok(match definition {
         Some(definition) => ([(ETAG, etag(definition.version()))], Json(detail)).into_response(),
         None => Json(detail).into_response(),
     })
+}
+
+/// The tasks of what runs.
+fn tasks(running: Option<&Running>) -> &[TaskStatus] {
+    running.map(Running::tasks).unwrap_or_default()
 }
 
 /// What runs of the pipeline of that name.
@@ -265,18 +267,15 @@ impl DefinitionDetail {
 }
 
 impl TaskDetail {
-    async fn of(task: &TaskStatus, ends: &mut Ends<'_>) -> Self {
-        let mut lanes = Vec::new();
-        for lane in &task.lanes {
-            lanes.push(LaneDetail::of(lane, &task.input, ends).await);
-        }
+    fn of(task: &TaskStatus, ends: &Ends) -> Self {
+        let lanes = task.lanes.iter().map(|lane| LaneDetail::of(lane, &task.input, ends)).collect();
         Self { task: task.task.clone(), input: task.input.clone(), lanes }
     }
 }
 
 impl LaneDetail {
-    async fn of(lane: &LaneStatus, topic: &str, ends: &mut Ends<'_>) -> Self {
-        let bounds = ends.bounds(topic, lane.partition).await;
+    fn of(lane: &LaneStatus, topic: &str, ends: &Ends) -> Self {
+        let bounds = ends.bounds(topic, lane.partition);
         let (state, position) = (lane.state(), lane.committed());
         Self {
             partition: lane.partition,

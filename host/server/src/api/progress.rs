@@ -24,21 +24,21 @@ pub struct Progress {
 
 impl Progress {
     /// That of all tasks together.
-    pub async fn of(tasks: &[TaskStatus], ends: &mut Ends<'_>) -> Self {
+    pub fn of(tasks: &[TaskStatus], ends: &Ends) -> Self {
         let mut progress = Self::default();
         for task in tasks {
             for lane in &task.lanes {
-                progress.add(&task.input, lane, ends).await;
+                progress.add(&task.input, lane, ends);
             }
         }
         progress
     }
 
-    async fn add(&mut self, topic: &str, lane: &LaneStatus, ends: &mut Ends<'_>) {
+    fn add(&mut self, topic: &str, lane: &LaneStatus, ends: &Ends) {
         self.dead_letters += lane.counters.dead_letters.load(Relaxed);
         // Otherwise another host reads the partition, or nobody does yet.
         let Some(position) = lane.committed() else { return };
-        if let Some(bounds) = ends.bounds(topic, lane.partition).await {
+        if let Some(bounds) = ends.bounds(topic, lane.partition) {
             *self.lag.get_or_insert(0) += bounds.end.saturating_sub(position);
         }
         self.watermark_delay = self.watermark_delay.into_iter().chain(watermark_delay(lane)).reduce(f64::max);
