@@ -26,6 +26,10 @@ pub enum NoWay {
     /// There is none that it could go on from, for people.
     #[error("{0}")]
     None(String),
+    /// None is needed yet: no lane has written a state that the code cannot read. One that does so before it hears of it
+    /// stands still, for this reason.
+    #[error("{0}")]
+    NotNeeded(String),
     /// It could not be found out.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -40,9 +44,8 @@ struct Lane {
     kept: Option<Between>,
 }
 
-/// How a step goes back to the code of a version, `target`, which has this plan. None: no lane has written a state that this
-/// code cannot read, and what lanes wrote since could not be made anew.
-pub async fn way(log: &Arc<dyn Log>, plan: &Plan, step: &str, target: Version) -> Result<Option<Way>, NoWay> {
+/// How a step goes back to the code of a version, `target`, which has this plan.
+pub async fn way(log: &Arc<dyn Log>, plan: &Plan, step: &str, target: Version) -> Result<Way, NoWay> {
     let is_of_it = |task: &&Task| task.end.aggregation().is_some() && task.end_step() == step;
     let tasks: Vec<&Task> = plan.tasks.iter().filter(is_of_it).collect();
     let is_repeatable = check_repeatable(plan, step, &tasks);
@@ -67,9 +70,8 @@ pub async fn way(log: &Arc<dyn Log>, plan: &Plan, step: &str, target: Version) -
     }
     let way = Way { from: first_undone(&lanes, target)?, records };
     match is_repeatable {
-        Err(reason) if lanes.iter().any(|lane| lane.kept.is_some()) => Err(reason),
-        Err(_) => Ok(None),
-        Ok(()) => Ok(Some(way)),
+        Err(NoWay::None(reason)) if lanes.iter().all(|lane| lane.kept.is_none()) => Err(NoWay::NotNeeded(reason)),
+        is_repeatable => is_repeatable.map(|()| way),
     }
 }
 

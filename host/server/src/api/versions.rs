@@ -232,7 +232,7 @@ pub async fn rollback(
     let mut plan = host.plan_swap(&in_force, &loaded, &[]).await;
     let undone = match &mut plan {
         Some(plan) => {
-            let found = plan.restore(&host.runner().log, (&loaded, target.version())).await;
+            let found = plan.restore(&host.runner().log, (&loaded, target.version()), false).await;
             found.map_err(|error| ApiError::unavailable(error.to_string()))?
         }
         None => BTreeMap::new(),

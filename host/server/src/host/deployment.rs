@@ -206,7 +206,7 @@ impl Deployment {
         let before = runner.load(&self.name, earlier.text.as_deref().unwrap_or_default(), &earlier.plugins).await?;
         let now = runner.load(&self.name, definition.text.as_deref().unwrap_or_default(), &definition.plugins).await?;
         let mut plan = SwapPlan::between(Side { plan: &now.plan, plugins: &now.plugins }, &before, &[]);
-        let undone = plan.restore(&runner.log, (&before, earlier.version())).await?;
+        let undone = plan.restore(&runner.log, (&before, earlier.version()), true).await?;
         let problems = plan.problems();
         if !problems.is_empty() {
             bail!("version {} cannot go on with the state: {}", earlier.version(), problems.join("; "));

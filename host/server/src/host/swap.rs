@@ -66,21 +66,23 @@ impl SwapPlan {
     }
 
     /// Finds for each step whose state an earlier version cannot read how it goes on from a state before: the first version
-    /// of which it undoes the work. Where there is no way, the problem says why.
+    /// of which it undoes the work. Where there is no way, the problem says why. A host that goes back by itself does so, too,
+    /// while no lane has such a state.
     pub async fn restore(
         &mut self,
         log: &Arc<dyn Log>,
         earlier: (&Loaded, Version),
+        by_itself: bool,
     ) -> Result<BTreeMap<String, Version>, EngineError> {
         let mut undone = BTreeMap::new();
         for task in self.tasks.iter_mut().filter(|task| task.state == "unreadable") {
             let (detail, restored) = match way(log, &earlier.0.plan, &task.step, earlier.1).await {
-                Ok(Some(Way { from, records })) => {
+                Ok(Way { from, records }) => {
                     undone.insert(task.step.clone(), from);
                     (format!("the state before version {from}; {records} records are read again"), true)
                 }
-                Ok(None) => ("no lane has written another one".to_owned(), true),
-                Err(NoWay::None(reason)) => {
+                Err(NoWay::NotNeeded(_)) if by_itself => ("no lane has written another one".to_owned(), true),
+                Err(NoWay::None(reason) | NoWay::NotNeeded(reason)) => {
                     let why = task.detail.take().unwrap_or_default();
                     (format!("{why}, and there is no going on from a state before: {reason}"), false)
                 }
