@@ -38,6 +38,7 @@ def goes_without_a_mouse():
         page.keyboard.type(TOKEN)
         page.keyboard.press("Enter")
         expect(page.get_by_role("heading", name="Pipelines")).to_be_visible()
+        expect(page.get_by_role("link", name="counted")).to_be_visible()
         page.keyboard.press("Tab")
         expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
         page.keyboard.press("Enter")
