@@ -56,7 +56,7 @@ pub enum QueryError {
     /// The database did not find the answer in time.
     #[error("the answer took longer than {0:?}")]
     TooLong(Duration),
-    /// All connections answer others, or there is none to be had.
+    /// All connections answer others.
     #[error("no connection to `{0}` became free")]
     Busy(String),
     /// The statement does not fit the database.

@@ -4,8 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use azenha_engine::store::StoreError;
+use reqwest::header::RETRY_AFTER;
 use reqwest::redirect::Policy;
-use reqwest::{Client, Method, RequestBuilder, StatusCode, Url};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::sleep;
@@ -75,13 +76,22 @@ pub(super) enum Trouble {
     /// Its shards are not there yet, or not any more.
     Starting,
     /// The engine has more to do than it can.
-    Busy,
+    Busy(Overload),
     /// The answer did not come in time.
     TooLong,
     /// The answer has more bytes than it may have.
     TooLarge,
     /// The engine does not do it.
     Refused(Refusal),
+}
+
+/// What an engine says that has more to do than it can.
+#[derive(Debug, Default)]
+pub(super) struct Overload {
+    /// Why, for people.
+    pub reason: String,
+    /// How long it wants to be left alone.
+    pub pause: Option<Duration>,
 }
 
 /// What the engine says of what it does not do.
@@ -99,11 +109,18 @@ impl From<Trouble> for Failure {
         match trouble {
             Trouble::Unavailable(source) => Self::Unavailable(source),
             Trouble::Starting => Self::Unavailable(STARTING.into()),
-            Trouble::Busy => Self::Unavailable("it has more to do than it can (429)".into()),
+            Trouble::Busy(overload) => Self::Unavailable(overload.to_string().into()),
             Trouble::TooLong => Self::Unavailable("it did not answer in time".into()),
             Trouble::TooLarge => Self::Unavailable("its answer is larger than any that makes sense".into()),
             Trouble::Refused(refusal) => Self::Definition(refusal.to_string()),
         }
+    }
+}
+
+impl fmt::Display for Overload {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let colon = if self.reason.is_empty() { "" } else { ": " };
+        write!(formatter, "it has more to do than it can{colon}{}", self.reason)
     }
 }
 
@@ -117,10 +134,7 @@ impl fmt::Display for Refusal {
                     self.status
                 )
             }
-            status => {
-                let shown: String = self.reason.chars().take(SHOWN).collect();
-                write!(formatter, "{shown} ({}, {})", self.kind, status.as_u16())
-            }
+            status => formatter.write_str(&told(status.as_u16(), &self.kind, &self.reason)),
         }
     }
 }
@@ -204,7 +218,7 @@ impl Api {
     async fn bytes(&self, call: Call<'_>) -> Result<Vec<u8>, Trouble> {
         let most = call.most_bytes;
         let mut response = self.request(call)?.send().await.map_err(unavailable)?;
-        let status = response.status();
+        let (status, pause) = (response.status(), wanted_pause(&response));
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(unavailable)? {
             bytes.extend_from_slice(&chunk);
@@ -212,7 +226,7 @@ impl Api {
                 return Err(Trouble::TooLarge);
             }
         }
-        if status.is_success() { Ok(bytes) } else { Err(failed(status, &bytes)) }
+        if status.is_success() { Ok(bytes) } else { Err(failed(status, pause, &bytes)) }
     }
 
     fn request(&self, call: Call<'_>) -> Result<RequestBuilder, Trouble> {
@@ -245,10 +259,13 @@ fn credentials(url: &Url) -> Result<Option<(String, String)>, String> {
     Ok(Some((decoded(url.username())?, decoded(url.password().unwrap_or_default())?)))
 }
 
-fn failed(status: StatusCode, bytes: &[u8]) -> Trouble {
-    if status == StatusCode::TOO_MANY_REQUESTS {
-        return Trouble::Busy;
-    }
+/// How long an answer asks to be left alone. As a date it is not understood: clocks differ.
+fn wanted_pause(response: &Response) -> Option<Duration> {
+    let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+fn failed(status: StatusCode, pause: Option<Duration>, bytes: &[u8]) -> Trouble {
     if status == StatusCode::SERVICE_UNAVAILABLE {
         return Trouble::Starting;
     }
@@ -260,7 +277,18 @@ fn failed(status: StatusCode, bytes: &[u8]) -> Trouble {
         Complaint::Told { kind, reason } => (kind, reason),
         Complaint::Text(text) => ("no error of its own".to_owned(), text),
     };
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        return Trouble::Busy(Overload { reason: told(status.as_u16(), &kind, &reason), pause });
+    }
     Trouble::Refused(Refusal { status, kind, reason })
+}
+
+/// What an engine says of itself, with its name of the error. Some repeat the requests that they have no time for, in which
+/// values stand.
+pub(super) fn told(status: u16, kind: &str, reason: &str) -> String {
+    let reason = reason.split(" containing [").next().unwrap_or_default();
+    let shown: String = reason.chars().take(SHOWN).collect();
+    if shown.is_empty() { format!("{kind} ({status})") } else { format!("{shown} ({kind}, {status})") }
 }
 
 /// The client says the cause only in the chain of sources, and its own message names the URL.
@@ -277,4 +305,21 @@ fn unavailable(error: reqwest::Error) -> Trouble {
         source = cause.source();
     }
     Trouble::Unavailable(reason.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nobody would find out otherwise that it is the disk.
+    #[test]
+    fn an_engine_that_has_more_to_do_than_it_can_says_why() {
+        let body =
+            br#"{"error":{"type":"cluster_block_exception","reason":"index [x] blocked by: [TOO_MANY_REQUESTS/12/disk
+            usage exceeded flood-stage watermark, index has read-only-allow-delete block];"},"status":429}"#;
+        let trouble = failed(StatusCode::TOO_MANY_REQUESTS, None, body);
+        let Failure::Unavailable(said) = Failure::from(trouble) else { panic!("it will pass") };
+        let said = said.to_string();
+        assert!(said.contains("flood-stage watermark") && said.contains("cluster_block_exception, 429"), "{said}");
+    }
 }

@@ -124,7 +124,9 @@ impl ElasticAnswers {
         match trouble {
             Trouble::Unavailable(source) => QueryError::Unavailable { connection: self.name.clone(), source },
             Trouble::Starting => QueryError::Unavailable { connection: self.name.clone(), source: STARTING.into() },
-            Trouble::Busy => QueryError::Busy(self.name.clone()),
+            Trouble::Busy(overload) => {
+                QueryError::Unavailable { connection: self.name.clone(), source: overload.to_string().into() }
+            }
             Trouble::TooLong => QueryError::TooLong(query.time_limit),
             Trouble::TooLarge => QueryError::TooLarge(MOST_BYTES),
             // What it says to people may repeat what was searched for.

@@ -6,4 +6,6 @@ mod dates;
 mod failures;
 mod fixture;
 mod indexes;
+mod overload;
 mod store;
+mod stub;
