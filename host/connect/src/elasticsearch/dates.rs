@@ -6,20 +6,13 @@ use serde_json::{Value, json};
 
 use super::Index;
 use super::http::{Api, Call, Refusal, Trouble};
-use super::mapping::{EXISTS, complete, describe, describe_all, shape};
+use super::mapping::{EXISTS, complete, describe, describe_all};
+use super::template;
 use crate::store::Failure;
-
-/// Which of several templates for a name counts: above those that come with the engines, so that somebody's own can stand
-/// above it.
-const PRIORITY: u32 = 200;
 
 /// The index of a day, month or year. No other sink's index is called so: names in pipeline files have no point.
 pub(super) fn index_name(name: &str, date: &str) -> String {
     format!("{name}.{date}")
-}
-
-fn template_name(name: &str) -> String {
-    format!("azenha-{name}")
 }
 
 /// Adds what the indexes of before lack, and makes the template of those to come.
@@ -34,11 +27,7 @@ pub(super) async fn prepare(api: &Api, index: &Index) -> Result<(), Failure> {
     for (one, described) in &found {
         complete(api, index, one, described).await?;
     }
-    let mut template = shape(index);
-    template["aliases"] = json!({ name: {} });
-    let body = json!({ "index_patterns": [index_name(name, "*")], "priority": PRIORITY, "template": template });
-    let path = ["_index_template", &template_name(name)];
-    Ok(api.call::<Value>(Call::new(Method::PUT, &path).json(&body)).await.map(drop)?)
+    template::write(api, index, &index_name(name, "*"), &[name]).await
 }
 
 /// Makes one of the indexes if it is missing, and checks it: a template of somebody's own may have counted.
@@ -59,10 +48,4 @@ pub(super) async fn open(api: &Api, index: &Index, name: &str) -> Result<(), Fai
         api.call::<IgnoredAny>(Call::new(Method::POST, &["_aliases"]).json(&add)).await?;
     }
     Ok(())
-}
-
-/// Whether a name that is none of an index is one of indexes that are still to be made.
-pub(super) async fn is_to_come(api: &Api, name: &str) -> Result<bool, Trouble> {
-    let path = ["_index_template", &template_name(name)];
-    Ok(api.find::<IgnoredAny>(Call::new(Method::GET, &path)).await?.is_some())
 }

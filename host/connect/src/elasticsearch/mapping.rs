@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::Index;
 use super::http::{Api, Call, Refusal, Trouble};
+use super::template;
 use crate::store::Failure;
 
 /// The engine's error for an index that is there already.
@@ -81,9 +82,10 @@ impl Described {
     }
 }
 
-/// Makes the index if it is missing, else checks it and adds the fields that it lacks. Then it can be used: another host
-/// may still be making it.
+/// Makes the index if it is missing, else checks it and adds the fields that it lacks, and the template by which it is made
+/// anew. Then it can be used: another host may still be making it.
 pub(super) async fn prepare(api: &Api, index: &Index) -> Result<(), Failure> {
+    template::write(api, index, &index.name, &[]).await?;
     ensure(api, index).await?;
     let path = ["_cluster", "health", &index.name];
     let until_ready = Call::new(Method::GET, &path).with(&[("wait_for_status", "yellow"), ("timeout", "30s")]);

@@ -27,6 +27,7 @@ mod mapping;
 mod owner;
 mod positions;
 pub(crate) mod query;
+mod template;
 
 /// A store of a search engine: `https://USER:PASSWORD@HOST:PORT`.
 pub(crate) fn elasticsearch(name: &str, url: &str) -> Result<Arc<dyn Store>, StoreError> {

@@ -16,9 +16,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value as Json, json};
 
-use super::dates;
 use super::http::{Api, Call, Refusal, STARTING, Trouble};
 use super::mapping::{Described, describe_all};
+use super::template;
 use crate::query::{Answer, Answers, QueryError, Question};
 
 /// Bytes that an answer may have.
@@ -105,7 +105,8 @@ impl ElasticAnswers {
         let name = &search.index;
         let described = describe_all(&self.api, name).await.map_err(|trouble| self.failed(query, trouble))?;
         if described.is_empty() {
-            let is_to_come = dates::is_to_come(&self.api, name).await.map_err(|trouble| self.failed(query, trouble))?;
+            let is_to_come =
+                template::is_there(&self.api, name).await.map_err(|trouble| self.failed(query, trouble))?;
             return if is_to_come { Ok(false) } else { Err(self.unfit(query, format!("there is no index `{name}`"))) };
         }
         for (index, described) in &described {

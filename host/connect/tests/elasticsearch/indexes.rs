@@ -169,6 +169,79 @@ async fn an_index_of_somebody_else_is_left_alone() {
     assert_eq!(found(&fixture, "foreign").await, ["1=x"]);
 }
 
+/// By the next row, with the fields that it had: no index is one whose fields the engine guessed.
+async fn an_index_that_was_deleted_is_made_anew_as_it_was(fixture: ElasticFixture) {
+    let mut owner = prepared(fixture.store(), &simple("gone")).await;
+    owner.commit(&[puts(0, &[(1, "a")])], 1).await.unwrap();
+    let index = fixture.index("gone");
+    assert_eq!(fixture.server.status(Method::DELETE, &index).await, 200);
+    owner.commit(&[puts(1, &[(2, "2026-01-31")])], 2).await.unwrap();
+    assert_eq!(found(&fixture, "gone").await, ["2=2026-01-31"]);
+    let made = fixture.server.ask(Method::GET, &index, None).await;
+    assert_eq!(made[&index]["mappings"]["dynamic"], "strict", "{made}");
+    assert_eq!(made[&index]["mappings"]["properties"]["name"]["type"], "keyword", "{made}");
+    assert_eq!(made[&index]["settings"]["index"]["gc_deletes"], "24h", "{made}");
+    let mut owner = prepared(fixture.store(), &simple("gone")).await;
+    owner.commit(&[puts(2, &[(3, "c")])], 3).await.unwrap();
+    assert_eq!(found(&fixture, "gone").await, ["2=2026-01-31", "3=c"]);
+}
+
+/// One bulk request tells the lane, and no row is lost for it.
+async fn an_index_that_was_closed_stops_the_lane_and_refuses_no_row(fixture: ElasticFixture) {
+    let mut owner = prepared(fixture.store(), &simple("closed")).await;
+    owner.commit(&[puts(0, &[(1, "a")])], 1).await.unwrap();
+    let index = fixture.index("closed");
+    fixture.server.ask(Method::POST, &format!("{index}/_close"), None).await;
+    let error = owner.commit(&[puts(1, &[(2, "b"), (3, "c")])], 3).await.unwrap_err();
+    assert!(matches!(error, StoreError::Definition(_)) && error.to_string().contains("closed"), "{error:?}");
+    fixture.server.ask(Method::POST, &format!("{index}/_open"), None).await;
+    let mut owner = prepared(fixture.store(), &simple("closed")).await;
+    owner.commit(&[puts(1, &[(2, "b"), (3, "c")])], 3).await.unwrap();
+    assert_eq!(found(&fixture, "closed").await, ["1=a", "2=b", "3=c"]);
+}
+
+/// As the engine blocks indexes itself when its disk is full.
+async fn an_index_that_is_blocked_for_a_full_disk_is_waited_for(fixture: ElasticFixture) {
+    let mut owner = prepared(fixture.store(), &simple("full")).await;
+    owner.commit(&[puts(0, &[(1, "a")])], 1).await.unwrap();
+    let settings = format!("{}/_settings", fixture.index("full"));
+    let block = |on: Value| Some(json!({ "index.blocks.read_only_allow_delete": on }));
+    fixture.server.ask(Method::PUT, &settings, block(json!(true))).await;
+    let rows = [puts(1, &[(2, "b")])];
+    let (committed, _) = tokio::join!(owner.commit(&rows, 2), async {
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        fixture.server.ask(Method::PUT, &settings, block(Value::Null)).await
+    });
+    committed.unwrap();
+    assert_eq!(found(&fixture, "full").await, ["1=a", "2=b"]);
+}
+
+/// Each check on each server.
+macro_rules! on_each {
+    ($($check:ident),* $(,)?) => {
+        mod on_elasticsearch {
+            $(#[tokio::test]
+            async fn $check() {
+                let Some(fixture) = super::server(super::ELASTICSEARCH).await else { return };
+                super::$check(fixture).await;
+            })*
+        }
+        mod on_opensearch {
+            $(#[tokio::test]
+            async fn $check() {
+                let Some(fixture) = super::server(crate::fixture::OPENSEARCH).await else { return };
+                super::$check(fixture).await;
+            })*
+        }
+    };
+}
+
+on_each!(
+    an_index_that_was_deleted_is_made_anew_as_it_was,
+    an_index_that_was_closed_stops_the_lane_and_refuses_no_row,
+    an_index_that_is_blocked_for_a_full_disk_is_waited_for,
+);
+
 #[tokio::test]
 async fn only_indexes_are_made() {
     let Some(fixture) = fixture().await else { return };
