@@ -5,6 +5,8 @@
 //! The table of groups holds beside them a *link* for each identifier that is not the smallest of its customer: to a
 //! smaller one. Links are a union-find forest that is kept like any other state.
 
+use std::collections::BTreeSet;
+
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef};
 
@@ -60,10 +62,11 @@ pub fn is_link(key: &[u8]) -> bool {
     key.first() == Some(&LINK)
 }
 
-/// The groups of the customers that a list of identifiers names.
+/// The groups of the customers that a list of identifiers names, each once, the smallest first.
 pub fn touched(table: &GroupTable, list: &[u8]) -> Result<Vec<Slot>, Malformed> {
-    let found = identifiers(list)?.into_iter().map(|identifier| Path::from(table, identifier));
-    Ok(found.filter_map(|path| table.find(&path.smallest)).collect())
+    let named = identifiers(list)?.into_iter().map(|identifier| Path::from(table, identifier).smallest);
+    let customers: BTreeSet<Vec<u8>> = named.collect();
+    Ok(customers.iter().filter_map(|customer| table.find(customer)).collect())
 }
 
 /// Customers of whom more becomes known.

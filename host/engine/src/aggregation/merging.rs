@@ -7,6 +7,7 @@ use super::call::{AggregateCall, Complaints};
 use super::identities::{self, Identities};
 use super::keys::KeyCodec;
 use super::sessions::Sessions;
+use crate::dead_letter::Complaint;
 use crate::error::EngineError;
 use crate::exchange::Parcel;
 use crate::state::{GroupTable, Slot};
@@ -32,7 +33,7 @@ impl Growth {
         }
     }
 
-    /// The groups that become one with that of a key.
+    /// The groups that become one with that of a key; of customers the one that the others become a part of first.
     fn touched(&self, table: &GroupTable, keys: &KeyCodec, key: &[u8]) -> Result<Vec<Slot>, Malformed> {
         match self {
             Self::Fixed => Ok(Vec::new()),
@@ -53,6 +54,15 @@ impl Growth {
             Self::Fixed => Ok((table.slot_of(key).0, Vec::new())),
             Self::Sessions(sessions) => Ok(sessions.place(table, keys, key)),
             Self::Identities(identities) => identities.place(table, key),
+        }
+    }
+
+    /// Where rows go that would make one of these groups, which stay apart: nowhere if they are sessions, because one that
+    /// had them would overlap the others.
+    fn apart(&self, touched: &[Slot]) -> Option<Slot> {
+        match self {
+            Self::Identities(_) => touched.first().copied(),
+            Self::Fixed | Self::Sessions(_) => None,
         }
     }
 
@@ -108,10 +118,17 @@ pub fn merge(
     for (index, parcel) in parcels.into_iter().enumerate() {
         // A group that is absorbed takes its accumulator along: what waits for it comes first.
         let touched = growth.touched(table, keys, &parcel.key).map_err(malformed)?;
-        if touched.into_iter().any(|slot| waiting.holds(slot)) {
+        if touched.iter().any(|slot| waiting.holds(*slot)) {
             complaints.extend(waiting.merge(merger, table)?);
         }
-        let (slot, absorbed) = growth.place(table, keys, &parcel.key).map_err(malformed)?;
+        let (slot, absorbed) = match unite(&touched, table, merger)? {
+            None => growth.place(table, keys, &parcel.key).map_err(malformed)?,
+            Some(complaint) => {
+                complaints.push((index, complaint));
+                let Some(slot) = growth.apart(&touched) else { continue };
+                (slot, Vec::new())
+            }
+        };
         table.add_rows(slot, parcel.rows);
         for accumulator in absorbed.into_iter().chain([parcel.payload]) {
             if accumulator.is_empty() {
@@ -128,6 +145,28 @@ pub fn merge(
     }
     complaints.extend(waiting.merge(merger, table)?);
     Ok(complaints)
+}
+
+/// Merges groups that become one into the first of them that holds something, and empties the others. If the plugin cannot,
+/// all are as they were, and stay apart: none may be given up for a row that does not hold what it held. Later rows that
+/// are of both try again.
+fn unite(groups: &[Slot], table: &mut GroupTable, merger: &mut impl Merger) -> Result<Option<Complaint>, EngineError> {
+    if groups.len() < 2 {
+        return Ok(None);
+    }
+    let accumulator = |slot: &Slot| Some((*slot, table.get(*slot)?.accumulator.clone()));
+    let filled: Vec<(Slot, Vec<u8>)> =
+        groups.iter().filter_map(accumulator).filter(|(_, accumulator)| !accumulator.is_empty()).collect();
+    let Some(((into, before), others)) = filled.split_first() else { return Ok(None) };
+    for (_, accumulator) in others {
+        let refused = merger.merge(table, &[(*into, accumulator.clone())])?.pop();
+        if let Some((_, complaint)) = refused {
+            table.put(*into, before);
+            return Ok(Some(complaint));
+        }
+    }
+    others.iter().for_each(|(slot, _)| table.put(*slot, &[]));
+    Ok(None)
 }
 
 /// Merges that wait to be made in one call: no group stands in it twice.

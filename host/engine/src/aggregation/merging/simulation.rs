@@ -1,19 +1,22 @@
 //! Customers found from identifiers, with events in any order from a seed, from two lanes at once, and with crashes: what
-//! stands in the output must be what the connected components of all events are.
+//! stands in the output must be what the connected components of all events are. If the plugin fails to merge some of them,
+//! they stay apart, and no event is lost but those of which it is said.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::{ArrayRef, StringArray};
-use azenha_model::plan::{Aggregation, Emit, PluginUse};
+use azenha_model::dead_letter::Cause;
+use azenha_model::plan::{Aggregation, Emit, PluginUse, Window};
 use azenha_model::plugin::AggregatePlan;
 use azenha_model::{DataType, Field};
 use fastrand::Rng;
 
-use super::{Complaints, EngineError, GroupTable, Growth, KeyCodec, Merger, Parcel, Slot, merge};
+use super::{Complaint, Complaints, EngineError, GroupTable, Growth, KeyCodec, Merger, Parcel, Sessions, Slot, merge};
 use crate::state::{Restored, StateHeader, StateLog, restore};
 use crate::status::NO_TIME;
+use crate::window::Span;
 
 const COLUMNS: [&str; 3] = ["document", "email", "cookie"];
 
@@ -23,8 +26,23 @@ type Event = [Option<String>; 3];
 /// The numbers of the events of each customer.
 type Customers = BTreeMap<String, BTreeSet<u32>>;
 
-/// Accumulators that are sets of numbers.
-struct Sets;
+/// Accumulators that are sets of numbers. One in so many merges fails, the same ones whenever they are tried; none fails if
+/// there is no such number.
+#[derive(Clone, Copy)]
+struct Sets {
+    one_in: Option<u32>,
+    seed: u64,
+}
+
+impl Sets {
+    const SOUND: Self = Self { one_in: None, seed: 0 };
+
+    fn fails(self, left: &BTreeSet<u32>, right: &BTreeSet<u32>) -> bool {
+        let numbers = left.iter().chain([&u32::MAX]).chain(right);
+        let mixed = numbers.fold(self.seed, |mixed, number| Rng::with_seed(mixed ^ u64::from(*number)).u64(..));
+        self.one_in.is_some_and(|count| mixed % u64::from(count) == 0)
+    }
+}
 
 fn encoded(set: &BTreeSet<u32>) -> Vec<u8> {
     set.iter().flat_map(|number| number.to_le_bytes()).collect()
@@ -38,18 +56,33 @@ fn decoded(bytes: &[u8]) -> BTreeSet<u32> {
 
 impl Merger for Sets {
     fn merge(&mut self, table: &mut GroupTable, pairs: &[(Slot, Vec<u8>)]) -> Result<Complaints, EngineError> {
-        for (slot, payload) in pairs {
+        let mut complaints = Complaints::new();
+        for (index, (slot, payload)) in pairs.iter().enumerate() {
             let (mut left, right) = (decoded(&table.get(*slot).unwrap().accumulator), decoded(payload));
+            if self.fails(&left, &right) {
+                complaints.push((index, Complaint::new(Cause::Failed, said(&right))));
+                continue;
+            }
             let count = left.len() + right.len();
             left.extend(right);
             assert_eq!(left.len(), count, "an event is in two customers, or came twice");
             table.put(*slot, &encoded(&left));
         }
-        Ok(Complaints::new())
+        Ok(complaints)
     }
 }
 
+/// What a complaint says of what could not be merged.
+fn said(events: &BTreeSet<u32>) -> String {
+    events.iter().map(u32::to_string).collect::<Vec<_>>().join(" ")
+}
+
+/// Customers.
 fn keys() -> KeyCodec {
+    keys_of(None, Some("customer".to_owned()))
+}
+
+fn keys_of(window: Option<Window>, identity: Option<String>) -> KeyCodec {
     let plugin = PluginUse {
         step: "customers".to_owned(),
         plugin: "sets".to_owned(),
@@ -65,9 +98,8 @@ fn keys() -> KeyCodec {
         merges: true,
         retracts: false,
     };
-    let identity = Some("customer".to_owned());
     let by = (0..COLUMNS.len()).collect();
-    let spec = Aggregation { plugin, plan, by, window: None, emit: Emit::Changes, identity, lateness: 0 };
+    let spec = Aggregation { plugin, plan, by, window, emit: Emit::Changes, identity, lateness: 0 };
     KeyCodec::new(&spec).unwrap()
 }
 
@@ -89,6 +121,8 @@ fn message(keys: &KeyCodec, events: &[(u32, &Event)]) -> Vec<Parcel> {
 
 /// The second half.
 struct Lane {
+    /// What it complained of since its last commit.
+    letters: BTreeSet<u32>,
     table: GroupTable,
     growth: Growth,
     log: StateLog,
@@ -102,9 +136,17 @@ struct World {
     /// Where the changelog begins.
     purged: usize,
     output: Customers,
+    sets: Sets,
+    /// Events of which is said that something could not be merged.
+    letters: BTreeSet<u32>,
 }
 
 impl World {
+    fn new(topic: Vec<Vec<Parcel>>, sets: Sets) -> Self {
+        let (changelog, output) = (Vec::new(), Customers::new());
+        Self { keys: keys(), topic, changelog, purged: 0, output, sets, letters: BTreeSet::new() }
+    }
+
     /// Starts the lane from what the changelog says.
     fn start(&self) -> Lane {
         let mut restored = Restored::default();
@@ -114,13 +156,16 @@ impl World {
             table: restored.table,
             growth: Growth::Identities(Default::default()),
             log: StateLog::default(),
+            letters: BTreeSet::new(),
         }
     }
 
     fn process(&self, lane: &mut Lane, count: usize) {
         for message in &self.topic[lane.position..lane.position + count] {
-            let complaints = merge(message.clone(), &mut lane.growth, &mut lane.table, &self.keys, &mut Sets);
-            assert!(complaints.unwrap().is_empty());
+            let mut sets = self.sets;
+            let complaints = merge(message.clone(), &mut lane.growth, &mut lane.table, &self.keys, &mut sets).unwrap();
+            let said = complaints.iter().flat_map(|(_, complaint)| complaint.reason.split(' '));
+            lane.letters.extend(said.map(|number| number.parse::<u32>().unwrap()));
         }
         lane.position += count;
     }
@@ -130,6 +175,7 @@ impl World {
     }
 
     fn commit(&mut self, lane: &mut Lane) {
+        self.letters.append(&mut lane.letters);
         for key in lane.growth.take_absorbed() {
             assert!(self.output.remove(&self.name(&key)).is_some(), "what is taken back stood there");
         }
@@ -202,13 +248,14 @@ fn event(random: &mut Rng, people: u32) -> Event {
     }
 }
 
-fn run(seed: u64) {
+/// Plays some events in any order, with crashes.
+fn played(seed: u64, sets: Sets) -> (Vec<Event>, World) {
     let mut random = Rng::with_seed(seed);
     let people = random.u32(4..60);
     let events: Vec<Event> = (0..120).map(|_| event(&mut random, people)).collect();
     let mut order: Vec<(u32, &Event)> = (0..).zip(&events).collect();
     random.shuffle(&mut order);
-    let mut world = World { keys: keys(), topic: vec![], changelog: vec![], purged: 0, output: Customers::new() };
+    let mut world = World::new(Vec::new(), sets);
     let mut lane = world.start();
     let mut committed = 0;
     while !order.is_empty() || committed < world.topic.len() {
@@ -232,12 +279,93 @@ fn run(seed: u64) {
             }
         }
     }
-    assert_eq!(world.output, expected(&events), "seed {seed}");
+    (events, world)
 }
 
 #[test]
 fn any_order_of_events_and_any_crash_gives_the_connected_components() {
-    (0..2_000).for_each(run);
+    for seed in 0..2_000 {
+        let (events, world) = played(seed, Sets::SOUND);
+        assert!(world.letters.is_empty());
+        assert_eq!(world.output, expected(&events), "seed {seed}");
+    }
+}
+
+/// Whatever fails: each event is of one customer, or it is said of it that it could not be merged, and nobody is given what is
+/// another's.
+#[test]
+fn a_merge_that_fails_takes_nothing_from_anybody() {
+    let mut letters = 0;
+    for seed in 0..2_000 {
+        let (events, world) = played(seed, Sets { one_in: Some(2 + seed as u32 % 5), seed });
+        let mut found = BTreeSet::new();
+        for event in world.output.values().flatten() {
+            assert!(found.insert(*event), "seed {seed}: event {event} is of two customers");
+        }
+        let all: BTreeSet<u32> = (0..events.len() as u32).collect();
+        let lost: Vec<&u32> = all.difference(&found).filter(|event| !world.letters.contains(event)).collect();
+        assert!(lost.is_empty(), "seed {seed}: nothing is said of events {lost:?}");
+        let customers = expected(&events);
+        for (name, own) in &world.output {
+            let is_of_one = |customer: &&BTreeSet<u32>| own.is_subset(customer);
+            assert!(
+                customers.values().any(|customer| is_of_one(&customer)),
+                "seed {seed}: {name} has events of others"
+            );
+        }
+        letters += world.letters.len();
+    }
+    assert!(letters > 10_000, "{letters} letters");
+}
+
+/// What two customers had stands in the output until they are one, and again is tried when it is said that they are.
+#[test]
+fn customers_whose_merge_fails_stay_apart_until_it_succeeds() {
+    let known =
+        |document: Option<&str>, cookie: Option<&str>| [document.map(str::to_owned), None, cookie.map(str::to_owned)];
+    let (ana, visitor, both) =
+        (known(Some("ana"), None), known(None, Some("visitor")), known(Some("ana"), Some("visitor")));
+    let events = [(0, &ana), (1, &visitor), (2, &both), (3, &both)];
+    let mut world = World::new(vec![], Sets { one_in: Some(1), seed: 0 });
+    world.topic = events.chunks(1).map(|events| message(&world.keys, events)).collect();
+    let mut lane = world.start();
+    world.process(&mut lane, 2);
+    world.commit(&mut lane);
+    world.process(&mut lane, 1);
+    world.commit(&mut lane);
+    let apart = [("cookie:visitor", vec![1]), ("document:ana", vec![0])];
+    let named = |(name, events): (&str, Vec<u32>)| (name.to_owned(), events.into_iter().collect());
+    assert_eq!(world.output, apart.map(named).into());
+    assert_eq!(world.letters, BTreeSet::from([1, 2]), "neither the other customer nor the event could be merged");
+    world.sets = Sets::SOUND;
+    world.process(&mut lane, 1);
+    world.commit(&mut lane);
+    assert_eq!(world.output, [("document:ana", vec![0, 1, 3])].map(named).into());
+}
+
+/// A row that would make one of two sessions is refused as a whole: counted for one of them, it would lie outside of it.
+#[test]
+fn sessions_whose_merge_fails_stay_as_they_are() {
+    let keys = keys_of(Some(Window::Session { gap: 10 }), None);
+    let nobody: ArrayRef = Arc::new(StringArray::from(vec![None::<&str>]));
+    let groups = keys.groups(&[Arc::clone(&nobody), Arc::clone(&nobody), nobody]).unwrap();
+    let parcel = |number: u32, start: i64, end: i64| {
+        let mut key = Vec::new();
+        keys.write(groups.get(0), Some(Span { start, end }), &mut key);
+        Parcel { key: key.into(), payload: encoded(&BTreeSet::from([number])), rows: 1 }
+    };
+    let (mut table, mut growth) = (GroupTable::default(), Growth::Sessions(Sessions::default()));
+    let mut receive = |parcels, mut sets| {
+        let complaints = merge(parcels, &mut growth, &mut table, &keys, &mut sets).unwrap();
+        let open = table.iter().map(|(_, group)| (keys.span(&group.key).unwrap().start, decoded(&group.accumulator)));
+        (complaints.len(), open.collect::<BTreeMap<_, _>>())
+    };
+    let two = vec![parcel(0, 0, 10), parcel(1, 20, 30)];
+    let apart = BTreeMap::from([(0, BTreeSet::from([0])), (20, BTreeSet::from([1]))]);
+    assert_eq!(receive(two, Sets::SOUND), (0, apart.clone()));
+    assert_eq!(receive(vec![parcel(2, 5, 25)], Sets { one_in: Some(1), seed: 0 }), (1, apart));
+    let whole = BTreeMap::from([(0, BTreeSet::from([0, 1, 3]))]);
+    assert_eq!(receive(vec![parcel(3, 5, 25)], Sets::SOUND), (0, whole));
 }
 
 #[test]
@@ -250,7 +378,7 @@ fn a_long_chain_of_identifiers_is_one_customer_whatever_end_it_grows_from() {
         if descending {
             events.reverse();
         }
-        let mut world = World { keys: keys(), topic: vec![], changelog: vec![], purged: 0, output: Customers::new() };
+        let mut world = World::new(Vec::new(), Sets::SOUND);
         let numbered: Vec<(u32, &Event)> = (0..).zip(&events).collect();
         world.topic = numbered.chunks(1).map(|events| message(&world.keys, events)).collect();
         let mut lane = world.start();
