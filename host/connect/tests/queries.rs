@@ -286,6 +286,22 @@ async fn whoever_finds_no_connection_is_told_so_and_stores_have_their_own(scene:
     assert!(busy > 0 && late > 0 && busy + late == answers.len(), "{answers:?}");
 }
 
+/// As long as the pool would wait for one that starts.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_not_there_is_not_called_busy() {
+    for url in ["postgres://somebody:secret@127.0.0.1:1/shop", "mysql://somebody:secret@127.0.0.1:1/shop"] {
+        let answers = open_answers("warehouse", url).unwrap();
+        let query = query("SELECT 1 AS id", &[ID], &[]);
+        let question = || Question { arguments: &[], after: None, rows: 1 };
+        for ended in join_all((0..6).map(|_| answers.answer(&query, question()))).await {
+            let error = ended.unwrap_err();
+            assert!(matches!(error, QueryError::Unavailable { .. }), "{error:?}");
+            let said = error.to_string();
+            assert!(said.contains("`warehouse`") && said.contains("refused") && !said.contains("secret"), "{said}");
+        }
+    }
+}
+
 /// Each test, for each database.
 macro_rules! of_every_database {
     ($($promise:ident),* $(,)?) => {

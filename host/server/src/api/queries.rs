@@ -61,7 +61,7 @@ async fn answer_timed(
     // Told of before the database is asked: what is promised is in the answer.
     let freshness = task.map(freshness);
     watch.lap("parse");
-    let page = served.answer(&asked, &given).await;
+    let page = served.answer(&asked, &given).await.inspect_err(|unanswered| served.warn(unanswered));
     watch.lap("query");
     let bytes = body(&page?, freshness, now()).map_err(|error| ApiError::unavailable(error.to_string()))?;
     watch.lap("encode");
@@ -132,8 +132,7 @@ impl From<Unanswered> for ApiError {
             QueryError::TooLong(_) => Self::unavailable(text).help("ask for less, for instance a shorter time"),
             QueryError::Busy(_) => Self::unavailable(text).help("try again later"),
             QueryError::Definition { .. } | QueryError::Unavailable { .. } => {
-                tracing::error!(%error, "a query was not answered");
-                Self::unavailable(text).help("try again later; the host's log says more")
+                Self::unavailable(text).help("try again later; the host's log says so, too")
             }
         }
     }

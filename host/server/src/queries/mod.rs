@@ -6,9 +6,9 @@ mod routes;
 mod timings;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use azenha_connect::query::{Answer, Answers, QueryError, Question, open_answers};
@@ -43,6 +43,28 @@ pub struct Served {
     /// How long answers took.
     pub timings: Timings,
     answers: Arc<dyn Answers>,
+    said: Said,
+}
+
+/// What was said of failures in the host's log.
+#[derive(Debug, Default)]
+struct Said {
+    last: Mutex<Option<Instant>>,
+}
+
+/// How long nothing more is said of failures.
+const SILENCE: Duration = Duration::from_secs(10);
+
+impl Said {
+    /// Whether something may be said now, of which more is not said for a while.
+    fn is_due(&self, now: Instant) -> bool {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = last.is_none_or(|last| now.duration_since(last) >= SILENCE);
+        if is_due {
+            *last = Some(now);
+        }
+        is_due
+    }
 }
 
 /// Why a request was not answered.
@@ -76,7 +98,7 @@ impl Queries {
                     answers
                 }
             };
-            served.push(Served { query: query.clone(), timings: Timings::default(), answers });
+            served.push(Served { query: query.clone(), timings: Timings::default(), answers, said: Said::default() });
         }
         Ok(Self { served, _claim: claim })
     }
@@ -95,6 +117,17 @@ impl Queries {
 }
 
 impl Served {
+    /// Says in the host's log that there was no answer, if that is the database's fault; of one query not more often than
+    /// every ten seconds, because whoever got no answer asks again.
+    pub fn warn(&self, unanswered: &Unanswered) {
+        let Unanswered::Query(error) = unanswered else { return };
+        let is_its_fault =
+            matches!(error, QueryError::Busy(_) | QueryError::Definition { .. } | QueryError::Unavailable { .. });
+        if is_its_fault && self.said.is_due(Instant::now()) {
+            tracing::warn!(query = self.query.name, %error, "a query was not answered");
+        }
+    }
+
     /// Answers a question; `given` is what the request says, by which its cursors are known.
     ///
     /// # Errors
@@ -124,4 +157,16 @@ pub fn freshness(task: &TaskStatus) -> Freshness {
     let newest = here.iter().filter_map(|lane| known(lane.event_time.load(Relaxed))).max();
     let watermark = here.iter().filter_map(|lane| known(lane.watermark.load(Relaxed))).min();
     Freshness { newest, watermark: watermark.filter(|_| here.len() == task.lanes.len()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_said_once_in_a_while() {
+        let (said, now) = (Said::default(), Instant::now());
+        let after = |seconds| said.is_due(now + Duration::from_secs(seconds));
+        assert_eq!([0, 1, 9, 10, 11, 25].map(after), [true, false, false, true, false, true]);
+    }
 }
