@@ -67,7 +67,7 @@ pub struct EnrichedEvent<'a> {
     text_words: i64,
     exclamations: i64,
     is_question: bool,
-    /// Text and product in lower case and without accents.
+    /// The words of product and text in lower case and without accents.
     search_text: String,
 }
 

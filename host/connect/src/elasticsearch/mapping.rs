@@ -139,22 +139,47 @@ pub(super) fn shape(index: &Index) -> Value {
     json!({ "settings": settings, "mappings": mappings })
 }
 
-/// Words without case and accents, and, in a language, without their endings: accents go first, so that a word is found
-/// whether somebody writes them or not.
+/// Where words begin and end is the same in every store: letters and digits in a row. The engine's own tokenizer would keep
+/// together what a point or an apostrophe parts, such as the last word of a sentence and the first of the next one.
+const ENDS_OF_WORDS: &str = r"[^\p{L}\p{N}]+";
+/// Accents that are characters of their own.
+const ACCENTS: &str = r"[\u0300-\u036f]+";
+
+/// Plurals that Portuguese stemmers know by an accent, which nobody has to write.
+const PLURALS: [(&str, &str); 3] = [("oes$", "ões"), ("aes$", "ães"), ("ois$", "óis")];
+
+/// Words without case and accents, and, in a language, without their endings. Accents go first, so that a word is found
+/// whether somebody writes them or not; where a stemmer needs one, it gets it back.
 fn analysis(language: Option<Language>) -> Value {
+    let mut filters = vec!["lowercase".to_owned(), "asciifolding".to_owned()];
+    let mut defined = Map::new();
+    let mut define = |name: String, filter: Value| {
+        filters.push(name.clone());
+        defined.insert(name, filter);
+    };
+    if language == Some(Language::Portuguese) {
+        for (ending, with_accent) in PLURALS {
+            let filter = json!({ "type": "pattern_replace", "pattern": ending, "replacement": with_accent });
+            define(format!("azenha_{}", ending.trim_end_matches('$')), filter);
+        }
+    }
     let stemmer = language.map(|language| match language {
         Language::Portuguese => "light_portuguese",
         Language::English => "english",
         Language::Spanish => "light_spanish",
     });
-    let mut filters = vec!["lowercase", "asciifolding"];
-    let mut defined = Map::new();
     if let Some(stemmer) = stemmer {
-        filters.push("azenha_endings");
-        defined.insert("azenha_endings".to_owned(), json!({ "type": "stemmer", "language": stemmer }));
+        define("azenha_endings".to_owned(), json!({ "type": "stemmer", "language": stemmer }));
     }
-    let analyzer = json!({ "type": "custom", "tokenizer": "standard", "filter": filters });
-    json!({ "analyzer": { ANALYZER: analyzer }, "filter": defined })
+    let replace = |pattern: &str, by: &str| json!({ "type": "pattern_replace", "pattern": pattern, "replacement": by });
+    let characters = json!({ "azenha_accents": replace(ACCENTS, ""), "azenha_words": replace(ENDS_OF_WORDS, " ") });
+    let analyzer = json!({
+        "type": "custom",
+        "char_filter": ["azenha_accents", "azenha_words"],
+        "tokenizer": "standard",
+        "filter": filters,
+    });
+    json!({ "analyzer": { ANALYZER: analyzer }, "char_filter": characters, "filter": defined })
 }
 
 fn properties<'a>(index: &Index, fields: impl Iterator<Item = &'a Field>) -> Map<String, Value> {

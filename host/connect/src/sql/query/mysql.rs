@@ -57,14 +57,30 @@ fn read(column: &str, data_type: DataType) -> String {
 const SHORTEST_WORD: usize = 3;
 
 /// A full-text index of exactly these columns is needed. Words have letters and digits only, none of which is an operator.
-/// One that is not indexed would be in no row if it were wanted.
-fn words(_table: &str, columns: &[String], text: &str) -> Words {
-    let is_indexed = |word: &str| word.chars().count() >= SHORTEST_WORD;
-    let wanted = |word: &str| if is_indexed(word) { format!("+{word}") } else { word.to_owned() };
+/// Those that are too short for the index are looked for in the texts that have the others.
+fn words(_table: &str, columns: &[String], text: &str) -> Vec<Words> {
+    let columns = DOUBLE.columns(columns.iter().map(String::as_str));
+    let (short, long): (Vec<&str>, Vec<&str>) =
+        Search::words(text).partition(|word| word.chars().count() < SHORTEST_WORD);
+    let mut conditions: Vec<Words> = short.iter().map(|word| short_word(&columns, word)).collect();
+    if !long.is_empty() || short.is_empty() {
+        conditions.push(Words {
+            before: format!("MATCH ({columns}) AGAINST ("),
+            value: long.iter().map(|word| format!("+{word}")).collect::<Vec<_>>().join(" "),
+            after: " IN BOOLEAN MODE)",
+        });
+    }
+    conditions
+}
+
+/// Compared as the columns are: whatever case and accents.
+fn short_word(columns: &str, word: &str) -> Words {
     Words {
-        before: format!("MATCH ({}) AGAINST (", DOUBLE.columns(columns.iter().map(String::as_str))),
-        value: Search::words(text).map(wanted).collect::<Vec<_>>().join(" "),
-        after: " IN BOOLEAN MODE)",
+        before: format!(
+            "CONCAT(' ', REGEXP_REPLACE(CONCAT_WS(' ', {columns}), '[^\\p{{L}}\\p{{N}}]+', ' '), ' ') LIKE "
+        ),
+        value: format!("% {word} %"),
+        after: "",
     }
 }
 

@@ -54,11 +54,11 @@ fn read(column: &str, data_type: DataType) -> String {
 }
 
 /// Without an index: what is searched should be narrowed down by other conditions.
-fn words(_table: &str, columns: &[String], text: &str) -> Words {
+fn words(_table: &str, columns: &[String], text: &str) -> Vec<Words> {
     let texts = columns.iter().map(|column| format!("coalesce({}, '')", DOUBLE.columns([column.as_str()])));
     let texts = texts.collect::<Vec<_>>().join(" || ' ' || ");
     let before = format!("to_tsvector('simple', {texts}) @@ plainto_tsquery('simple', ");
-    Words { before, value: text.to_owned(), after: ")" }
+    vec![Words { before, value: text.to_owned(), after: ")" }]
 }
 
 impl Client for Postgres {

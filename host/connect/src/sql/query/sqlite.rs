@@ -34,18 +34,18 @@ fn read(column: &str, data_type: DataType) -> String {
 }
 
 /// Words stand in double quotes, in which nothing of them is an operator.
-fn words(table: &str, columns: &[String], text: &str) -> Words {
+fn words(table: &str, columns: &[String], text: &str) -> Vec<Words> {
     let index = DOUBLE.columns([words_of(table).as_str()]);
     let words: Vec<String> = Search::words(text).map(|word| format!("\"{word}\"")).collect();
     let columns: Vec<String> = columns.iter().map(|column| DOUBLE.columns([column.as_str()])).collect();
-    Words {
+    vec![Words {
         before: format!("{ROW_NUMBER} IN (SELECT rowid FROM {index} WHERE {index} MATCH "),
         value: match words.is_empty() {
             true => "\"\"".to_owned(),
             false => format!("{{{}}} : ({})", columns.join(" "), words.join(" AND ")),
         },
         after: ")",
-    }
+    }]
 }
 
 impl Client for Sqlite {

@@ -18,8 +18,9 @@ pub(super) struct Language {
     pub read: fn(&str, DataType) -> String,
     /// What stands behind `SELECT`.
     pub hint: fn(Duration) -> String,
-    /// The condition that some columns of a table have all words of a text.
-    pub words: fn(&str, &[String], &str) -> Words,
+    /// The conditions that some columns of a table have all words of a text: at least one, which nothing satisfies if the
+    /// text has none.
+    pub words: fn(&str, &[String], &str) -> Vec<Words>,
 }
 
 /// A condition on words, around the value that it compares with.
@@ -118,10 +119,14 @@ impl Made<'_> {
     }
 
     fn words(&mut self, table: &str, columns: &[String], text: &Value) {
-        let Words { before, value, after } = (self.language.words)(table, columns, &text.to_string());
-        self.push(&before);
-        self.value(Value::Text(value), DataType::Text);
-        self.push(after);
+        for (turn, Words { before, value, after }) in
+            (self.language.words)(table, columns, &text.to_string()).into_iter().enumerate()
+        {
+            self.push(if turn == 0 { "" } else { "\nAND " });
+            self.push(&before);
+            self.value(Value::Text(value), DataType::Text);
+            self.push(after);
+        }
     }
 
     /// The rows behind the one with these values: `a > 1 OR a = 1 AND (b < 2 OR b = 2 AND (…))`.
