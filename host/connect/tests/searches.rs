@@ -15,6 +15,8 @@ use azenha_engine::store::{Store, StoreLane, StoreRows};
 use azenha_model::plan::{Language, StoreOutput, Target, WriteMode};
 use azenha_model::query::{Ask, Condition, IfAbsent, OrderBy, Parameter, Path, Query, RowLimit, Search, Test, Value};
 use azenha_model::{DataType, Field};
+use mysql_fixture::MySql;
+use sqlx::{Connection, MySqlConnection};
 use tempfile::TempDir;
 
 mod mysql_fixture;
@@ -157,10 +159,13 @@ async fn sqlite() -> Option<Scene> {
 }
 
 async fn mariadb() -> Option<Scene> {
-    let fixture = mysql_fixture::database().await?;
+    Some(mariadb_scene(&mysql_fixture::database().await?).await)
+}
+
+async fn mariadb_scene(fixture: &MySql) -> Scene {
     let target = Target::Table { fulltext: vec!["words".to_owned()] };
     let answers = open_answers("engine", &fixture.url).unwrap();
-    Some(Scene::new(Arc::clone(&fixture.store), answers, "events", target).await)
+    Scene::new(Arc::clone(&fixture.store), answers, "events", target).await
 }
 
 async fn engine(variable: &str, target: Target, by_hand: Option<serde_json::Value>) -> Option<Scene> {
@@ -386,6 +391,23 @@ of_every_store!(
     an_index_or_a_field_that_is_not_there_is_named,
     words_of_a_column_without_an_index_are_for_a_person,
 );
+
+/// As docs/search.md says that it is done after a crash, and as a new column does it. `com` is a stop word of the server's.
+#[tokio::test]
+async fn every_word_is_still_found_once_the_index_of_mariadb_was_made_anew() {
+    let Some(fixture) = mysql_fixture::database().await else { return };
+    let scene = mariadb_scene(&fixture).await;
+    assert_eq!(scene.with_words("com").await, [5]);
+    let mut connection = MySqlConnection::connect(&fixture.url).await.unwrap();
+    let anew = "SET SESSION innodb_ft_enable_stopword = OFF; OPTIMIZE TABLE events";
+    sqlx::raw_sql(anew).execute(&mut connection).await.unwrap();
+    assert_eq!(scene.with_words("com").await, [5], "after OPTIMIZE TABLE");
+    let wider: Vec<Field> = columns().into_iter().chain([Field::new("added", DataType::Text, true)]).collect();
+    let target = Target::Table { fulltext: vec!["words".to_owned()] };
+    let output = StoreOutput { target, ..output("events", &wider, &[0], WriteMode::Upsert) };
+    fixture.store.prepare(&output).await.unwrap();
+    assert_eq!(scene.with_words("com").await, [5], "after a new column");
+}
 
 /// It may have no number that `VACUUM` keeps.
 #[tokio::test]

@@ -190,7 +190,8 @@ impl Scene {
     /// After a crash MariaDB has every row, but its full-text index may lack some that it was writing.
     async fn mend_index(&self) -> Result<()> {
         if let Some(servers) = &self.servers {
-            sqlx::raw_sql("OPTIMIZE TABLE eventos").execute(&mut servers.connect().await?).await?;
+            let mend = "SET SESSION innodb_ft_enable_stopword = OFF; OPTIMIZE TABLE eventos";
+            sqlx::raw_sql(mend).execute(&mut servers.connect().await?).await?;
         }
         Ok(())
     }

@@ -154,9 +154,7 @@ impl Dialect for MySql {
         let (table, columns) = (BACKTICKS.table(&target.table), target.fulltext.iter().map(String::as_str));
         let name: String = format!("words_{}", target.fulltext.join("_")).chars().take(NAME).collect();
         let (name, columns) = (BACKTICKS.columns([name.as_str()]), BACKTICKS.columns(columns));
-        // What counts when the index is made: the stop words are English ones, and `com` is among them.
-        let every_word = "SET SESSION innodb_ft_enable_stopword = OFF".to_owned();
-        vec![every_word, format!("CREATE FULLTEXT INDEX {name} ON {table} ({columns})")]
+        vec![format!("CREATE FULLTEXT INDEX {name} ON {table} ({columns})")]
     }
 
     fn table_options(&self, _target: &Target) -> &'static str {
