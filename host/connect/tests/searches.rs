@@ -297,6 +297,20 @@ async fn conditions_hold_together_and_an_absent_one_asks_for_nothing(scene: Scen
     }
 }
 
+async fn one_of_several_named_values_is_enough(scene: Scene) {
+    let query = scene.query(&[(0, Test::Any(vec!["customer".to_owned(), "missing".to_owned()]))]);
+    for (text, expected) in [
+        ("customer:ana", vec![0, 2, 4]),
+        ("missing:x,customer:O'Neil", vec![1, 3, 5]),
+        ("customer:O'Neil, customer:ana", vec![0, 1, 2, 3, 4, 5]),
+        ("missing:x", vec![]),
+        ("customer:' OR ''='", vec![]),
+    ] {
+        let arguments = [Value::Text(text.to_owned()), Value::Null, Value::Null, Value::Null, Value::Null];
+        assert_eq!(scene.ids(&query, arguments).await, expected, "{text}");
+    }
+}
+
 async fn every_type_comes_back_as_what_it_is(scene: Scene) {
     let query = scene.query(&[(2, Test::Equal("id".to_owned()))]);
     let arguments = [Value::Null, Value::Null, Value::Int64(3), Value::Null, Value::Null];
@@ -385,6 +399,7 @@ of_every_store!(
     words_are_letters_and_digits_in_a_row,
     what_looks_like_an_operator_is_none,
     conditions_hold_together_and_an_absent_one_asks_for_nothing,
+    one_of_several_named_values_is_enough,
     every_type_comes_back_as_what_it_is,
     pages_give_every_row_once_whatever_their_size,
     words_follow_changes_and_deletes,

@@ -19,10 +19,21 @@ pub struct Event<'a> {
     #[row(optional)]
     phone: Option<&'a str>,
     #[row(optional)]
+    cookie: Option<&'a str>,
+    #[row(optional)]
     document: Option<&'a str>,
     #[row(optional)]
     name: Option<&'a str>,
 }
+
+/// What a customer goes by, the most telling first.
+const IDENTIFIERS: [&str; 4] = ["document", "email", "phone", "cookie"];
+
+/// Identifiers of one customer that are kept: the first in order, so that it makes no difference in which they come.
+const MOST_IDENTIFIERS: usize = 100;
+
+/// An identifier: its place in [`IDENTIFIERS`], and its value.
+type Identifier = (u8, String);
 
 /// The latest value of something; of two at the same time the greater one, so that order does not matter.
 type Latest = Option<(Timestamp, String)>;
@@ -34,6 +45,22 @@ pub struct Known {
     last_seen: Option<Timestamp>,
     sources: BTreeSet<String>,
     /// How many events there were of each kind.
+    kinds: BTreeMap<String, u64>,
+    value_cents: i128,
+    channel: Latest,
+    email: Latest,
+    phone: Latest,
+    document: Latest,
+    name: Latest,
+    identifiers: BTreeSet<Identifier>,
+}
+
+/// What version 1 knew.
+#[derive(Accumulator)]
+struct KnownBefore {
+    first_seen: Option<Timestamp>,
+    last_seen: Option<Timestamp>,
+    sources: BTreeSet<String>,
     kinds: BTreeMap<String, u64>,
     value_cents: i128,
     channel: Latest,
@@ -59,6 +86,8 @@ pub struct Profile {
     phone: Option<String>,
     document: Option<String>,
     name: Option<String>,
+    /// `document:…,email:…`, by which events are the customer's.
+    identifiers: Option<String>,
 }
 
 /// The aggregate.
@@ -71,6 +100,8 @@ impl Aggregate for CustomerProfile {
     type Output = Profile;
 
     const MERGES: bool = true;
+    const STATE_VERSION: u32 = 2;
+    const READS_VERSIONS: &'static [u32] = &[1];
 
     fn open(_config: NoConfig) -> Result<Self, Problem> {
         Ok(Self)
@@ -83,6 +114,9 @@ impl Aggregate for CustomerProfile {
         *known.kinds.entry(event.kind.to_owned()).or_default() += 1;
         let latest = |value: Option<&str>| value.map(|value| (event.at, value.to_owned()));
         known.learn([Some(event.channel), event.email, event.phone, event.document, event.name].map(latest));
+        let values = [event.document, event.email, event.phone, event.cookie];
+        let identifiers = (0..).zip(values).filter_map(|(place, value)| Some((place, value?.to_owned())));
+        known.identify(identifiers);
         Ok(())
     }
 
@@ -96,7 +130,22 @@ impl Aggregate for CustomerProfile {
             *left.kinds.entry(kind).or_default() += count;
         }
         left.learn([right.channel, right.email, right.phone, right.document, right.name]);
+        left.identify(right.identifiers);
         Ok(())
+    }
+
+    /// Of identifiers only the latest were kept.
+    fn migrate(&self, from_version: u32, state: &[u8]) -> Result<Known, String> {
+        if from_version != 1 {
+            return Err(format!("states of version {from_version} cannot be read"));
+        }
+        let KnownBefore { first_seen, last_seen, sources, kinds, value_cents, channel, email, phone, document, name } =
+            KnownBefore::decode(&mut &*state)?;
+        let latest = [&document, &email, &phone];
+        let identifiers = (0..).zip(latest).filter_map(|(place, value)| Some((place, value.as_ref()?.1.clone())));
+        let identifiers = identifiers.collect();
+        let counted = Known { first_seen, last_seen, sources, kinds, value_cents, ..Known::default() };
+        Ok(Known { channel, email, phone, document, name, identifiers, ..counted })
     }
 
     fn finish(&self, known: &Known) -> Result<Option<Profile>, Rejection> {
@@ -116,6 +165,7 @@ impl Aggregate for CustomerProfile {
             phone: value(&known.phone),
             document: value(&known.document),
             name: value(&known.name),
+            identifiers: known.listed(),
         }))
     }
 }
@@ -124,6 +174,23 @@ impl Known {
     fn see(&mut self, first: Timestamp, last: Timestamp) {
         self.first_seen = Some(self.first_seen.map_or(first, |seen| seen.min(first)));
         self.last_seen = self.last_seen.max(Some(last));
+    }
+
+    fn identify(&mut self, identifiers: impl IntoIterator<Item = Identifier>) {
+        self.identifiers.extend(identifiers.into_iter().filter(|(_, value)| !value.is_empty()));
+        while self.identifiers.len() > MOST_IDENTIFIERS {
+            self.identifiers.pop_last();
+        }
+    }
+
+    /// As the parameter of a search takes them; none if there are none.
+    fn listed(&self) -> Option<String> {
+        let listed: Vec<String> = self
+            .identifiers
+            .iter()
+            .filter_map(|(place, value)| Some(format!("{}:{value}", IDENTIFIERS.get(usize::from(*place))?)))
+            .collect();
+        (!listed.is_empty()).then(|| listed.join(","))
     }
 
     fn learn(&mut self, [channel, email, phone, document, name]: [Latest; 5]) {
@@ -146,9 +213,48 @@ impl Known {
 azenha_sdk::aggregate!(CustomerProfile);
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
+    use super::*;
+
     #[test]
     fn the_cases_hold() {
         azenha_sdk::testing::aggregate_cases::<super::CustomerProfile>();
+    }
+
+    #[test]
+    fn what_version_1_knew_is_kept() {
+        let at = Timestamp(5);
+        let email = Some((at, "ana@example.com".to_owned()));
+        let before = KnownBefore {
+            first_seen: Some(at),
+            last_seen: Some(at),
+            sources: BTreeSet::from(["app".to_owned()]),
+            kinds: BTreeMap::from([("view".to_owned(), 3)]),
+            value_cents: 7,
+            channel: None,
+            email: email.clone(),
+            phone: None,
+            document: None,
+            name: None,
+        };
+        let mut state = Vec::new();
+        before.encode(&mut state);
+        let known = CustomerProfile.migrate(1, &state).unwrap();
+        assert_eq!((known.kinds["view"], known.value_cents, &known.email), (3, 7, &email));
+        assert_eq!(known.listed().as_deref(), Some("email:ana@example.com"));
+        assert!(CustomerProfile.migrate(3, &state).is_err());
+    }
+
+    #[test]
+    fn the_first_identifiers_in_order_are_kept_whatever_comes_first() {
+        let all: Vec<Identifier> =
+            (0..150).map(|number| (3, format!("{number:03}"))).chain([(0, "1".to_owned())]).collect();
+        let (mut forwards, mut backwards) = (Known::default(), Known::default());
+        forwards.identify(all.clone());
+        backwards.identify(all.into_iter().rev());
+        assert_eq!(forwards.identifiers, backwards.identifiers);
+        assert_eq!(forwards.identifiers.len(), MOST_IDENTIFIERS);
+        assert!(forwards.listed().unwrap().starts_with("document:1,cookie:000,cookie:001,"));
     }
 }

@@ -189,6 +189,13 @@ fn filter(test: &Test, value: &Value) -> Json {
         Test::Words(columns) => json!({ "multi_match": {
             "query": value.to_string(), "fields": columns, "type": "cross_fields", "operator": "and",
         } }),
+        Test::Any(columns) => {
+            let text = value.to_string();
+            let named = Search::named(columns, &text).unwrap_or_default();
+            let terms: Vec<Json> =
+                named.into_iter().map(|(column, value)| json!({ "term": { column: value } })).collect();
+            json!({ "bool": { "filter": { "bool": { "should": terms, "minimum_should_match": 1 } } } })
+        }
         Test::Equal(column) => json!({ "bool": { "filter": { "term": { column: argument(value) } } } }),
         Test::From(column) => json!({ "bool": { "filter": { "range": { column: { "gte": argument(value) } } } } }),
         Test::Before(column) => json!({ "bool": { "filter": { "range": { column: { "lt": argument(value) } } } } }),

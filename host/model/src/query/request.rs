@@ -1,6 +1,6 @@
 //! A request, read by what its query takes.
 
-use super::{CURSOR, IfAbsent, LIMIT, Query, Value};
+use super::{Ask, CURSOR, IfAbsent, LIMIT, Query, Value};
 use crate::names::{listed, unknown};
 
 /// What a request says, as text: `Path::matches`, decoded, and the pairs of its query string.
@@ -44,14 +44,15 @@ impl Query {
         let given = |name: &str| request.pairs.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str());
         let of_path = |name: &str| self.path.parameters().position(|parameter| parameter == name);
         let mut arguments = Vec::with_capacity(self.parameters.len());
-        for parameter in &self.parameters {
+        for (position, parameter) in self.parameters.iter().enumerate() {
             let name = &parameter.name;
             let text = match of_path(name) {
                 Some(position) => request.path.get(position).map(String::as_str),
                 None => given(name),
             };
             let read = |text: &str| {
-                parameter.read(text, request.now).map_err(|help| {
+                let value = parameter.read(text, request.now).and_then(|value| self.checked(position, value));
+                value.map_err(|help| {
                     let message = format!("`{name}` is no {} that is taken here", parameter.data_type);
                     Refusal { message, help }
                 })
@@ -68,6 +69,14 @@ impl Query {
         }
         let cursor = given(CURSOR).map(str::to_owned);
         Ok(Asked { arguments, limit: self.read_limit(given(LIMIT))?, cursor })
+    }
+
+    /// A parameter's value, if what is asked can be asked with it.
+    fn checked(&self, parameter: usize, value: Value) -> Result<Value, String> {
+        match &self.ask {
+            Ask::Search(search) => search.check(parameter, &value).map(|()| value),
+            Ask::Sql(_) => Ok(value),
+        }
     }
 
     fn read_limit(&self, text: Option<&str>) -> Result<u32, Refusal> {

@@ -25,6 +25,8 @@ pub struct Condition {
 pub enum Test {
     /// Each of its words stands in one of these columns.
     Words(Vec<String>),
+    /// It names values of these columns, of which one stands in its column; see [`Search::named`].
+    Any(Vec<String>),
     /// The column equals it.
     Equal(String),
     /// The column is not less.
@@ -46,13 +48,40 @@ impl Search {
         let ends = move |letter: char| !letter.is_alphanumeric() && !is_accent(letter);
         text.split(ends).filter(|word| !word.is_empty())
     }
+
+    /// The values that a text like `document:52998224725,cookie:9f` names, each with its column, which must be one of these.
+    ///
+    /// # Errors
+    /// What would be right.
+    pub fn named<'a>(columns: &'a [String], text: &'a str) -> Result<Vec<(&'a str, &'a str)>, String> {
+        let named = |part: &'a str| {
+            let (name, value) = part.trim().split_once(':').filter(|(_, value)| !value.is_empty())?;
+            columns.iter().find(|column| *column == name).map(|column| (column.as_str(), value))
+        };
+        let found: Option<Vec<_>> = text.split(',').map(named).collect();
+        found.ok_or_else(|| {
+            let columns: Vec<String> = columns.iter().map(|column| format!("{column}:…")).collect();
+            format!("write values of {}, with commas between them", columns.join(", "))
+        })
+    }
+
+    /// What is wrong with a value of a parameter, beside its type.
+    pub(super) fn check(&self, parameter: usize, value: &Value) -> Result<(), String> {
+        let of_parameter = self.conditions.iter().filter(|condition| condition.parameter == parameter);
+        for Condition { test, .. } in of_parameter {
+            if let (Test::Any(columns), Value::Text(text)) = (test, value) {
+                Self::named(columns, text)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Test {
     /// The columns that it looks at.
     pub fn columns(&self) -> &[String] {
         match self {
-            Self::Words(columns) => columns,
+            Self::Words(columns) | Self::Any(columns) => columns,
             Self::Equal(column) | Self::From(column) | Self::Before(column) => std::slice::from_ref(column),
         }
     }
@@ -70,6 +99,17 @@ mod tests {
         let arguments = [Value::Int64(7), Value::Null];
         let asked: Vec<_> = search.asked(&arguments).collect();
         assert_eq!(asked, [(&condition(0, "b"), &Value::Int64(7))]);
+    }
+
+    #[test]
+    fn values_are_named_by_their_columns() {
+        let columns = ["email", "cookie"].map(str::to_owned);
+        let named = |text| Search::named(&columns, text);
+        assert_eq!(named("cookie:9f, email:a:b@c").unwrap(), [("cookie", "9f"), ("email", "a:b@c")]);
+        for wrong in ["", "9f", "phone:9f", "cookie:", "cookie:9f,", "cookie:9f,,email:a", ":9f"] {
+            let help = named(wrong).unwrap_err();
+            assert_eq!(help, "write values of email:…, cookie:…, with commas between them", "{wrong}");
+        }
     }
 
     #[test]

@@ -261,21 +261,33 @@ fn check_customers(host: &Running, expected: &Customers) -> Result<()> {
     assert_eq!((row["events"].as_i64(), row["sources"].as_str()), (Some(profile.events), Some(&*profile.sources)));
     let document = row["document"].as_str().context("no document")?;
     assert!(document.len() == 32 && !row.to_string().contains("example.com"), "personal data is hashed: {row}");
+    let identifiers = row["identifiers"].as_str().context("no identifiers")?;
     for endpoint in ENDPOINTS {
-        let events = pages(host, &format!("{endpoint}?document={document}&{ALWAYS}"))?;
-        assert!(!events.is_empty() && events.iter().all(|event| event["document"] == document), "{endpoint}");
+        let events = pages(host, &format!("{endpoint}?customer={identifiers}&{ALWAYS}"))?;
+        assert_eq!(events.len() as i64, profile.events, "{endpoint}: all events of the customer, and no others");
+        let some = pages(host, &format!("{endpoint}?customer=document:{document}&{ALWAYS}"))?;
+        assert!(!some.is_empty() && some.iter().all(|event| event["document"] == document), "{endpoint}");
     }
+    // A name that the customer does not have any more.
+    let (_, absorbed) = identifiers.rsplit_once(',').context("one identifier")?;
+    assert!(rows(host, &format!("/perfis/{absorbed}"))?.0.is_empty(), "{absorbed} is {customer} by now");
     Ok(())
 }
 
 fn check_refusals(host: &Running, endpoint: &str) -> Result<()> {
     let long = format!("q={}", "x".repeat(201));
-    for wrong in ["limit=1000000000", "limit=-1", "cursor=nonsense", "desde=ontem", "nada=1", &long] {
+    let no_column = "customer=password:1";
+    for wrong in
+        ["limit=1000000000", "limit=-1", "cursor=nonsense", "desde=ontem", "nada=1", "customer=9f", no_column, &long]
+    {
         assert_eq!(get(&host.address, &format!("{endpoint}?{wrong}"))?.status, 400, "{endpoint}?{wrong}");
     }
     for injection in ["%27+OR+1%3D1+--", "%22%3B+DROP+TABLE+eventos%3B+--", "%28%2B%2A%22"] {
         assert!(rows(host, &format!("{endpoint}?q={injection}&{ALWAYS}"))?.0.is_empty(), "{endpoint}: {injection}");
-        assert!(rows(host, &format!("{endpoint}?email={injection}&{ALWAYS}"))?.0.is_empty(), "{endpoint}: {injection}");
+        assert!(
+            rows(host, &format!("{endpoint}?customer=email:{injection}&{ALWAYS}"))?.0.is_empty(),
+            "{endpoint}: {injection}"
+        );
         assert!(rows(host, &format!("/perfis/{injection}"))?.0.is_empty(), "{injection}");
     }
     assert_eq!(rows(host, &format!("{endpoint}?desde=2020-01-01T00:00:00Z"))?.0.len(), 50);

@@ -109,6 +109,10 @@ impl Made<'_> {
                     self.words(&search.index, columns, value);
                     continue;
                 }
+                Test::Any(columns) => {
+                    self.any(columns, &value.to_string());
+                    continue;
+                }
                 Test::Equal(column) => (column, "="),
                 Test::From(column) => (column, ">="),
                 Test::Before(column) => (column, "<"),
@@ -116,6 +120,19 @@ impl Made<'_> {
             self.push(&format!("{} {comparison} ", DOUBLE.columns([column.as_str()])));
             self.value(value.clone(), query.parameters[condition.parameter].data_type);
         }
+    }
+
+    /// That one of the values which a text names stands in its column.
+    fn any(&mut self, columns: &[String], text: &str) {
+        let named = Search::named(columns, text).unwrap_or_default();
+        // What names nothing was refused before.
+        self.push(if named.is_empty() { "(1 = 0" } else { "(" });
+        for (turn, (column, value)) in named.into_iter().enumerate() {
+            self.push(if turn == 0 { "" } else { " OR " });
+            self.push(&format!("{} = ", DOUBLE.columns([column])));
+            self.value(Value::Text(value.to_owned()), DataType::Text);
+        }
+        self.push(")");
     }
 
     fn words(&mut self, table: &str, columns: &[String], text: &Value) {

@@ -49,6 +49,9 @@ pub(crate) struct SearchDef {
     /// Parameters, each with the columns in which all its words stand.
     #[schemars(rename = "match")]
     pub matches: Option<Entries<Spanned<Vec<Spanned<String>>>>>,
+    /// Parameters that name values as `COLUMN:VALUE`, with commas between them, each with the columns that may be named: one
+    /// of the values stands in its column.
+    pub any: Option<Entries<Spanned<Vec<Spanned<String>>>>>,
     /// Parameters, each with the column that equals it.
     pub equal: Option<Entries<Spanned<String>>>,
     /// Parameters, each with the column that is not less.
@@ -58,16 +61,16 @@ pub(crate) struct SearchDef {
 }
 
 impl FromKeys for SearchDef {
-    const KEYS: &'static [&'static str] = &["index", "match", "equal", "from", "before"];
+    const KEYS: &'static [&'static str] = &["index", "match", "any", "equal", "from", "before"];
 }
 
 impl FromNode for SearchDef {
     fn from_node(node: &Node, report: &mut Report) -> Option<Self> {
         let mut keys = Keys::of("a search", node, Self::KEYS, report)?;
         let index = keys.required("index");
-        let (matches, equal) = (keys.optional("match"), keys.optional("equal"));
+        let (matches, any, equal) = (keys.optional("match"), keys.optional("any"), keys.optional("equal"));
         let (from, before) = (keys.optional("from"), keys.optional("before"));
-        Some(Self { index: index?, matches, equal, from, before })
+        Some(Self { index: index?, matches, any, equal, from, before })
     }
 }
 

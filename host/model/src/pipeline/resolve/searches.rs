@@ -15,16 +15,9 @@ impl Resolver<'_> {
         let definition = &written.value;
         self.check_name("index", &definition.index);
         let mut conditions = Vec::new();
-        for named in entries(definition.matches.as_ref()) {
-            let parameter =
-                self.condition_parameter(&named.name, parameters, (is_text, "words are those of a text"))?;
-            let columns: Vec<String> = named.value.value.iter().map(|column| column.value.clone()).collect();
-            if columns.is_empty() {
-                let message = "words stand in at least one column".to_owned();
-                return self.wrong(named.value.place, message, "write `[column, …]`");
-            }
-            conditions.push(Condition { parameter, test: Test::Words(columns) });
-        }
+        let (words, named) = ("words are those of a text", "values are named in a text");
+        conditions.extend(self.of_several(definition.matches.as_ref(), parameters, Test::Words, words)?);
+        conditions.extend(self.of_several(definition.any.as_ref(), parameters, Test::Any, named)?);
         let exact = (is_exact as Takes, "whole numbers, texts, booleans, dates and timestamps are equal");
         let ordered = (Parameter::has_bounds as Takes, "ranges are those of numbers, dates and timestamps");
         conditions.extend(self.comparisons(definition.equal.as_ref(), parameters, Test::Equal, exact)?);
@@ -32,6 +25,26 @@ impl Resolver<'_> {
         conditions.extend(self.comparisons(definition.before.as_ref(), parameters, Test::Before, ordered)?);
         self.check_all_used(written, &conditions, parameters)?;
         Ok(Search { index: definition.index.value.clone(), conditions })
+    }
+
+    /// Conditions that look for what a text says in several columns.
+    fn of_several(
+        &mut self,
+        written: Option<&Entries<Spanned<Vec<Spanned<String>>>>>,
+        parameters: &[Parameter],
+        test: fn(Vec<String>) -> Test,
+        help: &str,
+    ) -> Outcome<Vec<Condition>> {
+        let condition = |named: &Named<Spanned<Vec<Spanned<String>>>>| {
+            let parameter = self.condition_parameter(&named.name, parameters, (is_text, help))?;
+            let columns: Vec<String> = named.value.value.iter().map(|column| column.value.clone()).collect();
+            if columns.is_empty() {
+                let message = "what is looked for stands in at least one column".to_owned();
+                return self.wrong(named.value.place, message, "write `[column, …]`");
+            }
+            Ok(Condition { parameter, test: test(columns) })
+        };
+        entries(written).map(condition).collect()
     }
 
     /// Conditions that compare a parameter with one column.
