@@ -6,6 +6,7 @@ pub enum Identifier {
     Email,
     Phone,
     Document,
+    Cookie,
 }
 
 impl Identifier {
@@ -15,6 +16,7 @@ impl Identifier {
             Self::Email => "email",
             Self::Phone => "phone",
             Self::Document => "document",
+            Self::Cookie => "cookie",
         }
     }
 }

@@ -50,7 +50,7 @@ pub struct Event<'a> {
 pub struct EnrichedEvent<'a> {
     email: Option<String>,
     phone: Option<String>,
-    cookie: Option<&'a str>,
+    cookie: Option<String>,
     document: Option<String>,
     name: Option<Cow<'a, str>>,
     /// Identifiers that were none, such as a document with wrong check digits.
@@ -111,7 +111,7 @@ impl Transform for EnrichEvent {
         let email = known(Identifier::Email, event.email, normal_email);
         let phone = known(Identifier::Phone, event.phone, normal_phone);
         let document = known(Identifier::Document, event.document, normal_cpf);
-        let cookie = event.cookie.map(str::trim).filter(|cookie| !cookie.is_empty());
+        let cookie = known(Identifier::Cookie, event.cookie, |cookie| Some(cookie.to_owned()));
         if email.is_none() && phone.is_none() && document.is_none() && cookie.is_none() {
             return Err(Rejection::new("nobody's: no usable e-mail, phone, document or cookie"));
         }

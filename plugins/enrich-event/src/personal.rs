@@ -34,6 +34,7 @@ pub struct Personal {
     email: Treatment,
     phone: Treatment,
     document: Treatment,
+    cookie: Treatment,
     name: Treatment,
 }
 
@@ -45,8 +46,8 @@ pub struct Protection {
 
 impl Protection {
     pub fn new(personal: Personal, salt: String) -> Result<Self, Problem> {
-        let Personal { email, phone, document, name } = personal;
-        if [email, phone, document, name].contains(&Treatment::Hash) && salt.len() < LEAST_SALT {
+        let Personal { email, phone, document, cookie, name } = personal;
+        if [email, phone, document, cookie, name].contains(&Treatment::Hash) && salt.len() < LEAST_SALT {
             let message = format!("what is hashed needs a salt of at least {LEAST_SALT} bytes");
             return Err(if salt.is_empty() { Problem::new(message) } else { Problem::at("/salt", message) });
         }
@@ -59,6 +60,7 @@ impl Protection {
             Identifier::Email => self.personal.email,
             Identifier::Phone => self.personal.phone,
             Identifier::Document => self.personal.document,
+            Identifier::Cookie => self.personal.cookie,
         };
         match treatment {
             Treatment::Keep => value,
@@ -88,7 +90,10 @@ impl Protection {
     }
 }
 
-/// `a***@example.com`, `+55*******1234`, `*********25`.
+/// Characters that a cookie needs to have for its last ones to be shown.
+const LONG_COOKIE: usize = 8;
+
+/// `a***@example.com`, `+55*******1234`, `*********25`; of a cookie as of a document, if it is long enough.
 fn masked(identifier: Identifier, value: &str) -> String {
     let ending = |kept: usize| value.len().saturating_sub(kept);
     match (identifier, value.split_once('@')) {
@@ -97,6 +102,11 @@ fn masked(identifier: Identifier, value: &str) -> String {
             format!("{first}***@{domain}")
         }
         (Identifier::Phone, _) => format!("{}*******{}", &value[..3], &value[ending(4)..]),
+        (Identifier::Cookie, _) => {
+            let letters: Vec<char> = value.chars().collect();
+            let kept = if letters.len() < LONG_COOKIE { 0 } else { 2 };
+            format!("*********{}", letters[letters.len() - kept..].iter().collect::<String>())
+        }
         _ => format!("*********{}", &value[ending(2)..]),
     }
 }
