@@ -12,17 +12,39 @@ const SALT: &str = "the demo has no secrets";
 /// What identifies, the most telling first.
 const IDENTIFIERS: [&str; 4] = ["document", "email", "phone", "cookie"];
 
+/// Identifiers that a profile lists at most.
+const MOST_LISTED: usize = 100;
+
 /// What a customer's row says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Profile {
     /// Events in all.
     pub events: i64,
-    /// Events that are purchases.
+    /// Events of these kinds.
     pub purchases: i64,
+    /// See `purchases`.
+    pub reviews: i64,
+    /// See `purchases`.
+    pub complaints: i64,
     /// What they came to.
     pub value_cents: i64,
     /// Where the customer was seen, in alphabetical order.
     pub sources: String,
+    /// When the first event happened, as [`moment`] writes it.
+    pub first_seen: String,
+    /// When the last one happened.
+    pub last_seen: String,
+    /// Channel, e-mail, telephone, document and name, as they were known last.
+    pub latest: [Option<String>; 5],
+    /// What the customer goes by.
+    pub identifiers: String,
+}
+
+/// A moment as databases and events write it, in one spelling.
+pub fn moment(text: &str) -> String {
+    let text = text.replace('T', " ");
+    let text = text.trim_end_matches('Z');
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text.to_owned() }
 }
 
 /// What must come out of events.
@@ -57,22 +79,85 @@ impl Customers {
             }
         }
         let labels = components(&known);
-        let mut sources: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+        let mut seen: BTreeMap<String, Seen> = BTreeMap::new();
         for (event, identifiers) in &known {
-            let (place, value) = &labels[&identifiers[0]];
-            let customer = format!("{}:{value}", IDENTIFIERS[*place]);
-            let profile = customers.profiles.entry(customer.clone()).or_default();
-            profile.events += 1;
-            profile.purchases += i64::from(event["type"] == "purchase");
-            profile.value_cents += event["valueCents"].as_i64().unwrap_or_default();
-            sources.entry(customer).or_default().insert(event["source"].as_str().unwrap_or_default());
+            seen.entry(listed(&labels[&identifiers[0]])).or_default().add(event, identifiers);
         }
-        for (customer, sources) in sources {
-            let profile = customers.profiles.entry(customer).or_default();
-            profile.sources = sources.into_iter().collect::<Vec<_>>().join(", ");
-        }
+        customers.profiles = seen.into_iter().map(|(customer, seen)| (customer, seen.profile())).collect();
         customers
     }
+}
+
+/// What the events of a customer say together.
+#[derive(Default)]
+struct Seen<'a> {
+    profile: Profile,
+    sources: BTreeSet<&'a str>,
+    /// When, and what it was.
+    latest: [Option<(String, String)>; 5],
+    identifiers: BTreeSet<Identifier>,
+}
+
+impl<'a> Seen<'a> {
+    fn add(&mut self, event: &'a Value, identifiers: &[Identifier]) {
+        let (profile, text) = (&mut self.profile, |name: &str| event[name].as_str().unwrap_or_default());
+        let is = |kind: &str| i64::from(event["type"] == kind);
+        profile.events += 1;
+        profile.purchases += is("purchase");
+        profile.reviews += is("review");
+        profile.complaints += is("complaint");
+        profile.value_cents += event["valueCents"].as_i64().unwrap_or_default();
+        let at = moment(text("at"));
+        if profile.first_seen.is_empty() || at < profile.first_seen {
+            profile.first_seen.clone_from(&at);
+        }
+        profile.last_seen = profile.last_seen.clone().max(at.clone());
+        self.sources.insert(event["source"].as_str().unwrap_or_default());
+        let identifier = |place: usize| identifiers.iter().find(|(of, _)| *of == place).map(|(_, value)| value.clone());
+        let known = [Some(channel(event)), identifier(1), identifier(2), identifier(0), initials(text("name"))];
+        for (latest, known) in self.latest.iter_mut().zip(known) {
+            // None is before everything.
+            *latest = latest.take().max(known.map(|known| (at.clone(), known)));
+        }
+        self.identifiers.extend(identifiers.iter().cloned());
+    }
+
+    fn profile(self) -> Profile {
+        let identifiers: Vec<String> = self.identifiers.iter().take(MOST_LISTED).map(listed).collect();
+        Profile {
+            sources: self.sources.into_iter().collect::<Vec<_>>().join(", "),
+            latest: self.latest.map(|latest| latest.map(|(_, value)| value)),
+            identifiers: identifiers.join(","),
+            ..self.profile
+        }
+    }
+}
+
+fn listed((place, value): &Identifier) -> String {
+    format!("{}:{value}", IDENTIFIERS[*place])
+}
+
+/// By which way the customer came, by the address of the page.
+fn channel(event: &Value) -> String {
+    let (_, query) = event["url"].as_str().unwrap_or_default().split_once('?').unwrap_or_default();
+    let medium = query.split('&').find_map(|pair| pair.strip_prefix("utm_medium=")).filter(|medium| !medium.is_empty());
+    let channel = match (event["source"].as_str().unwrap_or_default(), medium) {
+        ("shop", _) => "store",
+        ("support", _) => "support",
+        (_, Some("cpc" | "ppc")) => "paid_search",
+        (_, Some(known @ ("paid_search" | "paid_social" | "social" | "email" | "affiliate" | "referral"))) => known,
+        (_, Some(_)) => "other",
+        ("app", None) => "app",
+        _ => "direct",
+    };
+    channel.to_owned()
+}
+
+/// A name as it is masked; none if there is none.
+fn initials(name: &str) -> Option<String> {
+    let initials: Vec<String> =
+        name.split_whitespace().map(|word| word.chars().take(1).chain(['.']).collect()).collect();
+    (!initials.is_empty()).then(|| initials.join(" "))
 }
 
 /// The smallest identifier that each is connected with.

@@ -3,13 +3,14 @@
 //! from the topic by other means.
 
 mod group;
+mod outages;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use azenha_e2e::cdp::{Customers, Profile};
+use azenha_e2e::cdp::{Customers, Profile, moment};
 use azenha_e2e::{Azenha, Database, OwnDatabase, Running, get, repository, seed};
 use fastrand::Rng;
 use serde_json::Value;
@@ -22,7 +23,8 @@ const KILLS: usize = 10;
 const LEAST_IN_THE_MIDDLE: usize = 3;
 
 const EVENT_IDS: &str = "SELECT id FROM eventos";
-const PROFILES: &str = "SELECT customer, events, purchases, value_cents, sources FROM perfis";
+const PROFILES: &str = "SELECT customer, events, purchases, reviews, complaints, value_cents, sources, \
+    CAST(first_seen AS CHAR), CAST(last_seen AS CHAR), channel, email, phone, document, name, identifiers FROM perfis";
 
 /// Both endpoints over the same events.
 const ENDPOINTS: [&str; 2] = ["/eventos_db/", "/eventos_es/"];
@@ -65,12 +67,34 @@ impl Servers {
     }
 }
 
-type ProfileRow = (String, i64, i64, i64, String);
+/// A row of the table, as the statement has it.
+type ProfileRow = (
+    String,
+    i64,
+    i64,
+    i64,
+    i64,
+    i64,
+    String,
+    String,
+    String,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    String,
+);
 
 /// Profiles by customer.
 fn by_customer(rows: Vec<ProfileRow>) -> BTreeMap<String, Profile> {
-    let profile = |(customer, events, purchases, value_cents, sources)| {
-        (customer, Profile { events, purchases, value_cents, sources })
+    let profile = |row: ProfileRow| {
+        let (customer, events, purchases, reviews, complaints, value_cents, sources, first_seen, last_seen, ..) = row;
+        let (.., channel, email, phone, document, name, identifiers) = row;
+        let (first_seen, last_seen) = (moment(&first_seen), moment(&last_seen));
+        let latest = [channel, email, phone, document, name];
+        let counted = Profile { events, purchases, reviews, complaints, value_cents, ..Profile::default() };
+        (customer, Profile { sources, first_seen, last_seen, latest, identifiers, ..counted })
     };
     rows.into_iter().map(profile).collect()
 }

@@ -48,10 +48,12 @@ impl Stores {
     }
 }
 
-/// Programs that run, and where they answer.
-struct Exporters {
-    kafka: (Started, String),
-    engine: (Started, String),
+/// What tells of others: with what its metrics' names begin, where Prometheus finds it in compose, and its program.
+struct Exporter {
+    metrics: &'static str,
+    scraped: &'static str,
+    address: String,
+    _program: Started,
 }
 
 struct Scene {
@@ -103,18 +105,29 @@ impl Scene {
         Ok(Started(self.command(&arguments.collect::<Vec<_>>())?.spawn()?))
     }
 
-    /// Starts those who tell what Kafka and the search engine say of themselves, as compose does; none unless both do.
-    async fn exporters(&self) -> Result<Option<Exporters>> {
-        let programs = (env::var("AZENHA_TEST_KAFKA_EXPORTER"), env::var("AZENHA_TEST_ELASTICSEARCH_EXPORTER"));
-        let ((Ok(of_kafka), Ok(of_engine)), Some(brokers), Some(engine)) = (programs, kafka(), &self.stores.opensearch)
-        else {
-            println!("skipped: what only exporters tell, because one of them, Kafka or OpenSearch is not there");
-            return Ok(None);
-        };
-        let brokers: Vec<String> = brokers.split(',').map(|broker| format!("--kafka.server={broker}")).collect();
-        let engine = [format!("--es.uri={}", engine.url()?), "--es.indices".to_owned()];
-        let (kafka, engine) = (self.exporter(&of_kafka, &brokers).await?, self.exporter(&of_engine, &engine).await?);
-        Ok(Some(Exporters { kafka, engine }))
+    /// Starts those who tell what Kafka and the search engine say of themselves, as compose does: each that is there, with
+    /// what it tells of.
+    async fn exporters(&self) -> Result<Vec<Exporter>> {
+        let brokers =
+            kafka().map(|brokers| brokers.split(',').map(|broker| format!("--kafka.server={broker}")).collect());
+        let engine = self.stores.opensearch.as_ref().map(OwnDatabase::url).transpose()?;
+        let engine = engine.map(|url| vec![format!("--es.uri={url}"), "--es.indices".to_owned()]);
+        let mut exporters = Vec::new();
+        for (metrics, scraped, variable, arguments) in [
+            ("kafka_", KAFKA_EXPORTER, "AZENHA_TEST_KAFKA_EXPORTER", brokers),
+            ("elasticsearch_", ELASTICSEARCH_EXPORTER, "AZENHA_TEST_ELASTICSEARCH_EXPORTER", engine),
+        ] {
+            let (Ok(program), Some(arguments)) = (env::var(variable), arguments) else {
+                println!(
+                    "skipped: {metrics}…, because {variable} is not set, or there is nothing that it could tell of"
+                );
+                continue;
+            };
+            let arguments: Vec<String> = arguments;
+            let (started, address) = self.exporter(&program, &arguments).await?;
+            exporters.push(Exporter { metrics, scraped, address, _program: started });
+        }
+        Ok(exporters)
     }
 
     /// An exporter that answers, and where.
@@ -156,11 +169,10 @@ async fn every_query_of_the_cdp_dashboard_gives_values_that_change_while_events_
     let _load = scene.load(&load)?;
     let exporters = scene.exporters().await?;
     let mut scraped = vec![(HOSTS, scene.address.as_str()), (LOADS, &load)];
-    if let Some(Exporters { kafka, engine }) = &exporters {
-        scraped.extend([(KAFKA_EXPORTER, kafka.1.as_str()), (ELASTICSEARCH_EXPORTER, &engine.1)]);
-    }
+    scraped.extend(exporters.iter().map(|exporter| (exporter.scraped, exporter.address.as_str())));
     let (_prometheus, prometheus) = start_prometheus(&scene.azenha, &prometheus, &scraped).await?;
-    let open = queries("cdp", exporters.is_some())?;
+    let told: Vec<&str> = exporters.iter().map(|exporter| exporter.metrics).collect();
+    let open = queries("cdp", &told)?;
     ensure!(open.len() >= 30, "the dashboard has {} queries", open.len());
     let log = || fs::read_to_string(scene.azenha.path("load.log")).unwrap_or_default();
     Asked { prometheus, grafana: None }.until_answered(open, || scene.ask()).await.with_context(log)

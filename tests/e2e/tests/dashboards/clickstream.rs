@@ -117,7 +117,7 @@ async fn every_query_of_the_dashboard_gives_values_that_change_while_clicks_come
     let mut asked = Asked { prometheus, grafana: Some(grafana) };
     let written = asked.write("DELETE FROM click_counts").await;
     assert!(written.is_err(), "Grafana's role only reads");
-    let open = queries("clickstream", false)?;
+    let open = queries("clickstream", &[])?;
     assert!(open.len() >= 15, "the dashboard has {} queries", open.len());
     asked
         .until_answered(open, || {

@@ -41,24 +41,25 @@ pub struct Query {
     first: Option<String>,
 }
 
-/// The queries of a dashboard; those in a row that is closed at first are of what exporters tell.
-pub fn queries(dashboard: &str, exporters: bool) -> Result<Vec<Query>> {
+/// The queries of a dashboard; those in a row that is closed at first are of what exporters tell. `told` says with which of
+/// their metrics' names those begin that somebody tells here.
+pub fn queries(dashboard: &str, told: &[&str]) -> Result<Vec<Query>> {
     let file = repository().join(format!("compose/grafana/dashboards/{dashboard}.json"));
     let dashboard: Value = serde_json::from_str(&fs::read_to_string(file)?)?;
     let mut queries = Vec::new();
     for panel in dashboard["panels"].as_array().context("no panels")? {
         if panel["type"] == "row" {
             for inner in panel["panels"].as_array().into_iter().flatten() {
-                queries.extend(queries_of(inner, !exporters)?);
+                queries.extend(queries_of(inner, |text| !told.iter().any(|metrics| text.contains(metrics)))?);
             }
         } else {
-            queries.extend(queries_of(panel, false)?);
+            queries.extend(queries_of(panel, |_| false)?);
         }
     }
     Ok(queries)
 }
 
-fn queries_of(panel: &Value, of_nobody: bool) -> Result<Vec<Query>> {
+fn queries_of(panel: &Value, is_of_nobody: impl Fn(&str) -> bool) -> Result<Vec<Query>> {
     let targets = panel["targets"].as_array().context("a panel without queries")?;
     let query = |target: &Value| {
         let (metrics, text) = match (&target["expr"], &target["rawSql"]) {
@@ -66,6 +67,7 @@ fn queries_of(panel: &Value, of_nobody: bool) -> Result<Vec<Query>> {
             (_, Value::String(sql)) => (false, sql.clone()),
             _ => anyhow::bail!("a query of no kind: {target}"),
         };
+        let of_nobody = is_of_nobody(&text);
         Ok(Query { panel: panel["title"].to_string(), metrics, of_nobody, text, first: None })
     };
     targets.iter().map(query).collect()

@@ -1,0 +1,101 @@
+//! A database and a search engine that go away and come back, while one host lives through it.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use azenha_e2e::cdp::Customers;
+use azenha_e2e::{Azenha, Running, get, repository};
+
+use super::{Servers, by_customer, check_profiles};
+
+/// Events a second: more than any machine has sent by the end.
+const RATE: &str = "200";
+const MOST: &str = "200000";
+
+/// How long a host may take to go on once a server is back: pauses between tries grow.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+struct Scene {
+    azenha: Azenha,
+    servers: Servers,
+    host: Running,
+}
+
+impl Scene {
+    fn new(servers: Servers) -> Result<Self> {
+        let azenha = Azenha::new()?;
+        azenha.write("host.yaml", &servers.connections()?)?;
+        let config = azenha.path("host.yaml").display().to_string();
+        let host = azenha.start(&[&repository().join("pipelines/cdp")], &["--config", &config])?;
+        Ok(Self { azenha, servers, host })
+    }
+
+    /// Waits until more events have arrived in both stores than there are now.
+    async fn goes_on(&mut self, since: &str) -> Result<()> {
+        let before = self.arrived().await;
+        println!("{since}: {before:?} events are in the database and the engine");
+        self.until(since, |now| now.0 > before.0 && now.1 > before.1).await
+    }
+
+    async fn until(&mut self, what: &str, holds: impl Fn((usize, usize)) -> bool) -> Result<()> {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        loop {
+            let now = self.arrived().await;
+            if holds(now) {
+                return Ok(());
+            }
+            ensure!(self.host.ended()?.is_none(), "{what}: the host has ended: {}", self.host.log());
+            ensure!(std::time::Instant::now() < deadline, "{what}: {now:?} events, still: {}", self.host.log());
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// Events in the table and in the engine so far.
+    async fn arrived(&self) -> (usize, usize) {
+        let found = || -> Result<usize> {
+            let engine = self.servers.engine.url()?;
+            let engine = engine.trim_start_matches("http://");
+            get(engine, "/eventos/_refresh")?;
+            let count = get(engine, "/eventos/_count")?.json()?["count"].as_u64().context("no count")?;
+            Ok(count as usize)
+        };
+        (self.servers.event_ids().await.map_or(0, |ids| ids.len()), found().unwrap_or_default())
+    }
+
+    async fn play(&mut self) -> Result<()> {
+        let server = format!("http://{}", self.host.address);
+        let load = ["load", "--generator", "cdp", "--topic", "cdp_events", "--key", "id", "--broken", "0.02"];
+        let how = ["--rate", RATE, "--records", MOST, "--server", &server];
+        let mut loading = self.azenha.spawn(load.iter().chain(&how))?;
+        self.goes_on("the load began").await?;
+        self.servers.mariadb.crash()?;
+        self.goes_on("the database was restarted").await?;
+        self.servers.engine.crash()?;
+        self.goes_on("the engine was restarted").await?;
+        ensure!(loading.ended()?.is_none(), "the load has ended: {}", loading.log());
+        loading.kill()?;
+        self.check().await
+    }
+
+    async fn check(&mut self) -> Result<()> {
+        let expected = Customers::of(&self.azenha.topic("cdp_events")?);
+        let count = expected.events.len();
+        self.until("everything that was sent arrives", |now| now == (count, count)).await?;
+        let deadline = std::time::Instant::now() + PATIENCE;
+        loop {
+            let profiles = by_customer(self.servers.profiles().await?);
+            let known: i64 = profiles.values().map(|profile| profile.events).sum();
+            if known == count as i64 || std::time::Instant::now() > deadline {
+                return check_profiles(&profiles, &expected);
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_lives_through_restarts_of_database_and_engine_and_goes_on_by_itself() -> Result<()> {
+    let Some(servers) = Servers::start()? else { return Ok(()) };
+    let mut scene = Scene::new(servers)?;
+    scene.play().await
+}
