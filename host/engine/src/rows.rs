@@ -1,5 +1,6 @@
 //! Rows on their way through a task, and where they came from.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow_array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, StringArray};
@@ -48,6 +49,19 @@ impl Source {
     pub fn time(&self, record: u32) -> (i64, i64) {
         let at = |times: &[i64]| times.get(record as usize).copied().unwrap_or(NO_TIME);
         (at(&self.event_times), at(&self.watermarks))
+    }
+
+    /// The object that a record stands in, or `TOPIC/PARTITION`.
+    fn kept_in(&self, record: usize) -> Cow<'_, str> {
+        match self.places.get(record) {
+            Some(ObjectLine { path, .. }) => Cow::Borrowed(path),
+            None => Cow::Owned(format!("{}/{}", self.topic, self.partition)),
+        }
+    }
+
+    /// The number of a record's line in its object, or its offset in the topic.
+    fn kept_at(&self, record: usize) -> u64 {
+        self.places.get(record).map_or_else(|| self.fetched.offsets[record], |line| line.number)
     }
 }
 
@@ -119,6 +133,13 @@ impl Rows {
                 let deleted = |row: usize| self.deletes.as_ref().is_some_and(|deletes| deletes.value(row));
                 let op = |row: usize| if deleted(row) { meta::OP_DELETE } else { meta::OP_UPSERT };
                 Arc::new(StringArray::from_iter_values((0..self.len()).map(op)))
+            }
+            meta::OBJECT => Arc::new(StringArray::from_iter_values(
+                self.origin.values().iter().map(|row| source.kept_in(*row as usize)),
+            )),
+            meta::LINE => {
+                let lines: Vec<i64> = each(&|row| source.kept_at(row) as i64);
+                Arc::new(Int64Array::from(lines))
             }
             other => return Err(ArrowError::SchemaError(format!("there is no metadata column `{other}`"))),
         })

@@ -215,6 +215,10 @@ pub mod meta {
     pub const OFFSET: &str = "$offset";
     /// What the row does to the one with its key: [`OP_UPSERT`] or [`OP_DELETE`].
     pub const OP: &str = "$op";
+    /// Where the record is kept: the path of its object, or `TOPIC/PARTITION` if it stands in the topic itself.
+    pub const OBJECT: &str = "$object";
+    /// Its place there: the number of its line or row, from 1, or its offset.
+    pub const LINE: &str = "$line";
 
     /// `$op` of a row that replaces the one with its key (or is new).
     pub const OP_UPSERT: &str = "u";
@@ -234,6 +238,8 @@ pub mod meta {
             Field::new(OFFSET, DataType::Int64, false),
             Field::new(OP, DataType::Text, false),
             Field::new(VALUE, DataType::Bytes, true),
+            Field::new(OBJECT, DataType::Text, false),
+            Field::new(LINE, DataType::Int64, false),
         ]
     }
 }

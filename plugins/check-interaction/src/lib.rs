@@ -4,6 +4,10 @@ use std::borrow::Cow;
 
 use azenha_sdk::{NoConfig, Problem, Rejection, Row, Transform};
 
+/// Units that are put into a cart at once, at most: more are a mistake, and a few such mistakes would be too much for sums
+/// in SQL.
+const MOST_UNITS: i64 = 1_000_000;
+
 /// An interaction as the shop sends it; its other columns are passed on.
 #[derive(Row)]
 pub struct Interaction<'a> {
@@ -42,6 +46,9 @@ impl Transform for CheckInteraction {
             }
             "cart" if quantity.is_none_or(|quantity| quantity < 1) => {
                 Err(Rejection::of_part("quantity", "a cart of no quantity, or one below 1"))
+            }
+            "cart" if quantity.is_some_and(|quantity| quantity > MOST_UNITS) => {
+                Err(Rejection::of_part("quantity", format!("a cart of more than {MOST_UNITS}")))
             }
             "search" if query.is_none() => Err(Rejection::of_part("query", "a search for nothing")),
             "view" | "cart" | "search" => Ok(Checked { kind: Cow::Borrowed(kind), query }),

@@ -6,6 +6,12 @@ use std::borrow::Cow;
 use azenha_sdk::{Decimal, Json, NoConfig, Problem, Rejection, Row, Transform};
 use serde::Deserialize;
 
+/// Units that a line has at most: more are a mistake, and a few such mistakes would be too much for sums in SQL.
+const MOST_UNITS: i64 = 1_000_000;
+
+/// Cents that a line is worth at most, for the same reason: ten billions.
+const MOST_CENTS: i128 = 1_000_000_000_000;
+
 /// What is read of an order.
 #[derive(Row)]
 pub struct Order<'a> {
@@ -48,10 +54,16 @@ impl<'a> Line<'a> {
         if quantity < 1 {
             return Err("a quantity below 1".to_owned());
         }
+        if quantity > MOST_UNITS {
+            return Err(format!("a quantity above {MOST_UNITS}"));
+        }
         if selling_price < 0 {
             return Err("a price below zero".to_owned());
         }
         let total = i128::from(quantity) * i128::from(selling_price);
+        if total > MOST_CENTS {
+            return Err(format!("a total above {MOST_CENTS} cents"));
+        }
         Ok(Self {
             line: index as i64 + 1,
             sku: id,

@@ -26,15 +26,18 @@ pub const VERSIONS: &str = "SELECT customer || '|' || COUNT(*) FROM dim_customer
 /// Whom the shop should write to.
 pub const CONTACTS: &str = "SELECT customer || '|' || product_id FROM mart_contacts";
 /// Rows that are only counted.
-pub const COUNTED: &str = "SELECT 'interactions|' || COUNT(*) FROM stg_interactions
+pub const COUNTED: &str = "SELECT 'interactions|' || COUNT(*) FROM interactions_now
+    UNION ALL SELECT 'repeated|' || COUNT(*) FROM repeated_records
     UNION ALL SELECT 'dead letters|' || COUNT(*) FROM warehouse_dead_letters";
 
 /// Every table that people read.
-const TABLES: [&str; 13] = [
+const TABLES: [&str; 15] = [
     "stg_order_states",
     "stg_order_lines",
     "stg_interactions",
     "orders_now",
+    "interactions_now",
+    "repeated_records",
     "dim_date",
     "dim_store",
     "dim_product",
@@ -61,6 +64,18 @@ impl Scene {
     pub fn new(seed: u64) -> Result<Self> {
         let azenha = Azenha::new()?;
         let past = ShopPast::make(&azenha, ORDERS, INTERACTIONS, seed)?;
+        Self::of(azenha, past)
+    }
+
+    /// The same with records that nobody expects: repeated, incomplete, and changes that take items away.
+    pub fn unusual(seed: u64) -> Result<Self> {
+        let azenha = Azenha::new()?;
+        let mut past = ShopPast::make(&azenha, ORDERS, INTERACTIONS, seed)?;
+        past.add_unusual()?;
+        Self::of(azenha, past)
+    }
+
+    fn of(azenha: Azenha, past: ShopPast) -> Result<Self> {
         let scene = Self { azenha, past, more: Vec::new() };
         scene.past.lay(&scene.raw(), DAYS.len())?;
         Ok(scene)
@@ -147,6 +162,7 @@ pub fn star(facts: Vec<String>, versions: Vec<String>, contacts: Vec<String>, co
         versions: versions.iter().filter_map(version).collect(),
         contacts: contacts.into_iter().collect(),
         interactions: number("interactions")?,
+        repeated: number("repeated")?,
         dead_letters: number("dead letters")?,
     })
 }
@@ -162,7 +178,7 @@ pub fn check(found: &Star, expected: &Star) {
     };
     differ("facts", &found.facts, &expected.facts);
     differ("contacts", &found.contacts, &expected.contacts);
-    let numbers = |star: &Star| (star.interactions, star.dead_letters);
+    let numbers = |star: &Star| (star.interactions, star.repeated, star.dead_letters);
     assert_eq!(numbers(found), numbers(expected));
     assert!(found.versions == expected.versions, "versions of customers differ");
 }

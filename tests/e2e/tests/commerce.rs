@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
-use azenha_e2e::{Azenha, Database, Postgres, Running, get, repository};
-use serde_json::Value;
+use azenha_e2e::{Azenha, Database, Postgres, Running, get, post, repository};
+use serde_json::{Value, json};
 use sqlx::Row;
 
 const ORDERS: &str = "3000";
@@ -155,7 +155,8 @@ fn check_question(host: &Running) -> Result<()> {
     assert_eq!(searched["rows"].as_array().map(Vec::len), Some(searches));
     assert_eq!(get(&host.address, "/interacoes/c00000?desde=now")?.json()?["rows"].as_array().map(Vec::len), Some(0));
     assert_eq!(get(&host.address, "/interacoes/c00000?desde=ontem")?.status, 400);
-    assert!(get(&host.address, "/pedidos/c00000")?.json()?["rows"][0]["total"].is_string());
+    let orders = get(&host.address, "/pedidos/c00000")?.json()?;
+    assert!(orders["rows"].as_array().is_some_and(|rows| rows.iter().any(|row| row["total"].is_string())), "{orders}");
     Ok(())
 }
 
@@ -206,4 +207,44 @@ async fn the_same_comes_out_in_postgres() -> Result<()> {
     }
     assert_eq!(found, expected);
     scene.check_dead_letters(dead)
+}
+
+/// An order as it stands after a change: its items are these products.
+fn order(changed_at: &str, products: &[&str]) -> String {
+    let item =
+        |product: &&str| json!({ "id": "1", "productId": product, "name": product, "quantity": 1, "sellingPrice": 5 });
+    let order = json!({
+        "orderId": "1-01",
+        "status": "handling",
+        "creationDate": "2026-01-31T12:00:00Z",
+        "lastChange": changed_at,
+        "value": 100,
+        "clientProfileData": { "id": "c1" },
+        "items": products.iter().map(item).collect::<Vec<_>>(),
+    });
+    order.to_string()
+}
+
+#[test]
+fn items_that_an_order_does_not_have_any_more_are_not_shown() -> Result<()> {
+    let scene = Scene::new(None)?;
+    let mut host = scene.start()?;
+    for (minute, products) in [&["a", "b", "c"][..], &["b", "c"], &[], &["d"]].into_iter().enumerate() {
+        let changed = order(&format!("2026-01-31T12:0{minute}:00Z"), products);
+        let sent = post(&host.address, "/topics/commerce_orders/records", "application/x-ndjson", &changed)?;
+        assert_eq!(sent.status, 200, "{}", sent.body);
+        // Without items it is a row of its own.
+        let expected: Vec<Value> = match products {
+            [] => vec![json!([0, null])],
+            products => (1..).zip(products).map(|(line, product)| json!([line, product])).collect(),
+        };
+        host.wait_until("the order stands as it was sent", |host| {
+            let answer = get(&host.address, "/pedidos/c1")?.json()?;
+            let rows = answer["rows"].as_array().cloned().unwrap_or_default();
+            let found: Vec<Value> = rows.iter().map(|row| json!([row["line"], row["product"]])).collect();
+            Ok(found == expected)
+        })?;
+    }
+    host.terminate()?;
+    Ok(())
 }

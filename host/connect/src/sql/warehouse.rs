@@ -10,10 +10,10 @@ use azenha_model::plan::{StoreOutput, WriteMode};
 use azenha_model::{DataType, Field};
 use tokio::time::sleep;
 
-use super::dialect::Replacement;
+use super::dialect::{Dialect, Replacement};
 use super::positions;
 use super::session::{Argument, Failure, Operation, Session};
-use super::table::{self, Target};
+use super::table::{self, FoundTable, Target};
 use super::{Connector, connector};
 
 /// How often tables are put in the place of others before readers are taken to be in the way.
@@ -119,9 +119,8 @@ impl Warehouse {
     async fn copy_into(&self, session: &mut dyn Session, target: &Target, from: &str) -> Result<(), Failure> {
         drop_table(session, &target.table).await?;
         session.run(&table::create_statement(session.dialect(), target)).await?;
-        if session.find_table(from).await?.is_none() {
-            return Ok(());
-        }
+        let Some(found) = session.find_table(from).await? else { return Ok(()) };
+        check_columns(session.dialect(), target, (from, &found))?;
         let quotes = session.dialect().quotes();
         let (columns, new, from) = (quotes.columns(target.names()), quotes.table(&target.table), quotes.table(from));
         session.run(&format!("INSERT INTO {new} ({columns}) SELECT {columns} FROM {from}")).await
@@ -359,6 +358,18 @@ impl Warehouse {
         work: impl Future<Output = Result<T, Failure>> + Send,
     ) -> Result<T, StoreError> {
         work.await.map_err(|failure| failure.into_error(&format!("`{}`: {what}", self.name)))
+    }
+}
+
+/// Refuses rows of a table that lacks columns.
+fn check_columns(dialect: &dyn Dialect, target: &Target, (from, found): (&str, &FoundTable)) -> Result<(), Failure> {
+    let has = |name: &&str| found.columns.iter().any(|column| dialect.same_name(&column.name, name));
+    match target.names().find(|name| !has(name)) {
+        None => Ok(()),
+        Some(missing) => Err(Failure::Definition(format!(
+            "table `{from}` has no column `{missing}`, because the pipeline was another when it was made: run over \
+             everything first, without dates"
+        ))),
     }
 }
 
