@@ -260,3 +260,64 @@ fn a_log_that_the_past_was_not_made_of_is_refused() -> Result<()> {
     assert_eq!(lake.azenha.topic(TOPIC)?.len(), 3);
     Ok(())
 }
+
+#[test]
+fn days_are_refused_where_those_that_are_left_out_would_never_be_read() -> Result<()> {
+    let events = events()?;
+    let live = Scene::new()?;
+    live.feed(&live.pipeline, &events)?;
+    let lake = Scene::new()?;
+    lake.take_raw(&live)?;
+    lake.capture(&events)?;
+    let (pipeline, data) = (lake.pipeline.display().to_string(), lake.azenha.data().display().to_string());
+    let refused = lake.azenha.run(["backfill", &pipeline, "--data", &data, "--dates", "2020-01-01..2040-01-01"])?;
+    assert_eq!(refused.status.code(), Some(2), "{}", refused.text());
+    assert!(refused.stderr.contains("sink `raw`") && refused.stderr.contains("never be read"), "{}", refused.text());
+    let told = lake.backfill(&[])?;
+    assert!(told.contains(&format!("{} objects of its past announced", events.len())), "{told}");
+    must_be_equal("gold", &lake, &live)
+}
+
+const READER: &str = "
+name: reader
+sources: { kept: { topic: kept, objects: raw, folder: kept, schema: { id: int64 }, format: json } }
+sinks: { out: { from: kept, connection: lake, objects: out, format: json, compression: none } }
+";
+
+#[test]
+fn a_past_is_announced_once_and_asking_for_more_of_it_is_refused() -> Result<()> {
+    let azenha = Azenha::empty()?;
+    let pipeline = azenha.write("reader.yaml", READER)?.display().to_string();
+    for (folder, id) in [("kept/date=2026-02-01", 1), ("kept/date=2026-02-02", 2), ("other/date=2026-02-01", 3)] {
+        let folder = azenha.data().join("raw").join(folder);
+        fs::create_dir_all(&folder)?;
+        fs::write(folder.join("rows.ndjson"), format!("{{\"id\":{id}}}\n"))?;
+    }
+    let data = azenha.data().display().to_string();
+    let backfill = |more: &[&str]| azenha.run(["backfill", &pipeline, "--data", &data].iter().chain(more).copied());
+    let first = ["--dates", "2026-02-01"];
+    for told in [" 1 objects of its past announced", " 0 objects of its past announced"] {
+        let done = backfill(&first)?;
+        assert!(done.status.success() && done.stdout.contains(told), "{told}: {}", done.text());
+    }
+    for more in [["--dates", "2026-02-02"], ["--dates", "2026-02-01..2026-02-02"], ["--from", "kept=other"]] {
+        let refused = backfill(&more)?;
+        assert_eq!(refused.status.code(), Some(2), "{more:?}: {}", refused.text());
+        assert!(refused.stderr.contains("is announced already"), "{more:?}: {}", refused.text());
+    }
+    let written = Lake::embedded(&azenha)?.contents("lake/out")?;
+    assert_eq!(written.into_values().collect::<Vec<_>>(), [b"{\"id\":1}\n"]);
+    Ok(())
+}
+
+#[test]
+fn days_and_folders_of_a_pipeline_that_reads_topics_are_refused() -> Result<()> {
+    let azenha = numbers(3)?;
+    let (pipeline, data) = (azenha.path("numbers.yaml").display().to_string(), azenha.data().display().to_string());
+    for more in [["--dates", "2026-02-01"], ["--from", "numbers=elsewhere"]] {
+        let refused = azenha.run(["backfill", &pipeline, "--data", &data].iter().chain(&more).copied())?;
+        assert_eq!(refused.status.code(), Some(2), "{more:?}: {}", refused.text());
+        assert!(refused.stderr.contains("it reads topics"), "{more:?}: {}", refused.text());
+    }
+    Ok(())
+}

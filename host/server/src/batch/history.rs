@@ -94,8 +94,7 @@ pub async fn find<'a>(
 ) -> Result<Vec<Found<'a>>> {
     let mut found = Vec::new();
     for history in &plan.histories {
-        let store =
-            stores.get(&history.connection).with_context(|| format!("no connection `{}`", history.connection))?;
+        let store = store_of(history, stores)?;
         let topic = plan.topics.iter().find(|topic| topic.name == history.topic);
         let topic = topic.with_context(|| format!("nothing reads source `{}`", history.source))?;
         if is_empty(log, topic).await? {
@@ -144,22 +143,28 @@ pub async fn never_written(log: &dyn Log, name: &str) -> Result<bool> {
 pub async fn announced(log: &dyn Log, plan: &Plan) -> Result<Vec<Past>> {
     let mut past = Vec::new();
     for history in &plan.histories {
-        let topic = &history.topic;
-        let partitions = plan.topics.iter().find(|spec| spec.name == *topic).map_or(0, |spec| spec.partitions);
-        for partition in 0..partitions {
-            for fetched in whole(log, topic, partition).await? {
-                for (offset, value) in fetched.offsets.iter().zip(&fetched.records.values) {
-                    let announced: Announcement = serde_json::from_slice(value.unwrap_or_default())?;
-                    past.push(Past {
-                        source: history.source.clone(),
-                        name: announced.path,
-                        topic: topic.clone(),
-                        partition,
-                        offsets: *offset..offset + 1,
-                        records: announced.rows,
-                        bytes: announced.bytes,
-                    });
-                }
+        past.extend(announced_of(log, plan, history).await?);
+    }
+    Ok(past)
+}
+
+/// The past of a source that a log announces.
+pub async fn announced_of(log: &dyn Log, plan: &Plan, History { source, topic, .. }: &History) -> Result<Vec<Past>> {
+    let mut past = Vec::new();
+    let partitions = plan.topics.iter().find(|spec| spec.name == *topic).map_or(0, |spec| spec.partitions);
+    for partition in 0..partitions {
+        for fetched in whole(log, topic, partition).await? {
+            for (offset, value) in fetched.offsets.iter().zip(&fetched.records.values) {
+                let announced: Announcement = serde_json::from_slice(value.unwrap_or_default())?;
+                past.push(Past {
+                    source: source.clone(),
+                    name: announced.path,
+                    topic: topic.clone(),
+                    partition,
+                    offsets: *offset..offset + 1,
+                    records: announced.rows,
+                    bytes: announced.bytes,
+                });
             }
         }
     }
@@ -179,14 +184,33 @@ pub async fn whole(log: &dyn Log, topic: &str, partition: u32) -> Result<Vec<Fet
     Ok(all)
 }
 
+/// The paths of the objects of a source's past.
+pub async fn paths(
+    history: &History,
+    stores: &HashMap<String, Arc<dyn Objects>>,
+    dates: Option<Dates>,
+) -> Result<Vec<String>> {
+    let mut found = listed(history, store_of(history, stores)?).await?;
+    found.retain(|object| object.is_within(dates));
+    found.sort();
+    Ok(found.into_iter().map(|object| object.path).collect())
+}
+
+async fn listed(history: &History, store: &Arc<dyn Objects>) -> Result<Vec<Named>> {
+    Ok(store.list(&history.folder).await?.into_iter().map(|object| Named::of(object.path)).collect())
+}
+
+fn store_of<'a>(history: &History, stores: &'a HashMap<String, Arc<dyn Objects>>) -> Result<&'a Arc<dyn Objects>> {
+    stores.get(&history.connection).with_context(|| format!("no connection `{}`", history.connection))
+}
+
 /// The objects of a source's past, in the order in which they are read, and what those of other days were made of.
 async fn objects(
     history: &History,
     store: &Arc<dyn Objects>,
     dates: Option<Dates>,
 ) -> Result<(Vec<Announcement>, Kept)> {
-    let listed = store.list(&history.folder).await?;
-    let mut found: Vec<Named> = listed.into_iter().map(|object| Named::of(object.path)).collect();
+    let mut found = listed(history, store).await?;
     let mut kept = Kept::new();
     for (topic, partition, offset) in found.iter().filter_map(|object| object.origin.clone()) {
         kept.entry((topic, partition)).or_default().insert(offset);

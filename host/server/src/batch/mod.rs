@@ -45,7 +45,7 @@ pub use self::progress::Progress;
 use self::progress::Watch;
 pub use self::report::{Report, RunOutcome, SourceReport};
 pub use self::schedule::Scheduled;
-pub use self::seed::{is_half_done, seed};
+pub use self::seed::{check_choice, is_half_done, seed};
 use self::state::{RunFolder, RunState, Stage};
 pub use self::topics::{TopicPast, standing, unknown};
 use crate::host::{open_object_stores, program, spool};

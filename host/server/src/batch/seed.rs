@@ -1,7 +1,7 @@
 //! How a pipeline that runs live comes to what was kept before its log began: its past is announced, before all else, in the
 //! log that it follows, and whatever kept that past goes on behind it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -12,6 +12,7 @@ use azenha_model::plan::{History, Layout, Plan, Task, changelog_topic};
 
 use super::history::{self, Dates, Found, LIMIT, never_written};
 use crate::ingest::now;
+use crate::usage::Usage;
 
 /// Whoever keeps records puts the objects of one cut in no order, and begins the next when all are there: a record may be
 /// missing among so many of the last offsets, which is twice what a cut has at most.
@@ -33,6 +34,67 @@ pub async fn seed(
     }
     history::announce(log, &found, now()).await?;
     Ok(found.iter().map(|found| found.announcements.len()).sum())
+}
+
+/// Refuses to leave out what would never be read then, and to choose of a past that is announced already. `dates` and
+/// `is_elsewhere` are what `--dates` and `--from` say.
+///
+/// # Errors
+/// [`Usage`] that says what would be right; or if the log or a store does not answer.
+pub async fn check_choice(
+    log: &dyn Log,
+    plan: &Plan,
+    stores: &HashMap<String, Arc<dyn Objects>>,
+    (dates, is_elsewhere): (Option<Dates>, bool),
+) -> Result<()> {
+    if dates.is_some() {
+        check_dates(plan)?;
+    }
+    if dates.is_none() && !is_elsewhere {
+        return Ok(());
+    }
+    for history in &plan.histories {
+        if never_written(log, &history.topic).await? {
+            continue;
+        }
+        let announced = history::announced_of(log, plan, history).await?;
+        let announced: HashSet<&str> = announced.iter().map(|past| past.name.as_str()).collect();
+        let wanted = history::paths(history, stores, dates).await?;
+        let mut missing = wanted.iter().filter(|path| !announced.contains(path.as_str()));
+        if let Some(first) = missing.next() {
+            return Err(too_late(history, first, missing.count() + 1).into());
+        }
+    }
+    Ok(())
+}
+
+/// Days are folders, and whoever keeps them himself goes on behind the last.
+fn check_dates(plan: &Plan) -> Result<(), Usage> {
+    let pipeline = &plan.pipeline;
+    if plan.histories.is_empty() {
+        return Err(Usage(format!(
+            "--dates: days are folders, and no source of pipeline `{pipeline}` has a `folder`: it reads topics, from their \
+             first record to the last; leave --dates out"
+        )));
+    }
+    for history in &plan.histories {
+        if let Some(writer) = writer(plan, history) {
+            return Err(Usage(format!(
+                "--dates: sink `{}` of pipeline `{pipeline}` keeps the objects of source `{}` itself and goes on behind the \
+                 last of them, so days that are left out now would never be read; leave --dates out",
+                writer.name, history.source
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn too_late(History { source, topic, .. }: &History, first: &str, count: usize) -> Usage {
+    Usage(format!(
+        "--dates, --from: the past of source `{source}` is announced already, in topic `{topic}`, and {count} of the objects \
+         that are asked for are not (`{first}`): it is announced once, in the order in which it came. To go on with what is \
+         announced leave --dates and --from out; to read something else give the source another topic"
+    ))
 }
 
 /// Whether a backfill was interrupted, or is under way, between handing over and announcing. Until the past is announced the

@@ -55,6 +55,12 @@ impl TopicPast {
 /// What is wrong with a source that `--from` names.
 pub fn unknown(plan: &Plan, source: &str) -> Usage {
     let known: Vec<&str> = plan.histories.iter().map(|history| history.source.as_str()).collect();
+    if known.is_empty() {
+        let pipeline = &plan.pipeline;
+        return Usage(format!(
+            "--from: no source of pipeline `{pipeline}` has a `folder`: it reads topics; leave --from out"
+        ));
+    }
     Usage(format!("--from: no source `{source}` has a folder; there is {}", known.join(", ")))
 }
 

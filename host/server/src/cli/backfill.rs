@@ -16,7 +16,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::Outcome;
 use super::run::until_signal;
-use crate::batch::{Dates, Progress, Run, RunOutcome, TopicPast, announced, read, seed, standing, unknown};
+use crate::batch::{
+    Dates, Progress, Run, RunOutcome, TopicPast, announced, check_choice, read, seed, standing, unknown,
+};
 use crate::host::{Runner, configuration, open_object_stores, sandbox};
 use crate::program::{Loader, is_batch, partitions_of_histories, pipeline_file};
 use crate::results;
@@ -135,7 +137,9 @@ async fn catch_up_all(args: &BackfillArgs, runner: &Runner, file: PathBuf) -> Re
             return Err(Usage(problem).into());
         }
         let (plan, log) = (&pipeline.plan, &*runner.log);
-        let objects = seed(log, plan, &open_object_stores(&runner.config, plan)?, args.dates).await?;
+        let stores = open_object_stores(&runner.config, plan)?;
+        check_choice(log, plan, &stores, (args.dates, !args.from.is_empty())).await?;
+        let objects = seed(log, plan, &stores, args.dates).await?;
         if !plan.histories.is_empty() {
             println!("pipeline `{}`: {objects} objects of its past announced", plan.pipeline);
         }
