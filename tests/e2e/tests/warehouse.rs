@@ -306,6 +306,78 @@ async fn a_host_runs_batches_when_they_are_due_or_asked_for_and_tells_their_repo
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_over_some_days_that_was_asked_for_survives_the_end_of_its_host() -> Result<()> {
+    let scene = Scene::new(12)?;
+    scene.backfill(&[])?;
+    let whole = scene.dump().await?;
+    let (path, json) = ("/pipelines/warehouse/runs", "application/json");
+    let mut host = scene.azenha.start(&[&ours()], &[])?;
+    let begun = post(&host.address, path, json, r#"{"dates":"2026-02-02"}"#)?;
+    assert_eq!(begun.status, 202, "{}", begun.body);
+    host.kill()?;
+    let mut host = scene.azenha.start(&[&ours()], &[])?;
+    host.wait_until("the run over a day ended", |host| {
+        let told = get(&host.address, path)?.json()?;
+        Ok(told["runs"][0]["dates"] == "2026-02-02..2026-02-02" && told["running"] == false)
+    })?;
+    host.terminate()?;
+    scene.must_be(&whole, "after the run over a day").await?;
+
+    let words = [("    key: [customer, kept_in, kept_at]\n", "")];
+    let mut host = scene.azenha.start(&[&scene.changed("keyless", &words)?], &[])?;
+    let refused = post(&host.address, path, json, r#"{"dates":"2026-02-02"}"#)?;
+    assert!(refused.status == 400 && refused.body.contains("`interactions` has no `key`"), "{refused:?}");
+    host.terminate()?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_fails_leaves_a_report_and_shows_until_one_succeeds() -> Result<()> {
+    let scene = Scene::new(13)?;
+    scene.backfill(&[])?;
+    let before = scene.dump().await?;
+    let faulty = scene.changed(
+        "faulty",
+        &[("FROM {dim_product} AS p\n  checks", "FROM {dim_product} AS p WHERE p.nothing = 1\n  checks")],
+    )?;
+    let failed = scene.azenha.run(scene.arguments(&faulty, &[]))?;
+    assert!(failed.status.code() == Some(1) && failed.stderr.contains("mart_campaigns"), "{}", failed.text());
+    let reports =
+        "SELECT report ->> '$.outcome' || '|' || COALESCE(report ->> '$.reason', '') FROM azenha_runs ORDER BY run";
+    let found = scene.rows(reports).await?;
+    assert!(found[1].starts_with("failed|") && found[1].contains("mart_campaigns"), "{found:?}");
+    scene.must_be(&before, "a statement that fails").await?;
+
+    // The host goes on with it, and fails likewise.
+    let mut host = scene.azenha.start(&[&faulty], &[])?;
+    host.wait_until("the failure is told", |host| {
+        Ok(get(&host.address, "/pipelines")?.json()?[0]["error"]
+            .as_str()
+            .is_some_and(|told| told.contains("mart_campaigns")))
+    })?;
+    let told = get(&host.address, "/pipelines/warehouse/runs")?.json()?;
+    assert!(told["runs"][0]["outcome"] == "failed" && told["problem"].is_string(), "{told}");
+    let metrics = get(&host.address, "/metrics")?.body;
+    for line in [
+        r#"azenha_batch_outcome{pipeline="warehouse",outcome="failed"} 1"#,
+        r#"azenha_batch_published_timestamp_seconds{pipeline="warehouse"} 1"#,
+    ] {
+        assert!(metrics.contains(line), "{line}\n{metrics}");
+    }
+    host.terminate()?;
+
+    scene.backfill(&[])?;
+    let mut host = scene.azenha.start(&[&ours()], &[])?;
+    host.wait_until("nothing is wrong", |host| {
+        let metrics = get(&host.address, "/metrics")?.body;
+        Ok(metrics.contains(r#"azenha_batch_outcome{pipeline="warehouse",outcome="published"} 1"#))
+    })?;
+    assert!(get(&host.address, "/pipelines")?.json()?[0]["error"].is_null());
+    host.terminate()?;
+    Ok(())
+}
+
 #[test]
 fn a_pipeline_whose_topics_do_not_exist_has_no_past() -> Result<()> {
     let azenha = Azenha::new()?;

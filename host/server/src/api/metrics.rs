@@ -19,6 +19,7 @@ use prometheus_client::registry::Registry;
 
 use super::ends::Ends;
 use super::pipelines::state_name;
+use crate::batch::{Ended as BatchEnded, RunOutcome};
 use crate::host::{Host, Running};
 use crate::ingest::now;
 use crate::queries::Ended;
@@ -39,6 +40,7 @@ pub async fn metrics(State(host): State<Arc<Host>>) -> impl IntoResponse {
     registry.register_collector(Box::new(Lanes(lanes)));
     registry.register_collector(Box::new(Asked(host.running())));
     registry.register_collector(Box::new(Shadowed::of(&host)));
+    registry.register_collector(Box::new(Batches::of(&host)));
     openmetrics(&registry)
 }
 
@@ -184,6 +186,40 @@ impl Collector for Shadowed {
                 let labels = [&labels[..], &[("result", result.to_owned())]].concat();
                 family.encode_family(&labels)?.encode_counter::<NoLabelSet, u64, f64>(&count, None)?;
             }
+        }
+        Ok(())
+    }
+}
+
+/// Batches, and how their runs ended.
+#[derive(Debug)]
+struct Batches(Vec<(Labels, BatchEnded)>);
+
+impl Batches {
+    fn of(host: &Host) -> Self {
+        let ended =
+            |running: Arc<Running>| Some((vec![("pipeline", running.name().to_owned())], running.batch()?.ended()));
+        Self(host.running().into_iter().filter_map(ended).collect())
+    }
+}
+
+impl Collector for Batches {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        let help = "1 for how the last run of a batch ended, 0 for the others";
+        let mut family = encoder.encode_descriptor("batch_outcome", help, None, MetricType::Gauge)?;
+        for (labels, BatchEnded { last, .. }) in &self.0 {
+            let Some(last) = last else { continue };
+            for outcome in RunOutcome::ALL {
+                let labels = [&labels[..], &[("outcome", outcome.name().to_owned())]].concat();
+                family.encode_family(&labels)?.encode_gauge(&u64::from(outcome == *last))?;
+            }
+        }
+        let help = "When the last run of a batch ended whose tables were put in place: seconds since 1970";
+        let mut family =
+            encoder.encode_descriptor("batch_published_timestamp_seconds", help, None, MetricType::Gauge)?;
+        for (labels, BatchEnded { published, .. }) in &self.0 {
+            let Some(published) = published else { continue };
+            family.encode_family(labels)?.encode_gauge(&(*published as f64 / 1e6))?;
         }
         Ok(())
     }

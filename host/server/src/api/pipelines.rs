@@ -29,7 +29,8 @@ pub struct PipelineSummary {
     /// `starting`, `paused`, `failed`, of a batch `waiting` or `running`, or the worst state of its lanes on this host: `running`, `elsewhere`,
     /// `stopped`, `joining`, `restoring`, `retrying` or `failed`.
     pub state: String,
-    /// Why it does not start, why the version before goes on, or what a lane failed on, if that is so.
+    /// Why it does not start, why the version before goes on, what a lane failed on, or why the last run of a batch put nothing
+    /// in place, if that is so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// The file that defines it, if one does that this host was started with.
@@ -245,7 +246,7 @@ impl PipelineSummary {
 /// The worst state of the lanes, and what failed there.
 fn worst(running: &Running) -> (&'static str, Option<String>) {
     if let Some(batch) = running.batch() {
-        return (if batch.is_running() { "running" } else { "waiting" }, None);
+        return (if batch.is_running() { "running" } else { "waiting" }, batch.ended().problem);
     }
     let lanes = running.tasks().iter().flat_map(|task| &task.lanes);
     let worst = lanes.map(|lane| lane.state()).max_by_key(severity);

@@ -22,6 +22,9 @@ pub struct Runs {
     running: bool,
     /// When it runs next: microseconds since 1970; none if it has no schedule.
     next: Option<i64>,
+    /// Why the last run that this host knows of put nothing in place, if it did not: also where no report could be kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
     /// The reports of the last runs, the latest first.
     runs: Vec<Report>,
 }
@@ -58,19 +61,21 @@ pub async fn list(
     let Path(OfPipeline { name }) = path?;
     let batch = batch(&host, &name)?;
     let runs = batch.reports().await.map_err(|error| ApiError::unavailable(format!("{error:#}")))?;
-    Ok(Json(Runs { running: batch.is_running(), next: batch.next(), runs }))
+    Ok(Json(Runs { running: batch.is_running(), next: batch.next(), problem: batch.ended().problem, runs }))
 }
 
-/// Begins a run, whatever the schedule. The answer does not wait for its end.
+/// Begins a run, whatever the schedule. The answer does not wait for its end; a host that ends before that goes on with it when
+/// it starts again.
 #[utoipa::path(
     post, path = "/pipelines/{name}/runs", tag = "batches",
     params(OfPipeline),
     request_body = NewRun,
     responses(
         (status = 202, body = Begun),
-        (status = 400, body = ErrorBody),
+        (status = 400, body = ErrorBody, description = "Days that are none, or cannot be read alone"),
         (status = 404, body = ErrorBody, description = "There is no such batch"),
         (status = 409, body = ErrorBody, description = "It runs already"),
+        (status = 503, body = ErrorBody, description = "It does not begin: its database or the data directory does not answer"),
     )
 )]
 pub async fn begin(
@@ -82,15 +87,13 @@ pub async fn begin(
     let dates = dates.map(|dates| dates.parse::<Dates>()).transpose();
     let dates = dates.map_err(|error| ApiError::bad_request(format!("`dates`: {error}")).help("write FIRST..LAST"))?;
     let batch = batch(&host, &name)?;
+    if dates.is_some() {
+        batch.check_days().map_err(|error| ApiError::bad_request(format!("`dates`: {error:#}")))?;
+    }
     if batch.is_running() {
         return Err(ApiError::conflict(format!("pipeline `{name}` runs already")).help("wait for its report"));
     }
-    let pipeline = name.clone();
-    tokio::spawn(async move {
-        if let Err(error) = batch.run(dates).await {
-            tracing::error!(pipeline, "the run that was asked for failed: {error:#}");
-        }
-    });
+    batch.begin(dates).await.map_err(|error| ApiError::unavailable(format!("the run did not begin: {error:#}")))?;
     Ok((StatusCode::ACCEPTED, Json(Begun { report: format!("/pipelines/{name}/runs") })))
 }
 

@@ -16,7 +16,7 @@ mod told;
 mod topics;
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::thread::available_parallelism;
@@ -44,7 +44,7 @@ pub use self::letters::letters_of;
 pub use self::progress::Progress;
 use self::progress::Watch;
 pub use self::report::{Report, RunOutcome, SourceReport};
-pub use self::schedule::Scheduled;
+pub use self::schedule::{Ended, Scheduled};
 pub use self::seed::{check_choice, is_half_done, seed};
 use self::state::{RunFolder, RunState, Stage};
 pub use self::topics::{TopicPast, standing, unknown};
@@ -67,6 +67,12 @@ pub struct Run<'a> {
     warehouse: Warehouse,
     folder: RunFolder,
     topics: Vec<TopicPast>,
+}
+
+/// A run that has begun, which no other process can meanwhile.
+pub struct Begun {
+    _alone: File,
+    state: RunState,
 }
 
 impl<'a> Run<'a> {
@@ -107,21 +113,48 @@ impl<'a> Run<'a> {
     /// # Errors
     /// If something fails. What can be done again will be, by the next call.
     pub async fn run(&self, dates: Option<Dates>, tell: impl Fn(Progress), stop: &CancellationToken) -> Result<Report> {
-        let _alone = self.folder.lock()?;
-        let mut state = self.resume_or_begin(dates).await?;
+        self.finish(self.begin(dates).await?, tell, stop).await
+    }
+
+    /// Begins a run, or takes up one of the same that was interrupted: from now on it is not forgotten.
+    ///
+    /// # Errors
+    /// If days cannot be read alone, another process runs it, or it cannot be kept.
+    pub async fn begin(&self, dates: Option<Dates>) -> Result<Begun> {
+        let alone = self.folder.lock()?;
+        Ok(Begun { _alone: alone, state: self.resume_or_begin(dates).await? })
+    }
+
+    /// Brings a run to its end.
+    ///
+    /// # Errors
+    /// As [`Run::run`].
+    pub async fn finish(&self, begun: Begun, tell: impl Fn(Progress), stop: &CancellationToken) -> Result<Report> {
+        let Begun { _alone, mut state } = begun;
+        let done = self.go_on(&mut state, tell, stop).await;
+        if let Err(error) = &done
+            && !stop.is_cancelled()
+            && !error.is::<Usage>()
+        {
+            self.keep_failure(&state, error).await;
+        }
+        done
+    }
+
+    async fn go_on(&self, state: &mut RunState, tell: impl Fn(Progress), stop: &CancellationToken) -> Result<Report> {
         let report = match &state.stage {
             Stage::Replacing(report) => (**report).clone(),
             Stage::Beginning | Stage::Reading => {
-                let log = self.open_log(&state).await?;
-                let made = self.make(&mut state, &log, tell, stop).await;
+                let log = self.open_log(state).await?;
+                let made = self.make(state, &log, tell, stop).await;
                 log.close().await?;
                 made?
             }
         };
         if report.outcome == RunOutcome::Published {
             state.stage = Stage::Replacing(Box::new(report.clone()));
-            self.folder.keep(&state)?;
-            self.must_own(&state).await?;
+            self.folder.keep(state)?;
+            self.must_own(state).await?;
             // After a crash it may be that they are in place, and only the report is missing.
             if !self.warehouse.is_replaced(&self.tables()).await? {
                 self.warehouse.replace(&report.pipeline, &report.run, &self.tables()).await?;
@@ -130,6 +163,39 @@ impl<'a> Run<'a> {
         self.warehouse.keep_report(&report.pipeline, &report.run, &serde_json::to_string(&report)?).await?;
         self.folder.end()?;
         Ok(report)
+    }
+
+    /// Keeps the report of a run that failed, under its name: when it goes on and ends, that report takes its place.
+    async fn keep_failure(&self, state: &RunState, error: &anyhow::Error) {
+        let report = Report { reason: Some(format!("{error:#}")), ..self.report(state, RunOutcome::Failed) };
+        let kept = match serde_json::to_string(&report) {
+            Ok(text) => self.warehouse.keep_report(&report.pipeline, &report.run, &text).await.map_err(Into::into),
+            Err(error) => Err(anyhow::Error::from(error)),
+        };
+        if let Err(error) = kept {
+            tracing::warn!(
+                pipeline = report.pipeline,
+                run = report.run,
+                "the report of a failure is not kept: {error:#}"
+            );
+        }
+    }
+
+    /// A report that says when a run began and how it ended, and nothing of what it did.
+    fn report(&self, state: &RunState, outcome: RunOutcome) -> Report {
+        Report {
+            pipeline: self.plan().pipeline.clone(),
+            run: state.run.clone(),
+            outcome,
+            reason: None,
+            started: state.started,
+            seconds: (now() - state.started) as f64 / 1e6,
+            dates: state.dates.map(|dates| dates.to_string()),
+            sources: BTreeMap::new(),
+            dead_letters: 0,
+            tables: BTreeMap::new(),
+            checks: Vec::new(),
+        }
     }
 
     /// The run that was interrupted, if it was the same and its tables are still its own; else a new one.
@@ -175,7 +241,7 @@ impl<'a> Run<'a> {
 
     /// Refuses days where rows of one day have to do with those of others, or nothing tells a row that is there from the
     /// same one read again.
-    fn check_days(&self) -> Result<()> {
+    pub fn check_days(&self) -> Result<()> {
         if let Some(TopicPast { source, topic, .. }) = self.topics.first() {
             let problem = format!("days are folders, and source `{source}` reads topic `{topic}`; run without dates");
             return Err(Usage(problem).into());
@@ -221,7 +287,7 @@ impl<'a> Run<'a> {
         stop: &CancellationToken,
     ) -> Result<Report> {
         if state.stage == Stage::Beginning {
-            self.begin(state, log, &tell).await?;
+            self.lay_down(state, log, &tell).await?;
             state.stage = Stage::Reading;
             self.folder.keep(state)?;
         }
@@ -236,7 +302,7 @@ impl<'a> Run<'a> {
 
     /// Clears what an earlier run left, and lays down what is to be read. A run over some days begins with the rows that
     /// are there.
-    async fn begin(&self, state: &mut RunState, log: &Arc<dyn Log>, tell: impl Fn(Progress)) -> Result<()> {
+    async fn lay_down(&self, state: &mut RunState, log: &Arc<dyn Log>, tell: impl Fn(Progress)) -> Result<()> {
         state.copied = topics::copy(&self.topics, self.config, log, self.plan(), tell).await?;
         self.warehouse.begin(&self.plan().pipeline, &state.run, &self.tables()).await?;
         if state.dates.is_some() {
@@ -304,18 +370,9 @@ impl<'a> Run<'a> {
                 self.warehouse.index(name, key, state.started).await?;
             }
         }
-        Ok(Report {
-            pipeline: self.plan().pipeline.clone(),
-            run: state.run.clone(),
-            outcome: if passed { RunOutcome::Published } else { RunOutcome::Refused },
-            started: state.started,
-            seconds: (now() - state.started) as f64 / 1e6,
-            dates: state.dates.map(|dates| dates.to_string()),
-            sources: by_source(past),
-            dead_letters,
-            tables,
-            checks,
-        })
+        let outcome = if passed { RunOutcome::Published } else { RunOutcome::Refused };
+        let sources = by_source(past);
+        Ok(Report { sources, dead_letters, tables, checks, ..self.report(state, outcome) })
     }
 }
 

@@ -13,11 +13,15 @@ pub struct Report {
     pub pipeline: String,
     /// The run's name: when it began.
     pub run: String,
-    /// `published`: the new tables are in place. `refused`: the old ones stay, because a check failed.
+    /// `published`: the new tables are in place. `refused`: the old ones stay, because a check failed. `failed`: the old
+    /// ones stay, because something else did; the next run goes on from there.
     pub outcome: RunOutcome,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// When it began: microseconds since 1970.
     pub started: i64,
-    /// How long it took until its tables were checked, with interruptions: seconds.
+    /// How long it took until its tables were checked, or it failed, with interruptions: seconds.
     pub seconds: f64,
     /// The days that were read anew, `2024-01-31..2024-02-01`; none: everything.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -40,6 +44,22 @@ pub enum RunOutcome {
     Published,
     /// A check failed, and the tables of before stay.
     Refused,
+    /// Something failed that is no check: a statement, the database, a store. The tables of before stay.
+    Failed,
+}
+
+impl RunOutcome {
+    /// All there are.
+    pub const ALL: [Self; 3] = [Self::Published, Self::Refused, Self::Failed];
+
+    /// As reports write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Published => "published",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// What was read of a source.
@@ -63,6 +83,26 @@ pub struct CheckReport {
 }
 
 impl Report {
+    /// Why nothing was put in place, if nothing was.
+    pub fn problem(&self) -> Option<String> {
+        match self.outcome {
+            RunOutcome::Published => None,
+            RunOutcome::Refused => {
+                let failed: Vec<&str> = self.failed().map(|check| check.name.as_str()).collect();
+                Some(format!("run {} was refused, and the tables of before stay: {}", self.run, failed.join("; ")))
+            }
+            RunOutcome::Failed => {
+                let reason = self.reason.as_deref().unwrap_or_default();
+                Some(format!("run {} failed, and the tables of before stay: {reason}", self.run))
+            }
+        }
+    }
+
+    /// When it ended: microseconds since 1970.
+    pub fn ended(&self) -> i64 {
+        self.started.saturating_add((self.seconds * 1e6) as i64)
+    }
+
     /// The checks that do not hold.
     pub fn failed(&self) -> impl Iterator<Item = &CheckReport> {
         self.checks.iter().filter(|check| !check.passed)
@@ -90,6 +130,10 @@ impl fmt::Display for Report {
                     f,
                     "refused: the tables of before stay; the new ones can be looked at as NAME__new until the next run"
                 )
+            }
+            RunOutcome::Failed => {
+                let reason = self.reason.as_deref().unwrap_or("nobody knows why");
+                write!(f, "failed: {reason}; the tables of before stay, and the next run goes on from there")
             }
         }
     }

@@ -8,18 +8,19 @@ use anyhow::{Context, Result};
 use azenha_engine::log::{Change, Log, LogError, Membership};
 use azenha_model::config::HostConfig;
 use azenha_model::plan::{Batch, Plan};
-use tokio::sync::Mutex as Turn;
+use tokio::sync::{Mutex as Turn, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::history::Dates;
 use super::progress::Progress;
-use super::report::Report;
+use super::report::{Report, RunOutcome};
 use super::state::RunFolder;
 use super::{Run, warehouse};
 use crate::ingest::now;
 use crate::program::Loaded;
+use crate::usage::Usage;
 
 /// Clocks may be set: the time of the next run is looked at again after so long.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
@@ -34,8 +35,48 @@ pub struct Scheduled {
     /// One run at a time.
     turn: Turn<()>,
     is_running: AtomicBool,
+    ended: Mutex<Ended>,
     stop: CancellationToken,
     keeping: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// How runs of a batch ended, as far as this host knows.
+#[derive(Debug, Clone, Default)]
+pub struct Ended {
+    /// How the last one did.
+    pub last: Option<RunOutcome>,
+    /// Why it put nothing in place, if it did not.
+    pub problem: Option<String>,
+    /// When the last that was put in place ended: microseconds since 1970.
+    pub published: Option<i64>,
+}
+
+impl Ended {
+    /// What reports tell, the latest of which comes first.
+    fn of(reports: &[Report]) -> Self {
+        let published = reports.iter().find(|report| report.outcome == RunOutcome::Published);
+        let last = reports.first();
+        Self {
+            last: last.map(|report| report.outcome),
+            problem: last.and_then(Report::problem),
+            published: published.map(Report::ended),
+        }
+    }
+
+    /// Takes note of a run that ended here.
+    fn note(&mut self, done: &Result<Report>) {
+        match done {
+            Ok(report) => {
+                let published = (report.outcome == RunOutcome::Published).then(now);
+                let published = published.or(self.published);
+                *self = Self { last: Some(report.outcome), problem: report.problem(), published };
+            }
+            Err(error) => {
+                let problem = format!("the last run failed, and the tables of before stay: {error:#}");
+                (self.last, self.problem) = (Some(RunOutcome::Failed), Some(problem));
+            }
+        }
+    }
 }
 
 impl Scheduled {
@@ -44,23 +85,23 @@ impl Scheduled {
         &self.loaded.plan
     }
 
-    /// Keeps the schedule of a batch from now on, if it has one.
+    /// Keeps the schedule of a batch from now on, if it has one, and goes on with a run over some days that a stop of this host
+    /// interrupted.
     pub fn start(config: Arc<HostConfig>, loaded: &Loaded, log: Arc<dyn Log>) -> Arc<Self> {
         let scheduled = Arc::new(Self {
             config,
             loaded: loaded.clone(),
             turn: Turn::default(),
             is_running: AtomicBool::new(false),
+            ended: Mutex::default(),
             stop: CancellationToken::new(),
             keeping: Mutex::default(),
         });
-        if scheduled.batch().is_some_and(|batch| batch.schedule.is_some()) {
-            let keeper = Arc::clone(&scheduled);
-            let keeping = tokio::spawn(async move {
-                keeper.stop.run_until_cancelled(keeper.keep(&*log)).await;
-            });
-            *scheduled.keeping.lock().unwrap_or_else(PoisonError::into_inner) = Some(keeping);
-        }
+        let keeper = Arc::clone(&scheduled);
+        let keeping = tokio::spawn(async move {
+            keeper.stop.run_until_cancelled(keeper.keep(&*log)).await;
+        });
+        *scheduled.keeping.lock().unwrap_or_else(PoisonError::into_inner) = Some(keeping);
         scheduled
     }
 
@@ -82,20 +123,63 @@ impl Scheduled {
         self.is_running.load(Relaxed)
     }
 
+    /// How its runs ended: what reports told when this host began to run it, and what it ran since.
+    pub fn ended(&self) -> Ended {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Refuses days where they cannot be read alone.
+    ///
+    /// # Errors
+    /// That says why, and what would be right.
+    pub fn check_days(&self) -> Result<()> {
+        Run::new(&self.config, &self.loaded)?.check_days()
+    }
+
+    /// Begins a run, and waits until it cannot be forgotten any more, but not for its end.
+    ///
+    /// # Errors
+    /// If it does not begin.
+    pub async fn begin(self: &Arc<Self>, dates: Option<Dates>) -> Result<()> {
+        let (told, heard) = oneshot::channel();
+        let batch = Arc::clone(self);
+        tokio::spawn(async move {
+            let mut told = Some(told);
+            let begun = || drop(told.take().map(|told| told.send(Ok(()))));
+            if let Err(error) = batch.run_telling(dates, begun).await {
+                tracing::error!(pipeline = batch.name(), "the run that was asked for failed: {error:#}");
+                drop(told.map(|told| told.send(Err(error))));
+            }
+        });
+        heard.await.context("the run ended before it began")?
+    }
+
     /// Runs it now, after a run that is under way.
     ///
     /// # Errors
     /// If something fails. The next call goes on from there.
     pub async fn run(&self, dates: Option<Dates>) -> Result<Report> {
+        self.run_telling(dates, || ()).await
+    }
+
+    /// Runs it, and tells when that has begun.
+    async fn run_telling(&self, dates: Option<Dates>, begun: impl FnOnce() + Send) -> Result<Report> {
         let _turn = self.turn.lock().await;
         let _running = Busy::begin(&self.is_running);
         let told = |progress: Progress| {
             tracing::debug!(pipeline = self.name(), done = progress.done, total = progress.total, "a batch reads");
         };
-        let done = match Run::new(&self.config, &self.loaded) {
-            Ok(run) => run.run(dates, told, &self.stop).await,
-            Err(error) => Err(error),
+        let run = async {
+            let run = Run::new(&self.config, &self.loaded)?;
+            let state = run.begin(dates).await?;
+            begun();
+            run.finish(state, told, &self.stop).await
         };
+        let done = run.await;
+        let is_about_batch = |error: &anyhow::Error| !self.stop.is_cancelled() && !error.is::<Usage>();
+        if done.as_ref().err().is_none_or(is_about_batch) {
+            self.ended.lock().unwrap_or_else(PoisonError::into_inner).note(&done);
+        }
         if let Ok(report) = &done {
             let failed: Vec<&str> = report.failed().map(|check| check.name.as_str()).collect();
             tracing::info!(pipeline = self.name(), run = report.run, ?failed, outcome = ?report.outcome, "a batch ended");
@@ -113,10 +197,19 @@ impl Scheduled {
         texts.iter().map(|text| Ok(serde_json::from_str(text)?)).collect()
     }
 
-    /// Whether a run over everything waits to go on here.
-    fn is_interrupted(&self) -> Result<bool> {
-        let state = RunFolder::of(&self.config.data, self.name()).interrupted()?;
-        Ok(state.is_some_and(|state| state.dates.is_none()))
+    /// The run that waits to go on here, by its days.
+    fn interrupted(&self) -> Result<Option<Option<Dates>>> {
+        Ok(RunFolder::of(&self.config.data, self.name()).interrupted()?.map(|state| state.dates))
+    }
+
+    /// Goes on with a run over some days that was interrupted: nobody else would, because no schedule asks for it. One that
+    /// fails now waits for whoever asks for it again.
+    async fn go_on_with_days(&self) -> Result<()> {
+        if let Some(Some(dates)) = self.interrupted()? {
+            tracing::info!(pipeline = self.name(), %dates, "an interrupted run over some days goes on");
+            self.run(Some(dates)).await?;
+        }
+        Ok(())
     }
 
     /// Begins no more runs, and interrupts the one that reads; what it did is kept for the next.
@@ -132,7 +225,20 @@ impl Scheduled {
     }
 
     async fn keep(&self, log: &dyn Log) {
-        loop {
+        match self.reports().await {
+            Ok(reports) => {
+                let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+                // A run may have been asked for, and have ended, meanwhile.
+                if ended.last.is_none() {
+                    *ended = Ended::of(&reports);
+                }
+            }
+            Err(error) => tracing::warn!(pipeline = self.name(), "how its runs ended is not known: {error:#}"),
+        }
+        if let Err(error) = self.go_on_with_days().await {
+            tracing::error!(pipeline = self.name(), "the interrupted run over some days failed: {error:#}");
+        }
+        while self.batch().is_some_and(|batch| batch.schedule.is_some()) {
             let error = match self.keep_while_chosen(log).await {
                 Ok(never) => match never {},
                 Err(error) => error,
@@ -164,10 +270,11 @@ impl Scheduled {
     /// for its first time.
     async fn due(&self) -> Result<()> {
         let schedule = self.batch().and_then(|batch| batch.schedule.as_ref()).context("it has no schedule")?;
-        // Runs over some days make up for none over everything.
+        // Runs over some days make up for none over everything, nor do those that failed.
         let reports = self.reports().await?;
-        let last = reports.iter().find(|report| report.dates.is_none()).map_or_else(now, |report| report.started);
-        if self.is_interrupted()? {
+        let is_whole = |report: &&Report| report.dates.is_none() && report.outcome != RunOutcome::Failed;
+        let last = reports.iter().find(is_whole).map_or_else(now, |report| report.started);
+        if self.interrupted()? == Some(None) {
             return Ok(());
         }
         loop {
