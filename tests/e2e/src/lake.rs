@@ -101,12 +101,35 @@ for found in store.get_file_info(pyarrow.fs.FileSelector(bucket, recursive=True)
         print(found.size, found.path[len(bucket) + 1:])
 ";
 
-/// The rows of a Parquet dataset in folders, as pyarrow counts them. Arguments: server, key, secret, path.
-const BUCKET_COUNT: &str = "
-import pyarrow.dataset, pyarrow.fs, sys
+/// Prints the rows of a Parquet dataset in folders of one column, as pyarrow reads them, as JSON, one a line, in order. Arguments:
+/// server, key, secret, path, columns, and the one that is the folder.
+const BUCKET_ROWS: &str = "
+import json, pyarrow, pyarrow.dataset, pyarrow.fs, sys
+server, key, secret, path, columns, folder = sys.argv[1:]
+store = pyarrow.fs.S3FileSystem(access_key=key, secret_key=secret, endpoint_override=server, scheme='http')
+folders = pyarrow.dataset.partitioning(pyarrow.schema([(folder, pyarrow.string())]), flavor='hive')
+rows = pyarrow.dataset.dataset(path, filesystem=store, format='parquet', partitioning=folders).to_table()
+def values(name):
+    column = rows[name]
+    if pyarrow.types.is_timestamp(column.type):
+        column = column.cast(pyarrow.timestamp('us', column.type.tz)).cast(pyarrow.int64())
+    return column.to_pylist()
+for row in sorted(zip(*map(values, columns.split(','))), key=lambda row: row[0]):
+    print(json.dumps(row))
+";
+
+/// Prints the SHA-256 of every object below a path, one a line. Arguments: server, key, secret, path.
+const BUCKET_DIGESTS: &str = "
+import concurrent.futures, hashlib, pyarrow.fs, sys
 server, key, secret, path = sys.argv[1:]
 store = pyarrow.fs.S3FileSystem(access_key=key, secret_key=secret, endpoint_override=server, scheme='http')
-print(pyarrow.dataset.dataset(path, filesystem=store, format='parquet', partitioning='hive').count_rows())
+found = store.get_file_info(pyarrow.fs.FileSelector(path, recursive=True))
+def digest(path):
+    with store.open_input_stream(path) as content:
+        return hashlib.sha256(content.read()).hexdigest()
+with concurrent.futures.ThreadPoolExecutor(16) as threads:
+    for known in threads.map(digest, [found.path for found in found if found.is_file]):
+        print(known)
 ";
 
 /// The layers of the lake.
@@ -194,9 +217,31 @@ impl BucketLake {
         objects.lines().map(object).collect()
     }
 
-    /// The rows below a path of a layer, as pyarrow counts them.
-    pub fn count(&self, layer: &str, path: &str) -> Result<usize> {
-        Ok(self.store(BUCKET_COUNT, &format!("{}-{layer}/{path}", self.name))?.trim().parse()?)
+    /// Some columns of all rows below a path of a layer, as pyarrow reads them, in the order of the first; timestamps are
+    /// microseconds. The values of `folder` are text.
+    pub fn rows(&self, layer: &str, path: &str, columns: &str, folder: &str) -> Result<Vec<Value>> {
+        let path = format!("{}-{layer}/{path}", self.name);
+        let rows = self.python(BUCKET_ROWS, &[&self.server, &self.key, &self.secret, &path, columns, folder])?;
+        rows.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+    }
+
+    /// The SHA-256 of what every object below a path of a layer holds.
+    pub fn digests(&self, layer: &str, path: &str) -> Result<Vec<String>> {
+        Ok(self.store(BUCKET_DIGESTS, &format!("{}-{layer}/{path}", self.name))?.lines().map(str::to_owned).collect())
+    }
+
+    /// The ETag of each object below a path of a layer, as the server lists them.
+    pub fn tags(&self, layer: &str, path: &str) -> Result<BTreeMap<String, String>> {
+        let (user, bucket) = (format!("{}:{}", self.key, self.secret), format!("{}-{layer}", self.name));
+        let url = format!("http://{}/{bucket}?list-type=2&max-keys=1000&prefix={path}%2F", self.server);
+        let listed = Command::new("curl")
+            .args(["-sSf", "--aws-sigv4", "aws:amz:us-east-1:s3", "--user", &user, &url])
+            .output()?;
+        ensure!(listed.status.success(), "{url}: {}", String::from_utf8_lossy(&listed.stderr));
+        let listed = String::from_utf8(listed.stdout)?;
+        ensure!(listed.contains("<IsTruncated>false"), "more than a page is listed: {listed:.500}");
+        let tagged = |object: &str| Some((between(object, "<Key>", "</Key>")?, between(object, "<ETag>", "</ETag>")?));
+        listed.split("<Contents>").skip(1).map(|object| tagged(object).context("an object without a tag")).collect()
     }
 
     fn store(&self, program: &str, argument: &str) -> Result<String> {
@@ -208,4 +253,9 @@ impl BucketLake {
         ensure!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
         Ok(String::from_utf8(output.stdout)?)
     }
+}
+
+fn between(text: &str, begin: &str, end: &str) -> Option<String> {
+    let (_, rest) = text.split_once(begin)?;
+    Some(rest.split_once(end)?.0.to_owned())
 }

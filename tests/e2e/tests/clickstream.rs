@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
-use azenha_e2e::{Azenha, Counts, Database, recount, repository, text_of};
+use azenha_e2e::{Azenha, Counts, Database, LAYERS, Lake, recount, repository, text_of};
 
 const WINDOW: i64 = 120_000;
 const TABLE: &str = "SELECT campaign_id, start_time, click_count FROM click_counts";
@@ -87,6 +87,17 @@ async fn the_demo_shows_the_result_and_may_be_run_twice() -> Result<()> {
     for _ in 0..2 {
         let shown = azenha.succeed(["demo", "--once", "--data", &data])?;
         assert!(shown.stdout.contains("click_count") && shown.stdout.contains("paid_search"), "{}", shown.text());
+        assert!(shown.stdout.contains("published: the new tables are in place"), "{}", shown.text());
+        let mut commerce = Database::open(&azenha.data().join("commerce.db")).await?;
+        assert_eq!(commerce.number("SELECT COUNT(*) FROM orders").await, Some(278));
+        let mut warehouse = Database::open(&azenha.data().join("warehouse.db")).await?;
+        let (facts, lines) = ("SELECT COUNT(*) FROM fact_order_line", "SELECT COUNT(*) FROM stg_order_lines");
+        let facts = warehouse.number(facts).await;
+        assert!(facts > Some(800) && facts <= warehouse.number(lines).await, "{facts:?} facts");
+        let lake = Lake::embedded(&azenha)?;
+        for layer in LAYERS {
+            assert!(!lake.paths(&format!("{layer}/pedidos"))?.is_empty(), "nothing stands in {layer}");
+        }
     }
     Ok(())
 }

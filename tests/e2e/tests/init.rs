@@ -6,7 +6,9 @@ use std::process::Command;
 
 use anyhow::{Result, ensure};
 use azenha_e2e::orders::Shop;
-use azenha_e2e::{Azenha, Click, Database, Finished, OwnConnect, OwnDatabase, OwnKafka, repository, write_ndjson};
+use azenha_e2e::{
+    Azenha, BucketLake, Click, Database, Finished, LAYERS, OwnConnect, OwnDatabase, OwnKafka, repository, write_ndjson,
+};
 use serde_json::Value;
 
 const COUNTED: &str = r"
@@ -134,5 +136,33 @@ async fn connectors_are_made_changed_or_left_as_they_are() -> Result<()> {
     assert_eq!(refused.status.code(), Some(1), "{}", refused.text());
     assert!(refused.stderr.contains("`loja`"), "{}", refused.stderr);
     assert_eq!(registered(&connect)?["poll.interval.ms"], "200");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lake_is_made_once_with_its_buckets_and_its_connector() -> Result<()> {
+    let Some(lake) = BucketLake::called("made")? else { return Ok(()) };
+    let (Some(kafka), Some(postgres)) = (OwnKafka::start(1)?, OwnDatabase::postgres()?) else { return Ok(()) };
+    let shop = Shop::in_postgres(&postgres.url()?).await?;
+    let brokers = kafka.brokers()?;
+    let connect = OwnConnect::start(&brokers, &shop.connector(), shop.environment(&brokers)?)?;
+    remove(&connect)?;
+    let azenha = Azenha::new()?;
+    let config = format!("log: {{ kafka: {{ brokers: '{brokers}' }} }}\nconnections: {{ {} }}\n", lake.connections());
+    let config = azenha.write("host.yaml", &config)?.display().to_string();
+    let (pipeline, url) = (repository().join("pipelines/lake").display().to_string(), connect.url()?);
+    for (topic, connector) in [("made", "made"), ("is there", "is there")] {
+        let done = azenha.succeed(["init", &pipeline, "--config", &config, "--connect", &url])?;
+        for told in [
+            format!("topic `lake_gold_pedidos`, 1 partitions: {topic}"),
+            format!("connector `loja`: {connector}"),
+            "objects in `gold`: ready".to_owned(),
+        ] {
+            assert!(done.stdout.contains(&told), "{told}: {}", done.text());
+        }
+        for layer in LAYERS {
+            assert!(lake.objects(layer)?.is_empty(), "nothing but the bucket is made");
+        }
+    }
     Ok(())
 }

@@ -2,8 +2,10 @@
 //!
 //! AZENHA_TEST_SEED repeats the changes of a run.
 
-use anyhow::Result;
-use azenha_e2e::orders::{Changes, Kept, Live, Shop, Size, Strike, Tables};
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, ensure};
+use azenha_e2e::orders::{Changes, Kept, Live, Shop, Size, Strike, Tables, Transaction};
 use azenha_e2e::{BucketLake, OwnDatabase, OwnKafka, seed};
 use fastrand::Rng;
 
@@ -18,10 +20,45 @@ async fn gold_is_the_table_and_every_layer_announces_what_it_holds() -> Result<(
     let mut live = Live::start(shop, kafka, Kept::Lake(lake), Size { hosts: 1, partitions: 1 }).await?;
     let outcome = async {
         live.apply(&changes.take(5_000)).await?;
-        live.settle().await
+        live.settle().await?;
+        a_change_of_one_row_replaces_one_object(&mut live).await
     };
     let outcome = outcome.await;
     live.finish(outcome).await
+}
+
+/// Longer than it takes from a change to the last object that is replaced for it.
+const QUIET_MILLISECONDS: u64 = 15_000;
+
+/// The latest order, and the folder that it is in.
+const LATEST: &str = "(SELECT max(id) FROM pedidos)";
+
+async fn a_change_of_one_row_replaces_one_object(live: &mut Live) -> Result<()> {
+    let lake = BucketLake::called("live")?.context("it was there")?;
+    let tags = || -> Result<[BTreeMap<String, String>; 2]> {
+        Ok([lake.tags("gold", "pedidos")?, lake.tags("gold", "produtos")?])
+    };
+    live.pause(QUIET_MILLISECONDS).await?;
+    let before = tags()?;
+    let update = format!("UPDATE pedidos SET loja_id = loja_id + 1 WHERE id = {LATEST}");
+    live.apply(&[Transaction { changes: Vec::new(), statements: vec![update] }]).await?;
+    live.settle().await?;
+    live.pause(QUIET_MILLISECONDS).await?;
+    let [orders, products] = tags()?;
+    ensure!(products == before[1], "objects of another table were replaced");
+    ensure!(orders.keys().eq(before[0].keys()), "objects came or went");
+    let replaced: Vec<&String> =
+        orders.iter().filter(|(path, tag)| before[0][*path] != **tag).map(|(path, _)| path).collect();
+    let day = live
+        .shop
+        .rows(&format!("SELECT to_json(criado_em::date::text)::text FROM pedidos WHERE id = {LATEST}"))
+        .await?;
+    let folder = format!("dia={}/", day[0].as_str().context("no day")?);
+    ensure!(
+        replaced.len() == 1 && replaced[0].contains(&folder),
+        "for a row of {folder} these were replaced: {replaced:?}"
+    );
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

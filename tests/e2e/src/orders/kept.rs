@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use azenha_engine::objects::{Announcement, sha256};
+use serde_json::Value;
 
 use super::documents::Views;
 use super::shop::Shop;
@@ -34,6 +35,26 @@ const GOLD: [(&str, &str, &str); 2] = [
         "SELECT produto, nome, marca, departamento FROM read_parquet('{gold}/produtos/*/*.parquet', \
          hive_partitioning = true, hive_types = {'departamento': VARCHAR}) ORDER BY produto",
         "SELECT json_build_array(id, nome, marca, departamento)::text FROM produtos ORDER BY id",
+    ),
+];
+
+/// The same rows as pyarrow is asked for them: columns of gold, and the one that is its folder.
+const GOLD_COLUMNS: [(&str, &str, &str); 2] = [
+    ("pedidos", "pedido,cliente,loja,criado_em,dia", "dia"),
+    ("produtos", "produto,nome,marca,departamento", "departamento"),
+];
+
+/// Silver's columns and their types, as DuckDB has them, by name.
+const SILVER: [(&str, &str); 2] = [
+    (
+        "pedidos",
+        "capturado_em TIMESTAMP WITH TIME ZONE, cliente BIGINT, criado_em TIMESTAMP WITH TIME ZONE, dia DATE, loja VARCHAR, \
+         operacao VARCHAR, pedido BIGINT",
+    ),
+    (
+        "produtos",
+        "capturado_em TIMESTAMP WITH TIME ZONE, departamento VARCHAR, descricao VARCHAR, marca VARCHAR, nome VARCHAR, \
+         operacao VARCHAR, produto BIGINT",
     ),
 ];
 
@@ -111,13 +132,30 @@ impl Kept {
             let captured = read(&format!("loja.public.{table}"))?;
             let captured = captured.iter().map(|record| Ok(sha256(record.value.as_deref().unwrap_or(b"null"))));
             let (kept, captured) = (sorted(kept)?, sorted(captured)?);
-            ensure!(kept == captured, "raw of {table} has {} messages of {}", kept.len(), captured.len());
-            let gold = lake.count("gold", table)?;
-            let read = lake.query(&format!("SELECT count(*) FROM read_parquet('{{gold}}/{table}/*/*.parquet')"))?;
-            ensure!(read[0][0] == gold, "of gold of {table} pyarrow reads {gold} rows and DuckDB {read:?}");
+            ensure!(kept == captured, "raw of {table} announces {} messages of {}", kept.len(), captured.len());
+            let held = sorted(lake.digests("raw", table)?.into_iter().map(Ok))?;
+            ensure!(held == captured, "raw of {table} holds {} messages of {}", held.len(), captured.len());
         }
-        Ok(())
+        check_readers(lake)
     }
+}
+
+/// Two readers must see the same in gold, and in silver what the model makes of the captured columns.
+fn check_readers(lake: &BucketLake) -> Result<()> {
+    for ((table, read, _), (_, columns, folder)) in GOLD.into_iter().zip(GOLD_COLUMNS) {
+        let (one, other) = (lake.query(read)?, lake.rows("gold", table, columns, folder)?);
+        let wrong = one.iter().zip(&other).find(|(one, other)| one != other);
+        ensure!(one == other, "of gold of {table} DuckDB reads {} rows, pyarrow {}: {wrong:?}", one.len(), other.len());
+    }
+    for (table, expected) in SILVER {
+        let described = lake.query(&format!("DESCRIBE SELECT * FROM read_parquet('{{silver}}/{table}/*.parquet')"))?;
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let mut columns: Vec<String> =
+            described.iter().map(|column| format!("{} {}", text(&column[0]), text(&column[1]))).collect();
+        columns.sort_unstable();
+        ensure!(columns.join(", ") == expected, "silver of {table} has the columns {columns:?}");
+    }
+    Ok(())
 }
 
 fn sorted(texts: impl Iterator<Item = Result<String>>) -> Result<Vec<String>> {
