@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use azenha_engine::spool::Content;
 use azenha_model::connection::{ObjectCredentials, ObjectOptions};
-use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::signer::Signer;
@@ -18,6 +18,19 @@ use super::service::{client_options, retry};
 
 /// The region whose name S3 does not want to hear when a bucket is made.
 const FIRST_REGION: &str = "us-east-1";
+/// What AWS, and whoever runs programs there, tells a program by variables of its environment: who it is.
+const IDENTITY: [AmazonS3ConfigKey; 10] = [
+    AmazonS3ConfigKey::AccessKeyId,
+    AmazonS3ConfigKey::SecretAccessKey,
+    AmazonS3ConfigKey::Token,
+    AmazonS3ConfigKey::WebIdentityTokenFile,
+    AmazonS3ConfigKey::RoleArn,
+    AmazonS3ConfigKey::RoleSessionName,
+    AmazonS3ConfigKey::StsEndpoint,
+    AmazonS3ConfigKey::ContainerCredentialsRelativeUri,
+    AmazonS3ConfigKey::ContainerCredentialsFullUri,
+    AmazonS3ConfigKey::ContainerAuthorizationTokenFile,
+];
 /// How long the signature of a request counts.
 const SIGNED_FOR: Duration = Duration::from_secs(60);
 
@@ -42,9 +55,12 @@ impl S3 {
         if let Some(endpoint) = &options.endpoint {
             builder = builder.with_endpoint(endpoint);
         }
-        if let Some(ObjectCredentials::Key { id, secret }) = &options.credentials {
-            builder = builder.with_access_key_id(id).with_secret_access_key(secret.reveal());
-        }
+        builder = match &options.credentials {
+            Some(ObjectCredentials::Key { id, secret }) => {
+                builder.with_access_key_id(id).with_secret_access_key(secret.reveal())
+            }
+            _ => identified(builder, |name| std::env::var(name).ok()),
+        };
         Ok(Self {
             client: Arc::new(builder.clone().build()?),
             builder,
@@ -95,7 +111,8 @@ impl S3 {
         self.with_condition(condition)?.complete_multipart(location, upload, parts).await
     }
 
-    /// A client whose every request has a condition, because the client has no other place for that of a completion.
+    /// A client whose every request has a condition, because the client has no other place for that of a completion. Who asks is
+    /// not asked for again, least of all with that condition.
     fn with_condition(&self, condition: Condition<'_>) -> Result<AmazonS3> {
         let unusable = |error| object_store::Error::Generic { store: "S3", source: Box::new(error) };
         let mut headers = HeaderMap::new();
@@ -103,6 +120,49 @@ impl S3 {
             Condition::Absent => headers.insert("if-none-match", HeaderValue::from_static("*")),
             Condition::Has(tag) => headers.insert("if-match", HeaderValue::from_str(&tag.0).map_err(unusable)?),
         };
-        self.builder.clone().with_client_options(self.options.clone().with_default_headers(headers)).build()
+        let builder = self.builder.clone().with_credentials(Arc::clone(self.client.credentials()));
+        builder.with_client_options(self.options.clone().with_default_headers(headers)).build()
+    }
+}
+
+/// A client that asks as whom the environment says; without such variables it asks the machine. Where the bucket is and how it
+/// is spoken to only the configuration says.
+fn identified(builder: AmazonS3Builder, variable: impl Fn(&str) -> Option<String>) -> AmazonS3Builder {
+    let found = |key: AmazonS3ConfigKey| {
+        let value = variable(&key.as_ref().to_ascii_uppercase()).filter(|value| !value.is_empty())?;
+        Some((key, value))
+    };
+    IDENTITY.into_iter().filter_map(found).fold(builder, |builder, (key, value)| builder.with_config(key, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(variables: &[(&str, &str)], key: AmazonS3ConfigKey) -> Option<String> {
+        let variable =
+            |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        identified(AmazonS3Builder::new(), variable).get_config_value(&key)
+    }
+
+    #[test]
+    fn the_environment_says_who_a_program_is_and_nothing_else() {
+        let keys = [("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "secret"), ("AWS_SESSION_TOKEN", "token")];
+        assert_eq!(found(&keys, AmazonS3ConfigKey::Token).as_deref(), Some("token"));
+        assert_eq!(found(&keys, AmazonS3ConfigKey::AccessKeyId).as_deref(), Some("id"));
+        let role = [("AWS_WEB_IDENTITY_TOKEN_FILE", "/token"), ("AWS_ROLE_ARN", "arn:aws:iam::1:role/lake")];
+        assert_eq!(found(&role, AmazonS3ConfigKey::WebIdentityTokenFile).as_deref(), Some("/token"));
+        assert_eq!(found(&role, AmazonS3ConfigKey::RoleArn).as_deref(), Some("arn:aws:iam::1:role/lake"));
+        let task = [("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/credentials")];
+        let uri = found(&task, AmazonS3ConfigKey::ContainerCredentialsRelativeUri);
+        assert_eq!(uri.as_deref(), Some("/v2/credentials"));
+        for (name, key) in [
+            ("AWS_ENDPOINT", AmazonS3ConfigKey::Endpoint),
+            ("AWS_ENDPOINT_URL_S3", AmazonS3ConfigKey::S3Endpoint),
+            ("AWS_BUCKET", AmazonS3ConfigKey::Bucket),
+        ] {
+            assert_eq!(found(&[(name, "elsewhere")], key), None, "{name}");
+        }
+        assert_eq!(found(&[("AWS_SESSION_TOKEN", "")], AmazonS3ConfigKey::Token), None, "an empty variable is none");
     }
 }

@@ -50,7 +50,8 @@ fn unusable(connection: &str) -> impl Fn(object_store::Error) -> StoreError {
     move |_| {
         StoreError::Definition(format!(
             "the endpoint or the keys of connection `{connection}` cannot be read: `service_account_key` is the JSON \
-             file of a service account, `access_key` of an account of Azure is in Base64"
+             file of a service account, `access_key` of an account of Azure is in Base64, and of an access key of S3 both \
+             parts are needed, in the file or as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         ))
     }
 }

@@ -159,6 +159,21 @@ impl Warehouse {
         .await
     }
 
+    /// Adds rows to a table of the host that is made.
+    ///
+    /// # Errors
+    /// If the database does not do it.
+    pub async fn add(&self, table: &HostTable) -> Result<(), StoreError> {
+        let target = keyed(&building(&table.name), table.fields.clone(), table.key.clone());
+        self.told(&format!("writing `{}`", table.name), async {
+            let session = &mut *self.session().await?;
+            session.begin().await?;
+            session.write(&target, Operation::Put, &table.rows).await?;
+            session.commit().await
+        })
+        .await
+    }
+
     /// Makes a table of the rows of a statement.
     ///
     /// # Errors

@@ -153,7 +153,8 @@ pub async fn announced_of(log: &dyn Log, plan: &Plan, History { source, topic, .
     let mut past = Vec::new();
     let partitions = plan.topics.iter().find(|spec| spec.name == *topic).map_or(0, |spec| spec.partitions);
     for partition in 0..partitions {
-        for fetched in whole(log, topic, partition).await? {
+        let mut pieces = Pieces::of(log, topic, partition).await?;
+        while let Some(fetched) = pieces.next().await? {
             for (offset, value) in fetched.offsets.iter().zip(&fetched.records.values) {
                 let announced: Announcement = serde_json::from_slice(value.unwrap_or_default())?;
                 past.push(Past {
@@ -171,17 +172,33 @@ pub async fn announced_of(log: &dyn Log, plan: &Plan, History { source, topic, .
     Ok(past)
 }
 
-/// All that a partition holds now.
-pub async fn whole(log: &dyn Log, topic: &str, partition: u32) -> Result<Vec<Fetched>> {
-    let Bounds { start, end } = log.bounds(topic, partition).await?;
-    let (mut all, mut from) = (Vec::new(), start);
-    while from < end {
-        let fetched = log.read(topic, partition, from, LIMIT).await?;
-        ensure!(fetched.next > from, "{topic}/{partition} gave nothing at offset {from}, before its end, {end}");
-        from = fetched.next;
-        all.push(fetched);
+/// Reads what a partition holds now, a piece after the other.
+pub struct Pieces<'a> {
+    log: &'a dyn Log,
+    topic: &'a str,
+    partition: u32,
+    from: Offset,
+    end: Offset,
+}
+
+impl<'a> Pieces<'a> {
+    /// From the first record to the one that is the last now.
+    pub async fn of(log: &'a dyn Log, topic: &'a str, partition: u32) -> Result<Self> {
+        let Bounds { start, end } = log.bounds(topic, partition).await?;
+        Ok(Self { log, topic, partition, from: start, end })
     }
-    Ok(all)
+
+    /// The next piece; none at the end.
+    pub async fn next(&mut self) -> Result<Option<Fetched>> {
+        let Self { log, topic, partition, from, end } = self;
+        if from >= end {
+            return Ok(None);
+        }
+        let fetched = log.read(topic, *partition, *from, LIMIT).await?;
+        ensure!(fetched.next > *from, "{topic}/{partition} gave nothing at offset {from}, before its end, {end}");
+        *from = fetched.next;
+        Ok(Some(fetched))
+    }
 }
 
 /// The paths of the objects of a source's past.

@@ -12,7 +12,7 @@ use azenha_model::{Fetched, Records};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::history::whole;
+use super::history::Pieces;
 
 /// The letters that are kept of a run: its table of dead letters has a row for each.
 const MOST: usize = 10_000;
@@ -39,27 +39,26 @@ fn file(data: &Path, pipeline: &str) -> PathBuf {
 
 /// Keeps the letters of a run, and forgets those of the one before.
 pub async fn keep(data: &Path, plan: &Plan, log: &dyn Log) -> Result<()> {
-    let all = whole(log, &plan.dead_letters, 0).await?;
-    let letters = all.iter().flat_map(|fetched| fetched.records.timestamps.iter().zip(&fetched.records.values));
     let file = file(data, &plan.pipeline);
     let new = file.with_extension("new");
-    let write = || {
-        let mut out = BufWriter::new(File::create(&new)?);
-        let mut bytes = 0;
-        for (timestamp, value) in letters.take(MOST) {
+    let shown = || file.display().to_string();
+    let mut out = BufWriter::new(File::create(&new).with_context(shown)?);
+    let (mut letters, mut bytes) = (0, 0);
+    let mut pieces = Pieces::of(log, &plan.dead_letters, 0).await?;
+    'letters: while let Some(Fetched { records, .. }) = pieces.next().await? {
+        for (timestamp, value) in records.timestamps.iter().zip(&records.values) {
             let value = value.unwrap_or_default();
-            bytes += value.len();
-            if bytes > MOST_BYTES {
-                break;
+            (letters, bytes) = (letters + 1, bytes + value.len());
+            if letters > MOST || bytes > MOST_BYTES {
+                break 'letters;
             }
-            let letter = serde_json::from_slice(value)?;
-            serde_json::to_writer(&mut out, &Kept { timestamp: *timestamp, letter })?;
-            out.write_all(b"\n")?;
+            let letter = serde_json::from_slice(value).with_context(shown)?;
+            serde_json::to_writer(&mut out, &Kept { timestamp: *timestamp, letter }).with_context(shown)?;
+            out.write_all(b"\n").with_context(shown)?;
         }
-        out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-        fs::rename(&new, &file)
-    };
-    write().with_context(|| file.display().to_string())
+    }
+    let written = out.into_inner().map_err(io::IntoInnerError::into_error).and_then(|out| out.sync_all());
+    written.and_then(|()| fs::rename(&new, &file)).with_context(shown)
 }
 
 /// The letters of a batch's last run on this machine, as if they stood in a topic; none if there was no run.

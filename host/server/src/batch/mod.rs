@@ -342,15 +342,19 @@ impl<'a> Run<'a> {
     /// Makes the tables that statements make, and checks everything.
     async fn build(&self, state: &RunState, log: &dyn Log, past: &[Past]) -> Result<Report> {
         let objects = told::objects(self.table_of(OBJECTS_TABLE), past)?;
-        let letters =
-            told::dead_letters(self.table_of(DEAD_LETTERS_TABLE), log, &self.plan().dead_letters, past).await?;
+        let mut refused =
+            told::Refused::of(self.table_of(DEAD_LETTERS_TABLE), log, &self.plan().dead_letters, past).await?;
         let paths: Vec<String> = past.iter().map(|past| past.name.clone()).collect();
         let anew = state.dates.map(|_| ("object", paths.as_slice()));
-        let dead_letters = letters.rows.num_rows() as u64;
         letters::keep(&self.config.data, self.plan(), log).await?;
         self.must_own(state).await?;
         self.warehouse.put(&objects, anew).await?;
-        self.warehouse.put(&letters, anew).await?;
+        self.warehouse.put(&refused.empty()?, anew).await?;
+        let mut dead_letters = 0;
+        while let Some(letters) = refused.next().await? {
+            dead_letters += letters.rows.num_rows() as u64;
+            self.warehouse.add(&letters).await?;
+        }
         let statements =
             Statements { batch: self.batch, warehouse: &self.warehouse, quoted: self.warehouse.quotes().await? };
         for table in &self.batch.built {

@@ -187,9 +187,24 @@ async fn missing(
     Ok(None)
 }
 
+/// What stands before the topic in the name of an object that was made after offsets had been set: `g1-`.
+fn set_back<'a>(named: &'a str, topic: &str) -> Option<&'a str> {
+    let generation = named.strip_suffix(topic)?;
+    let number = generation.strip_prefix('g')?.strip_suffix('-')?;
+    number.bytes().all(|digit| digit.is_ascii_digit()).then_some(generation)
+}
+
 /// Refuses objects that do not say how far they reach.
 fn check_records(writer: &Task, found: &Found<'_>) -> Result<()> {
     for announcement in &found.announcements {
+        if let Some(generation) = set_back(&announcement.topic, writer.input.topic()) {
+            bail!(
+                "object `{}` was kept after the offsets of the pipeline had been set (`{generation}`): it may hold records that \
+                 an object of before holds, too, so nobody can go on behind both. Backfill from a folder that holds each \
+                 record once (`--from`), or let another pipeline write it",
+                announcement.path
+            );
+        }
         if announcement.topic != writer.input.topic() || announcement.format != Layout::Record.to_string() {
             bail!(
                 "object `{}` does not say up to which offset of topic `{}` it reaches, so sink `{}` cannot go on behind it: \
@@ -201,4 +216,16 @@ fn check_records(writer: &Task, found: &Found<'_>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_of_another_generation_are_told_from_those_of_another_topic() {
+        assert_eq!(set_back("g1-shop.orders", "shop.orders"), Some("g1-"));
+        assert_eq!(set_back("shop.orders", "shop.orders"), None);
+        assert_eq!(set_back("my-shop.orders", "shop.orders"), None);
+    }
 }

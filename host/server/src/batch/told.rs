@@ -1,6 +1,7 @@
 //! The two tables of the host: which objects were read, and what was refused of them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -10,7 +11,7 @@ use azenha_engine::log::Log;
 use azenha_model::dead_letter::DeadLetter;
 use azenha_model::{DataType, Field, Offset};
 
-use super::history::{Past, whole};
+use super::history::{Past, Pieces};
 
 /// A column and its values.
 fn column(name: &str, values: impl IntoIterator<Item = Option<String>>, nullable: bool) -> (Field, ArrayRef) {
@@ -39,41 +40,71 @@ pub fn objects(name: String, past: &[Past]) -> Result<HostTable> {
     table(name, vec![0, 1], columns)
 }
 
-/// The table of what a run refused: `object`, `step`, `number` (among those of step and object), `cause`, `reason` and
-/// `part`.
-pub async fn dead_letters(name: String, log: &dyn Log, topic: &str, past: &[Past]) -> Result<HostTable> {
-    let objects = by_place(past);
-    let mut numbered: HashMap<(String, String), i64> = HashMap::new();
-    let (mut letters, mut places, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
-    for fetched in whole(log, topic, 0).await? {
+/// The table of what a run refused, a piece after the other: `object`, `step`, `number` (among those of step and object),
+/// `cause`, `reason` and `part`.
+pub struct Refused<'a> {
+    name: String,
+    pieces: Pieces<'a>,
+    objects: BTreeMap<(&'a str, u32, Offset), &'a Past>,
+    numbered: HashMap<(String, String), i64>,
+    /// Hashes of the letters that were told, by which one is known that was written again after a crash. They are others in
+    /// each run, so two letters that are taken for one by chance are not in the next.
+    seen: HashSet<u64>,
+    hashes: RandomState,
+}
+
+impl<'a> Refused<'a> {
+    /// The letters of a topic, about what was read.
+    pub async fn of(name: String, log: &'a dyn Log, topic: &'a str, past: &'a [Past]) -> Result<Self> {
+        let pieces = Pieces::of(log, topic, 0).await?;
+        let (numbered, seen, hashes) = (HashMap::new(), HashSet::new(), RandomState::new());
+        Ok(Self { name, pieces, objects: by_place(past), numbered, seen, hashes })
+    }
+
+    /// The table without rows.
+    pub fn empty(&self) -> Result<HostTable> {
+        self.table(&[], &[])
+    }
+
+    /// The next rows; none at the end.
+    pub async fn next(&mut self) -> Result<Option<HostTable>> {
+        let Some(fetched) = self.pieces.next().await? else { return Ok(None) };
+        let (mut letters, mut places) = (Vec::new(), Vec::new());
         for value in &fetched.records.values {
             let letter: DeadLetter = serde_json::from_slice(value.unwrap_or_default())?;
             // After a crash those are written again whose rows were not committed.
-            if !seen.insert(letter.id.clone()) {
-                continue;
+            if self.seen.insert(self.hashes.hash_one(&letter.id)) {
+                places.push(self.place(&letter));
+                letters.push(letter);
             }
-            // Letters of internal topics stand at no object.
-            let place = (letter.topic.as_str(), letter.partition, letter.offset);
-            let before = objects.range(..=place).next_back();
-            let object = before.filter(|((topic, partition, _), past)| {
-                (*topic, *partition) == (place.0, place.1) && past.offsets.contains(&letter.offset)
-            });
-            let object = object.map_or(&letter.topic, |(_, past)| &past.name).clone();
-            let number = numbered.entry((object.clone(), letter.step.clone())).or_default();
-            *number += 1;
-            places.push((object, *number));
-            letters.push(letter);
         }
+        self.table(&letters, &places).map(Some)
     }
-    let columns = vec![
-        column("object", places.iter().map(|(object, _)| Some(object.clone())), false),
-        column("step", letters.iter().map(|letter| Some(letter.step.clone())), false),
-        numbers("number", places.iter().map(|(_, number)| *number)),
-        column("cause", letters.iter().map(|letter| Some(letter.cause.name().to_owned())), false),
-        column("reason", letters.iter().map(|letter| Some(letter.reason.clone())), false),
-        column("part", letters.iter().map(|letter| letter.part.clone()), true),
-    ];
-    table(name, vec![0, 1, 2], columns)
+
+    /// The object that a letter is about, and its number there. Letters of internal topics stand at no object.
+    fn place(&mut self, letter: &DeadLetter) -> (String, i64) {
+        let place = (letter.topic.as_str(), letter.partition, letter.offset);
+        let before = self.objects.range(..=place).next_back();
+        let object = before.filter(|((topic, partition, _), past)| {
+            (*topic, *partition) == (place.0, place.1) && past.offsets.contains(&letter.offset)
+        });
+        let object = object.map_or(&letter.topic, |(_, past)| &past.name).clone();
+        let number = self.numbered.entry((object.clone(), letter.step.clone())).or_default();
+        *number += 1;
+        (object, *number)
+    }
+
+    fn table(&self, letters: &[DeadLetter], places: &[(String, i64)]) -> Result<HostTable> {
+        let columns = vec![
+            column("object", places.iter().map(|(object, _)| Some(object.clone())), false),
+            column("step", letters.iter().map(|letter| Some(letter.step.clone())), false),
+            numbers("number", places.iter().map(|(_, number)| *number)),
+            column("cause", letters.iter().map(|letter| Some(letter.cause.name().to_owned())), false),
+            column("reason", letters.iter().map(|letter| Some(letter.reason.clone())), false),
+            column("part", letters.iter().map(|letter| letter.part.clone()), true),
+        ];
+        table(self.name.clone(), vec![0, 1, 2], columns)
+    }
 }
 
 /// What was read, by where it is announced or begins.
