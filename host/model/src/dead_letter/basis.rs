@@ -209,14 +209,6 @@ impl Decoding {
 }
 
 impl Basis {
-    /// The plugin's name, where one was called.
-    pub fn plugin(&self) -> Option<&str> {
-        match self {
-            Self::Call(call) => Some(&call.plugin),
-            _ => None,
-        }
-    }
-
     /// The columns of personal data of which it has values, or what stands for them.
     pub fn personal(&self) -> BTreeSet<String> {
         match self {

@@ -15,6 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::error::{ApiError, ErrorBody};
 use super::guard::Caller;
+use super::paths::{OfLetter, OfPipeline};
 use super::pipelines::find;
 use crate::dead_letters::{Decision, Desk, DeskError, Filter, Found, NotPutBack, PackError};
 use crate::host::Host;
@@ -57,7 +58,7 @@ pub struct LetterSummary {
 
 /// What a list tells of a letter. A newer host may have written it, for causes and on bases that are not known here.
 #[derive(Deserialize)]
-struct Told {
+struct Listed {
     id: String,
     step: String,
     cause: String,
@@ -137,7 +138,7 @@ pub fn routes<S>(host: Arc<Host>) -> Router<S> {
 /// The dead letters of a pipeline, the latest first, each once; of more than 200,000 the latest.
 #[utoipa::path(
     get, path = "/pipelines/{name}/dead-letters", tag = "dead letters",
-    params(("name" = String, Path, description = "The pipeline's name"), Wanted),
+    params(OfPipeline, Wanted),
     responses(
         (status = 200, body = Letters),
         (status = 400, description = "A parameter is none, or has a wrong value", body = ErrorBody),
@@ -147,10 +148,10 @@ pub fn routes<S>(host: Arc<Host>) -> Router<S> {
 )]
 pub async fn list(
     State(desk): State<Arc<Desk>>,
-    name: Result<Path<String>, PathRejection>,
+    path: Result<Path<OfPipeline>, PathRejection>,
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Result<Json<Letters>, ApiError> {
-    let (Path(name), Query(wanted)) = (name?, wanted.map_err(wrong_query)?);
+    let (Path(OfPipeline { name }), Query(wanted)) = (path?, wanted.map_err(wrong_query)?);
     find(desk.host(), &name)?;
     let limit = wanted.limit.unwrap_or(LETTERS.0);
     if !(1..=LETTERS.1).contains(&limit) {
@@ -166,10 +167,7 @@ pub async fn list(
 /// One dead letter, as its topic holds it.
 #[utoipa::path(
     get, path = "/pipelines/{name}/dead-letters/{id}", tag = "dead letters",
-    params(
-        ("name" = String, Path, description = "The pipeline's name"),
-        ("id" = String, Path, description = "The letter's id, each `/` of it as `%2F`"),
-    ),
+    params(OfLetter),
     responses(
         (status = 200, body = LetterDetail),
         (status = 404, body = ErrorBody),
@@ -178,9 +176,9 @@ pub async fn list(
 )]
 pub async fn show(
     State(desk): State<Arc<Desk>>,
-    path: Result<Path<(String, String)>, PathRejection>,
+    path: Result<Path<OfLetter>, PathRejection>,
 ) -> Result<Json<LetterDetail>, ApiError> {
-    let Path((name, id)) = path?;
+    let Path(OfLetter { name, id }) = path?;
     find(desk.host(), &name)?;
     let Found { json, timestamp, decision } = desk.find(&name, &id).await?;
     let letter = serde_json::from_slice(&json).map_err(unreadable)?;
@@ -191,10 +189,7 @@ pub async fn show(
 /// configuration with variables by name, the columns that it read and no others. Personal data is masked.
 #[utoipa::path(
     get, path = "/pipelines/{name}/dead-letters/{id}/bundle", tag = "dead letters",
-    params(
-        ("name" = String, Path, description = "The pipeline's name"),
-        ("id" = String, Path, description = "The letter's id, each `/` of it as `%2F`"),
-    ),
+    params(OfLetter),
     responses(
         (status = 200, description = "The bundle", content_type = "application/x-tar", body = Vec<u8>),
         (status = 404, body = ErrorBody),
@@ -204,9 +199,9 @@ pub async fn show(
 )]
 pub async fn bundle(
     State(desk): State<Arc<Desk>>,
-    path: Result<Path<(String, String)>, PathRejection>,
+    path: Result<Path<OfLetter>, PathRejection>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let Path((name, id)) = path?;
+    let Path(OfLetter { name, id }) = path?;
     find(desk.host(), &name)?;
     Ok(attached(&id, desk.bundle(&name, &id).await?))
 }
@@ -215,10 +210,7 @@ pub async fn bundle(
 /// decided on. Values that a step made are in no letter, and stay masked.
 #[utoipa::path(
     get, path = "/pipelines/{name}/dead-letters/{id}/personal-bundle", tag = "dead letters",
-    params(
-        ("name" = String, Path, description = "The pipeline's name"),
-        ("id" = String, Path, description = "The letter's id, each `/` of it as `%2F`"),
-    ),
+    params(OfLetter),
     responses(
         (status = 200, description = "The bundle", content_type = "application/x-tar", body = Vec<u8>),
         (status = 404, body = ErrorBody),
@@ -228,9 +220,9 @@ pub async fn bundle(
 )]
 pub async fn personal_bundle(
     State(desk): State<Arc<Desk>>,
-    path: Result<Path<(String, String)>, PathRejection>,
+    path: Result<Path<OfLetter>, PathRejection>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let Path((name, id)) = path?;
+    let Path(OfLetter { name, id }) = path?;
     let deployment = find(desk.host(), &name)?;
     Ok(attached(&id, desk.personal_bundle(&deployment, &id).await?))
 }
@@ -245,11 +237,7 @@ fn attached(id: &str, bundle: Vec<u8>) -> impl IntoResponse + use<> {
 /// that topic, so it is refused where something of the record had gone through, unless `repeat` says otherwise.
 #[utoipa::path(
     post, path = "/pipelines/{name}/dead-letters/{id}/retry", tag = "dead letters",
-    params(
-        ("name" = String, Path, description = "The pipeline's name"),
-        ("id" = String, Path, description = "The letter's id, each `/` of it as `%2F`"),
-        Retry,
-    ),
+    params(OfLetter, Retry),
     responses(
         (status = 200, body = Decision),
         (status = 400, description = "A parameter is none, or has a wrong value", body = ErrorBody),
@@ -261,10 +249,10 @@ fn attached(id: &str, bundle: Vec<u8>) -> impl IntoResponse + use<> {
 pub async fn retry(
     State(desk): State<Arc<Desk>>,
     Extension(Caller(by)): Extension<Caller>,
-    path: Result<Path<(String, String)>, PathRejection>,
+    path: Result<Path<OfLetter>, PathRejection>,
     how: Result<Query<Retry>, QueryRejection>,
 ) -> Result<Json<Decision>, ApiError> {
-    let (Path((name, id)), Query(Retry { repeat })) = (path?, how.map_err(wrong_query)?);
+    let (Path(OfLetter { name, id }), Query(Retry { repeat })) = (path?, how.map_err(wrong_query)?);
     let deployment = find(desk.host(), &name)?;
     Ok(Json(desk.retry(&deployment, &id, repeat, by).await?))
 }
@@ -272,10 +260,7 @@ pub async fn retry(
 /// Hides a dead letter from lists, once. It stays in its topic.
 #[utoipa::path(
     post, path = "/pipelines/{name}/dead-letters/{id}/discard", tag = "dead letters",
-    params(
-        ("name" = String, Path, description = "The pipeline's name"),
-        ("id" = String, Path, description = "The letter's id, each `/` of it as `%2F`"),
-    ),
+    params(OfLetter),
     responses(
         (status = 200, body = Decision),
         (status = 404, body = ErrorBody),
@@ -286,9 +271,9 @@ pub async fn retry(
 pub async fn discard(
     State(desk): State<Arc<Desk>>,
     Extension(Caller(by)): Extension<Caller>,
-    path: Result<Path<(String, String)>, PathRejection>,
+    path: Result<Path<OfLetter>, PathRejection>,
 ) -> Result<Json<Decision>, ApiError> {
-    let Path((name, id)) = path?;
+    let Path(OfLetter { name, id }) = path?;
     find(desk.host(), &name)?;
     Ok(Json(desk.discard(&name, &id, by).await?))
 }
@@ -314,7 +299,7 @@ impl Wanted {
 impl LetterSummary {
     fn of(found: Found) -> Result<Self, ApiError> {
         let Found { json, timestamp, decision } = found;
-        let Told { id, step, cause, reason, part, object, line, basis } =
+        let Listed { id, step, cause, reason, part, object, line, basis } =
             serde_json::from_slice(&json).map_err(unreadable)?;
         let plugin = basis["call"]["plugin"].as_str().map(str::to_owned);
         Ok(Self { id, step, cause, reason, part, object, line, plugin, timestamp, decision })

@@ -26,6 +26,7 @@ enum Takes {
 type Case = (&'static str, &'static str, &'static str, Takes);
 
 /// A pipeline, and what makes its letters.
+#[derive(Default)]
 struct Shipped {
     name: &'static str,
     /// The folder of the repository's pipelines.
@@ -167,9 +168,7 @@ async fn of_windows_that_closed_elsewhere() -> Result<()> {
         name: "clickstream",
         folder: "clickstream",
         words: &[("lateness: 30s", "lateness: 30s, idle_after: 1s"), ("partitions: 4", "partitions: 2")],
-        triggers: &[],
-        records: vec![],
-        cases: &[],
+        ..Shipped::default()
     };
     let mut scene = shipped.start()?;
     let click = |minute: i64| format!(r#"{{"campaignId":"a","timestamp":{}}}"#, minute * 60_000);
@@ -265,8 +264,6 @@ async fn of_the_lake() -> Result<()> {
     Shipped {
         name: "lake-pedidos",
         folder: "lake",
-        words: &[],
-        triggers: &[],
         records: vec![
             (PEDIDOS, "{\"op\":".to_owned()),
             change(PEDIDOS, "c", 1, &after(1, "\"soon\"")),
@@ -278,6 +275,7 @@ async fn of_the_lake() -> Result<()> {
             ("bronze", "decode", "soon", Takes::Nothing),
             ("bronze", "decode", "years", Takes::Nothing),
         ],
+        ..Shipped::default()
     }
     .check()
     .await
