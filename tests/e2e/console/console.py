@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import time
 import urllib.request
 from pathlib import Path
 
@@ -30,6 +31,7 @@ PAGES = {
     "#/pipelines/counted/steps/kept/shadow": "Try other code",
     "#/pipelines/tried/steps/labelled/shadow": "at offset",
     "#/pipelines/counted/dead-letters": "Show those that were decided on",
+    "#/pipelines/unruly/dead-letters": "Show those that were decided on",
     "#/pipelines/counted/versions": "The latest first",
     "#/plugins": "Columns that enter the sandbox",
     "#/changes": "The last changes",
@@ -119,6 +121,30 @@ def try_wrong_code():
     while not call("GET", beside)["samples"]:
         send("rows", rows(number, 1_000))
         number += 1_000
+
+
+def mended():
+    """Uploads code that does what the plugin of `unruly` should have done."""
+    code = Path(os.environ["AZENHA_TEST_PLUGINS"], "click-count.wasm").read_bytes()
+    call("PUT", "/plugins/mended-count", code, "application/wasm")
+
+
+def fail(record='{"campaignId": "fail finish"}'):
+    """Has `unruly` fail on a record, until there is a letter more."""
+    letters = lambda: len(call("GET", "/pipelines/unruly/dead-letters")["letters"])
+    before = letters()
+    send("unruly_in", [record])
+    while letters() == before:
+        time.sleep(0.1)
+
+
+def replay(page):
+    """Shows the replay of the first letter, and what a mended plugin makes of it."""
+    letter = page.locator(".letter").first
+    letter.get_by_role("button", name="Replay").click()
+    letter.get_by_label("With another plugin").select_option("mended-count")
+    letter.get_by_role("button", name="Try it").click()
+    expect(letter.get_by_role("heading", name="With mended-count")).to_be_visible()
 
 
 def clicks(number):

@@ -1,6 +1,6 @@
 """Everything can be reached and used by keyboard, and one sees where one is."""
 
-from console import PAGES, TOKEN, console, expect, open_page, signed_in, try_wrong_code
+from console import PAGES, TOKEN, console, expect, fail, mended, open_page, replay, signed_in, try_wrong_code
 
 # What can be used on the page and is seen.
 USABLE = """() => [...document.querySelectorAll("a[href], button, input, select, textarea, [tabindex='0']")]
@@ -19,6 +19,8 @@ def reaches_everything():
     with signed_in() as page:
         for address in PAGES:
             open_page(page, address)
+            if address == "#/pipelines/unruly/dead-letters":
+                replay(page)
             page.evaluate("document.activeElement?.blur()")
             usable = page.evaluate(USABLE)
             met = set()
@@ -60,6 +62,8 @@ def tries_without_a_mouse():
 
 
 try_wrong_code()
+mended()
+fail()
 reaches_everything()
 goes_without_a_mouse()
 tries_without_a_mouse()

@@ -1,6 +1,6 @@
 """Every page fits on a phone, can be read in light and in dark, and is named for those who listen."""
 
-from console import PAGES, SERVER, console, open_page, signed_in, try_wrong_code
+from console import PAGES, SERVER, console, fail, mended, open_page, replay, signed_in, try_wrong_code
 
 SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
@@ -44,6 +44,8 @@ def check(page, where):
 
 
 try_wrong_code()
+mended()
+fail()
 for scheme in ("light", "dark"):
     for width, height in ((360, 640), (1280, 800)):
         shape = {"width": width, "height": height, "scheme": scheme}
@@ -56,4 +58,6 @@ for scheme in ("light", "dark"):
         with signed_in(**shape) as page:
             for address in PAGES:
                 open_page(page, address)
+                if address == "#/pipelines/unruly/dead-letters":
+                    replay(page)
                 check(page, f"{address}, {shape}")

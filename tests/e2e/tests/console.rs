@@ -43,6 +43,16 @@ sinks:
   labels: { from: labelled, topic: labels }
 ";
 
+/// Its plugin fails where a row tells it to.
+const UNRULY: &str = "name: unruly
+sources:
+  wishes: { topic: unruly_in, partitions: 1, schema: { campaignId: text } }
+steps:
+  counts: { aggregate: hostile-count, from: wishes, by: [campaignId] }
+sinks:
+  out: { from: counts, topic: unruly_out, key: [campaignId] }
+";
+
 /// A host that runs pipelines as they were applied, and the Python that drives the browser; none if there is no browser.
 fn start() -> Result<Option<(Azenha, Running, String)>> {
     let Ok(python) = env::var("AZENHA_TEST_BROWSER") else {
@@ -54,7 +64,7 @@ fn start() -> Result<Option<(Azenha, Running, String)>> {
     let mut host = azenha.start(&[], &["--config", &config])?;
     let server = format!("http://{}", host.address);
     let environment = [("AZENHA_SERVER", server.as_str()), ("AZENHA_TOKEN", TOKEN)];
-    for (name, text) in [("counted", COUNTED), ("tried", TRIED)] {
+    for (name, text) in [("counted", COUNTED), ("tried", TRIED), ("unruly", UNRULY)] {
         let pipeline = azenha.write(&format!("{name}/pipeline.yaml"), text)?.display().to_string();
         let applied = azenha.run_with(["pipeline", "apply", &pipeline], &environment)?;
         ensure!(applied.status.success(), "{}", applied.text());
@@ -124,6 +134,11 @@ fn a_person_sees_and_changes_what_runs_and_nothing_goes_wrong_in_the_browser() -
 #[test]
 fn a_person_watches_what_a_candidate_does_differently_and_promotes_or_discards_it() -> Result<()> {
     run("tries.py", &[])
+}
+
+#[test]
+fn a_person_replays_what_failed_and_tries_a_mended_plugin_on_it() -> Result<()> {
+    run("replays.py", &[])
 }
 
 #[test]

@@ -20,8 +20,8 @@ static FILES: &[(&str, &str, &str)] = &files! {
     "image/svg+xml": ["wheel.svg"],
     "text/javascript": [
         "api.js", "changes.js", "comparison.js", "docs.js", "dom.js", "flow.js", "format.js", "graph.js", "letters.js",
-        "login.js", "main.js", "pipeline.js", "pipelines.js", "plugins.js", "rates.js", "rows.js", "shadow.js", "step.js",
-        "swap.js", "trends.js", "versions.js"
+        "login.js", "main.js", "pipeline.js", "pipelines.js", "plugins.js", "rates.js", "replay.js", "rows.js",
+        "shadow.js", "step.js", "swap.js", "trends.js", "versions.js"
     ],
 };
 

@@ -17,6 +17,7 @@ use super::error::{ApiError, ErrorBody};
 use super::guard::Caller;
 use super::paths::{OfLetter, OfPipeline};
 use super::pipelines::find;
+use crate::dead_letters::replay::{ReplayError, Replayed};
 use crate::dead_letters::{Decision, Desk, DeskError, Filter, Found, NotPutBack, PackError};
 use crate::host::Host;
 
@@ -123,6 +124,15 @@ pub struct Retry {
     repeat: bool,
 }
 
+/// What a letter is replayed with.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct With {
+    /// The name of an uploaded plugin: whether what failed goes through with it, and what it gives.
+    plugin: Option<String>,
+}
+
 /// The routes below `/pipelines/{name}`.
 pub fn routes<S>(host: Arc<Host>) -> Router<S> {
     Router::new()
@@ -130,6 +140,7 @@ pub fn routes<S>(host: Arc<Host>) -> Router<S> {
         .route("/pipelines/{name}/dead-letters/{id}", get(show))
         .route("/pipelines/{name}/dead-letters/{id}/bundle", get(bundle))
         .route("/pipelines/{name}/dead-letters/{id}/personal-bundle", get(personal_bundle))
+        .route("/pipelines/{name}/dead-letters/{id}/replay", post(replay))
         .route("/pipelines/{name}/dead-letters/{id}/retry", post(retry))
         .route("/pipelines/{name}/dead-letters/{id}/discard", post(discard))
         .with_state(Arc::new(Desk::new(host)))
@@ -233,6 +244,31 @@ fn attached(id: &str, bundle: Vec<u8>) -> impl IntoResponse + use<> {
     ([(CONTENT_TYPE, "application/x-tar".to_owned()), (CONTENT_DISPOSITION, attachment)], bundle)
 }
 
+/// Decides once more what a dead letter is about, on this host, and says what comes of it; nothing of it goes anywhere else.
+/// Of a plugin the call is made: with the code that the letter is of, and with another one if that is named. Personal data
+/// is masked, and variables of the step's configuration have only their defaults.
+#[utoipa::path(
+    post, path = "/pipelines/{name}/dead-letters/{id}/replay", tag = "dead letters",
+    params(OfLetter, With),
+    responses(
+        (status = 200, body = Replayed),
+        (status = 400, description = "A parameter is none, or has a wrong value", body = ErrorBody),
+        (status = 404, body = ErrorBody),
+        (status = 409, description = "It cannot be decided once more: something is not kept, or is not the host's to decide", body = ErrorBody),
+        (status = 422, description = "No such plugin was uploaded", body = ErrorBody),
+        (status = 503, description = "The log failed, or too many letters are replayed at once", body = ErrorBody),
+    )
+)]
+pub async fn replay(
+    State(desk): State<Arc<Desk>>,
+    path: Result<Path<OfLetter>, PathRejection>,
+    with: Result<Query<With>, QueryRejection>,
+) -> Result<Json<Replayed>, ApiError> {
+    let (Path(OfLetter { name, id }), Query(With { plugin })) = (path?, with.map_err(wrong_query)?);
+    find(desk.host(), &name)?;
+    Ok(Json(desk.replay(&name, &id, plugin.as_deref()).await?))
+}
+
 /// Puts the record of a dead letter back at the end of the source that it came from, once. Everybody reads it who reads
 /// that topic, so it is refused where something of the record had gone through, unless `repeat` says otherwise.
 #[utoipa::path(
@@ -329,7 +365,12 @@ impl From<DeskError> for ApiError {
             DeskError::Pack(PackError::NoComponent { .. }) => {
                 Self::conflict(text).help("push the same bytes again: `azenha plugin push NAME FILE`")
             }
+            DeskError::Replay(ReplayError::ByStore(_)) => Self::conflict(text)
+                .help("the letter's reason is what it said; `azenha replay --store URL` asks a SQL database"),
+            DeskError::NoPlugin(_) => Self::unprocessable(text).help("GET /plugins lists those that were uploaded"),
+            DeskError::Busy => Self::unavailable(text).help("ask again in a while"),
             DeskError::Decided(_)
+            | DeskError::Replay(_)
             | DeskError::Batch(_)
             | DeskError::NotLoaded(_)
             | DeskError::OfRun(_)

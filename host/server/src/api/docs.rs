@@ -41,6 +41,7 @@ use crate::host::Host;
         dead_letters::show,
         dead_letters::bundle,
         dead_letters::personal_bundle,
+        dead_letters::replay,
         dead_letters::retry,
         dead_letters::discard,
         runs::list,

@@ -25,7 +25,7 @@ const fn role(role: Role) -> Needs {
 pub type Rule = (Method, &'static str, Needs);
 
 /// Every route of the host's own. Answers to queries, whose paths pipelines choose, are [`FALLBACK`].
-pub static RULES: [Rule; 39] = [
+pub static RULES: [Rule; 40] = [
     (Method::GET, "/livez", Nothing),
     (Method::GET, "/readyz", Nothing),
     (Method::GET, "/openapi.json", Nothing),
@@ -50,6 +50,7 @@ pub static RULES: [Rule; 39] = [
     (Method::GET, "/pipelines/{name}/dead-letters/{id}", role(Viewer)),
     (Method::GET, "/pipelines/{name}/dead-letters/{id}/bundle", role(Operator)),
     (Method::GET, PERSONAL, role(Deployer)),
+    (Method::POST, REPLAY, role(Operator)),
     (Method::POST, "/pipelines/{name}/dead-letters/{id}/retry", role(Operator)),
     (Method::POST, "/pipelines/{name}/dead-letters/{id}/discard", role(Operator)),
     (Method::GET, "/pipelines/{name}/versions", role(Viewer)),
@@ -69,6 +70,9 @@ pub static RULES: [Rule; 39] = [
 
 /// Records in: data, which is not a change of what runs.
 const RECORDS: &str = "/topics/{topic}/records";
+
+/// Code is run, and nothing is changed.
+const REPLAY: &str = "/pipelines/{name}/dead-letters/{id}/replay";
 
 /// Personal data out: no change, but somebody may have to say who saw it.
 const PERSONAL: &str = "/pipelines/{name}/dead-letters/{id}/personal-bundle";
@@ -100,7 +104,7 @@ impl Route {
         let Some(path) = path else { return Some(Self::READ) };
         let asked = if method == Method::HEAD { &Method::GET } else { method };
         let (_, _, needs) = RULES.iter().find(|(method, listed, _)| method == asked && *listed == path)?;
-        let is_recorded = path == PERSONAL || !is_safe(method) && path != RECORDS;
+        let is_recorded = path == PERSONAL || !is_safe(method) && ![RECORDS, REPLAY].contains(&path);
         Some(Self { needs: *needs, is_recorded, is_probe: PROBES.contains(&path) })
     }
 }
@@ -137,6 +141,7 @@ mod tests {
         let is_recorded = |method, path| Route::find(&method, Some(path)).unwrap().is_recorded;
         assert!(is_recorded(Method::PUT, "/plugins/{name}") && is_recorded(Method::POST, "/pipelines/{name}/pause"));
         assert!(is_recorded(Method::GET, PERSONAL));
-        assert!(!is_recorded(Method::POST, RECORDS) && !is_recorded(Method::GET, "/audit"));
+        assert!(!is_recorded(Method::POST, RECORDS) && !is_recorded(Method::POST, REPLAY));
+        assert!(!is_recorded(Method::GET, "/audit"));
     }
 }

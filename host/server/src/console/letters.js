@@ -1,9 +1,10 @@
-// What was refused: why, putting it back, or doing without it.
+// What was refused: why, deciding once more, putting it back, or doing without it.
 
 import { ask, path, send } from "/console/api.js";
 import { button, element, empty, problem, state } from "/console/dom.js";
 import { time } from "/console/format.js";
 import { tabs } from "/console/pipeline.js";
+import { replay } from "/console/replay.js";
 
 export const title = name => `Dead letters of ${name}`;
 
@@ -44,16 +45,18 @@ const card = (name, letter, caller, told, changed) => {
     await ask(`${one(name, id)}/${what}`, { method: "POST" });
     await changed();
   });
-  const mayDecide = caller.role !== "viewer" && !decision;
+  const mayOperate = caller.role !== "viewer";
+  const { shown, make } = replay(one(name, id));
   return element("li", { class: "card letter" },
     element("h2", {}, step, " ", state(cause)),
     element("p", { class: "error" }, reason, part ? ` (${part})` : ""),
     element("p", { class: "quiet" }, `${time(timestamp)} UTC, `, element("code", {}, id), plugin ? `, plugin ${plugin}` : ""),
     decision ? element("p", {}, state(decision.verdict), decision.by ? ` by ${decision.by}` : "") : null,
     element("div", { class: "actions" },
-      mayDecide ? [button("Retry", decide("retry")), button("Discard", decide("discard"))] : null,
-      caller.role !== "viewer" ? button("Save bundle", does(() => saveBundle(name, id))) : null),
-    whole(name, id));
+      mayOperate ? button("Replay", make) : null,
+      mayOperate && !decision ? [button("Retry", decide("retry")), button("Discard", decide("discard"))] : null,
+      mayOperate ? button("Save bundle", does(() => saveBundle(name, id))) : null),
+    shown, whole(name, id));
 };
 
 export const show = async (view, { parameters: [name], signal, caller }) => {

@@ -17,7 +17,7 @@ pub use audit::{Audit, Entry, Written};
 pub use change::{ATTEMPTS, Change, ChangeError, Condition};
 pub use definition::{Definition, Definitions, FORMAT, Version};
 pub use follow::Followed;
-pub use library::Library;
+pub use library::{Library, LibraryError};
 
 /// What the log says.
 #[derive(Debug)]

@@ -85,7 +85,7 @@ pub struct Limits {
 }
 
 /// What the dead letter says.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct About {
     /// Its id: generation, pipeline, step, topic, partition, offset, ordinal.

@@ -2,23 +2,30 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use azenha_engine::log::{Append, LogError};
 use azenha_model::Offset;
 use azenha_model::dead_letter::{Basis, DeadLetter};
 use azenha_model::plan::Plan;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, Semaphore};
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use super::decisions::{DecideError, Decision, Decisions};
 use super::index::{Entry, Filter, Index};
 use super::name::{Name, id_of_ordinal, id_of_step};
-use super::pack::{PackError, Told, pack};
+use super::pack::{PackError, Told, gather, pack};
 use super::put_back::{NotPutBack, Reader, check};
+use super::replay::{Means, Other, ReplayError, Replayed, replay};
 use super::reveal::reveal;
 use super::shelf::{Shelf, Shelves, record_at};
+use crate::control::LibraryError;
 use crate::host::{Deployment, Host, State};
 use crate::ingest::SourceTopic;
+
+/// Replays are made one at a time: what they take is taken from what runs. So long the next one waits for its turn.
+const TURN: Duration = Duration::from_secs(10);
 
 /// Why something was not done with a letter.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +53,15 @@ pub enum DeskError {
     /// There is no bundle.
     #[error(transparent)]
     Pack(#[from] PackError),
+    /// Nothing can be decided once more.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    /// The plugin to try is not there.
+    #[error("no plugin `{0}` was uploaded")]
+    NoPlugin(String),
+    /// Others replay.
+    #[error("other letters are being replayed, one after the other")]
+    Busy,
     /// The letters of a batch's last run cannot be read.
     #[error("the letters of the last run cannot be read: {0}")]
     OfRun(#[from] std::io::Error),
@@ -79,13 +95,14 @@ pub struct Desk {
     host: Arc<Host>,
     decisions: Mutex<Decisions>,
     shelves: Shelves,
+    replays: Arc<Semaphore>,
 }
 
 impl Desk {
     /// Nothing is read yet.
     pub fn new(host: Arc<Host>) -> Self {
         let decisions = Mutex::new(Decisions::new(host.log()));
-        Self { host, decisions, shelves: Shelves::default() }
+        Self { host, decisions, shelves: Shelves::default(), replays: Arc::new(Semaphore::new(1)) }
     }
 
     /// The host.
@@ -150,6 +167,40 @@ impl Desk {
             told = reveal(told, &record.ok_or(PackError::NoRecord)?, plan)?;
         }
         Ok(pack(&self.host, told).await?)
+    }
+
+    /// Decides once more what a letter is about, and with another plugin that was uploaded. Plugins are called as ever,
+    /// with the host's bounds, but apart from all that runs: what they make goes nowhere else. Variables have only their
+    /// defaults here: whoever uploads plugins is not told of the host's secrets.
+    pub async fn replay(&self, pipeline: &str, id: &str, with: Option<&str>) -> Result<Replayed, DeskError> {
+        let turn = timeout(TURN, Arc::clone(&self.replays).acquire_owned()).await;
+        let turn = turn.ok().and_then(Result::ok).ok_or(DeskError::Busy)?;
+        let bundle = gather(&self.host, self.told(pipeline, id).await?).await?;
+        let other = match with {
+            Some(name) => Some(self.uploaded(name).await?),
+            None => None,
+        };
+        let sandbox = self.host.runner().sandbox.clone();
+        let replaying = spawn_blocking(move || {
+            // Also if whoever asked does not wait for it.
+            let _turn = turn;
+            replay(&bundle, &Means { sandbox: &sandbox, environment: &|_| None }, other.as_ref())
+        });
+        Ok(replaying.await.map_err(|error| ReplayError::Unplayable(error.into()))??)
+    }
+
+    /// A plugin of the log.
+    async fn uploaded(&self, name: &str) -> Result<Other, DeskError> {
+        let plugins = &self.host.control().plugins;
+        plugins.catch_up().await?;
+        let digest = plugins.look(|library| library.names().get(name).map(|named| named.digest.clone()));
+        let digest = digest.ok_or_else(|| DeskError::NoPlugin(name.to_owned()))?;
+        match plugins.bytes(&digest).await {
+            Ok(bytes) => Ok(Other { name: name.to_owned(), bytes }),
+            Err(LibraryError::Log(error)) => Err(error.into()),
+            // It was removed in this moment.
+            Err(LibraryError::Incomplete(_)) => Err(DeskError::NoPlugin(name.to_owned())),
+        }
     }
 
     async fn told(&self, pipeline: &str, id: &str) -> Result<Told, DeskError> {

@@ -85,11 +85,11 @@ pub fn decides_by_record(basis: &Basis) -> bool {
     matches!(basis, Basis::Decoding(_) | Basis::Announced(_))
 }
 
-/// The bundle of a letter.
+/// What is in the bundle of a letter, but for what its plugin gives.
 ///
 /// # Errors
 /// [`PackError`] says why there is none.
-pub async fn pack(host: &Host, told: Told) -> Result<Vec<u8>, PackError> {
+pub async fn gather(host: &Host, told: Told) -> Result<Bundle, PackError> {
     let Told { letter, basis, record, masked } = told;
     if decides_by_record(&basis) && record.is_none() {
         return Err(if letter.object.is_none() { PackError::LeftOut } else { PackError::NotKept });
@@ -109,7 +109,15 @@ pub async fn pack(host: &Host, told: Told) -> Result<Vec<u8>, PackError> {
         limits: Limits { memory_bytes: limits.plugin_memory, call_millis: limits.plugin_time.as_millis() as u64 },
         store: store(host, &basis),
     };
-    let mut bundle = Bundle { manifest, basis, record, plugin };
+    Ok(Bundle { manifest, basis, record, plugin })
+}
+
+/// The bundle of a letter, as a file.
+///
+/// # Errors
+/// [`PackError`] says why there is none.
+pub async fn pack(host: &Host, told: Told) -> Result<Vec<u8>, PackError> {
+    let mut bundle = gather(host, told).await?;
     let sandbox = host.runner().sandbox.clone();
     let written = spawn_blocking(move || {
         bundle.manifest.gives = gives(&sandbox, &bundle).unwrap_or_default();

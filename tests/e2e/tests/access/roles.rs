@@ -8,7 +8,7 @@ use azenha_e2e::Azenha;
 use crate::helpers::{ROLES, ask, define, show, start};
 
 /// Every route of the API, and the role that it takes at least; none: nobody needs a token.
-const TABLE: [(&str, &str, Option<&str>); 35] = [
+const TABLE: [(&str, &str, Option<&str>); 36] = [
     ("GET", "/livez", None),
     ("GET", "/readyz", None),
     ("GET", "/whoami", None),
@@ -30,6 +30,7 @@ const TABLE: [(&str, &str, Option<&str>); 35] = [
     ("GET", "/pipelines/{name}/dead-letters/{id}", Some("viewer")),
     ("GET", "/pipelines/{name}/dead-letters/{id}/bundle", Some("operator")),
     ("GET", "/pipelines/{name}/dead-letters/{id}/personal-bundle", Some("deployer")),
+    ("POST", "/pipelines/{name}/dead-letters/{id}/replay", Some("operator")),
     ("POST", "/pipelines/{name}/dead-letters/{id}/retry", Some("operator")),
     ("POST", "/pipelines/{name}/dead-letters/{id}/discard", Some("operator")),
     ("GET", "/pipelines/{name}/versions", Some("viewer")),

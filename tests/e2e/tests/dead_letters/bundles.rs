@@ -56,6 +56,11 @@ fn a_bundle_holds_no_secret_no_personal_data_and_no_column_that_was_not_granted(
     assert!(text(&without).contains("`PLANTED` is not set"), "{}", text(&without));
     let with = elsewhere.replay(&bundle, &[], &[("PLANTED", "another one of sixteen bytes")])?;
     assert!(with.status.success() && text(&with).contains("`email` is personal data"), "{}", text(&with));
+
+    // The host has the value, and does not give it to what may be any code.
+    let here = scene.replay("events", id(&letters[0]), "")?;
+    assert!(here.status == 409 && here.body.contains("`PLANTED` is not set"), "{here:?}");
+    assert!(PLANTED.iter().all(|planted| !here.body.contains(planted)), "{here:?}");
     Ok(())
 }
 

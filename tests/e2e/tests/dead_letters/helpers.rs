@@ -90,6 +90,11 @@ impl Scene {
         post(&self.host.address, &path(pipeline, id, what), "application/json", "")
     }
 
+    /// Has the host decide once more; `query` follows the path.
+    pub fn replay(&self, pipeline: &str, id: &str, query: &str) -> Result<Answer> {
+        self.decide(pipeline, id, &format!("replay{query}"))
+    }
+
     /// A command of `azenha dead-letters` about a letter.
     pub fn command(&self, arguments: &[&str]) -> Result<azenha_e2e::Finished> {
         let server = format!("http://{}", self.host.address);

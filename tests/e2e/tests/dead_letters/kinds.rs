@@ -37,10 +37,12 @@ fn hostile() -> String {
 
 const QUICK: &str = "limits: { plugin_time: 200ms }\n";
 
-/// Checks that a letter can be found and shown, and that a replay elsewhere sees its failure.
+/// Checks that a letter can be found and shown, and that replays on the host and elsewhere see its failure.
 fn check(scene: &Scene, pipeline: &str, letter: &Value) -> Result<()> {
     let shown = scene.show(pipeline, id(letter))?;
     ensure!(shown["letter"]["reason"] == letter["reason"], "{shown}");
+    let here = scene.replay(pipeline, id(letter), "")?;
+    ensure!(here.status == 200 && here.json()?["reproduced"] == true, "{letter}: {here:?}");
     let bundle = scene.bundle(pipeline, id(letter))?;
     let replayed = Elsewhere::new()?.replay(&bundle, &[], &[])?;
     let said = text(&replayed);

@@ -5,5 +5,6 @@ mod batches;
 mod bundles;
 mod helpers;
 mod kinds;
+mod replays;
 mod retry;
 mod shipped;

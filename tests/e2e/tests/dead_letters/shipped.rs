@@ -75,6 +75,11 @@ impl Shipped {
 
     fn replay(&self, scene: &Scene, letter: &Value, takes: Takes) -> Result<()> {
         let (letter, reason) = (id(letter), letter["reason"].as_str().context("no reason")?);
+        let here = scene.replay(self.name, letter, "")?;
+        let is_seen = here.status == 200 && here.json()?["reproduced"] == true;
+        // The host neither puts personal data into a bundle nor asks a store.
+        let is_possible = matches!(takes, Takes::Nothing | Takes::Values);
+        ensure!(if is_possible { is_seen } else { here.status == 409 }, "{here:?}");
         match takes {
             Takes::Nothing => reproduce(&scene.bundle(self.name, letter)?, &[], reason).map(drop),
             Takes::Record => {

@@ -1,4 +1,4 @@
-//! Makes the call of a plugin that a bundle holds once more.
+//! The call of a plugin, made once more.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::bundle::{About, Bundle};
+use crate::dead_letters::bundle::{About, Bundle};
 
 /// What came of a call.
 #[derive(Debug)]
