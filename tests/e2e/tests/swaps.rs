@@ -295,6 +295,15 @@ fn a_version_that_traps_on_everything_goes_back_by_itself_and_nothing_is_lost() 
     ensure!(["by itself", "version 2"].iter().all(|words| note.to_string().contains(words)), "{note}");
     let listed = stage.show("/pipelines")?[0].clone();
     ensure!(listed["note"] == note && listed["version"] == 3 && listed["lag"] == 0, "{listed}");
+    let went_back = |stage: &Stage| {
+        let changes = stage.show("/audit")?["entries"].take();
+        let by_itself = |entry: &&Value| entry["role"] == "host";
+        Ok::<Vec<Value>, anyhow::Error>(changes.as_array().into_iter().flatten().filter(by_itself).cloned().collect())
+    };
+    stage.wait_until("it is written down", |stage| Ok(!went_back(stage)?.is_empty()))?;
+    let entries = went_back(&stage)?;
+    ensure!(entries.len() == 1 && entries[0]["version"] == "3" && entries[0].get("by").is_none(), "{entries:?}");
+    ensure!(entries[0]["path"] == "/pipelines/counted/rollback?to=1", "{entries:?}");
 
     // Whoever trusts it at once has lanes that stand still, until a person goes back.
     ensure!(stage.put(&definition("tagged-count", "{ tag: b, fails: true }"), "?probation=0")?.status == 200);

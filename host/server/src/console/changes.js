@@ -10,9 +10,12 @@ const outcome = status => status < 300 ? "done" : status < 500 ? "refused" : "fa
 
 const version = text => text && text.length > 12 ? digest(text) : text;
 
+/** Who it was; without tokens that is not known. */
+const who = (by, role) => by ? `${by}, ${role}` : role === "host" ? "the host itself" : "this machine";
+
 const row = ({ at, by, role, from, method, path, status, version: now }) => [
   element("time", { datetime: new Date(at / 1_000).toISOString() }, time(at)),
-  by ? `${by}, ${role}` : "this machine",
+  who(by, role),
   from,
   element("code", {}, `${method} ${path}`),
   element("span", {}, state(outcome(status)), ` ${status}`),

@@ -10,6 +10,7 @@ use azenha_model::{Offset, Records};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::definition::Definition;
 use super::library::json;
 use crate::ingest::now;
 
@@ -21,12 +22,12 @@ const TOPIC: &str = "azenha.audit";
 pub struct Entry {
     /// When it ended: microseconds since 1970-01-01T00:00:00Z.
     pub at: i64,
-    /// The name of the token that was used; none on a host without tokens.
+    /// The name of the token that was used; none on a host without tokens, or if nobody asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
-    /// The role of whoever asked: `viewer`, `operator` or `deployer`.
+    /// The role of whoever asked: `viewer`, `operator` or `deployer`; `host` if nobody did, and a host went back by itself.
     pub role: String,
-    /// The address that the request came from; behind a proxy it is the proxy's.
+    /// The address that the request came from; behind a proxy it is the proxy's. `itself` if a host did it by itself.
     pub from: String,
     /// PUT, POST, PATCH or DELETE.
     pub method: String,
@@ -37,6 +38,22 @@ pub struct Entry {
     /// What is in force after it, if the answer says so: the version of a definition, the digest of a plugin.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+}
+
+impl Entry {
+    /// A host went back by itself to another version, and this is in force since.
+    pub fn by_itself(changed: &Definition, to: u64) -> Self {
+        Self {
+            at: now(),
+            by: None,
+            role: "host".to_owned(),
+            from: "itself".to_owned(),
+            method: "POST".to_owned(),
+            path: format!("/pipelines/{}/rollback?to={to}", changed.pipeline),
+            status: 200,
+            version: Some(changed.version().to_string()),
+        }
+    }
 }
 
 /// An entry, and where it stands.

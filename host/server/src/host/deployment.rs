@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::runner::{Runner, Running};
 use super::swap::SwapPlan;
-use crate::control::{Change, ChangeError, Condition, Definition, FORMAT};
+use crate::control::{Change, ChangeError, Condition, Definition, Entry, FORMAT};
 use crate::ingest::SourceTopic;
 use crate::program::Loaded;
 
@@ -214,13 +214,20 @@ impl Deployment {
         let note = format!("back to version {} by itself, because of version {version}: {reason}", earlier.version());
         tracing::error!(pipeline = self.name, version, "{note}");
         let change = Change { pipeline: self.name.clone(), condition: Condition::Version(version), by: None };
-        let edit = |next: &mut Definition| {
-            next.go_back_to(&earlier, &undone, note.clone());
-            next.distrusted.insert(version);
-        };
-        match runner.control.definitions.change(&change, edit).await {
+        let control = Arc::clone(&runner.control);
+        // In a task of its own: what is changed ends this one, perhaps before it is written down.
+        let going_back = tokio::spawn(async move {
+            let edit = |next: &mut Definition| {
+                next.go_back_to(&earlier, &undone, note.clone());
+                next.distrusted.insert(version);
+            };
+            let changed = control.definitions.change(&change, edit).await?;
+            control.audit.write(&Entry::by_itself(&changed, earlier.version())).await;
+            Ok::<_, ChangeError>(())
+        });
+        match going_back.await? {
             // Another host was quicker, or a person.
-            Ok(_) | Err(ChangeError::NotMet { .. } | ChangeError::Overtaken(_)) => Ok(()),
+            Ok(()) | Err(ChangeError::NotMet { .. } | ChangeError::Overtaken(_)) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }

@@ -114,7 +114,7 @@ pub struct Runner {
     /// The log.
     pub log: Arc<dyn Log>,
     /// Definitions and plugins.
-    pub control: Control,
+    pub control: Arc<Control>,
     /// Checks and loads plugins.
     pub sandbox: Sandbox,
     /// Where pipelines answer queries.
@@ -126,7 +126,7 @@ impl Runner {
     /// Opens the log and reads what it says; nothing runs yet.
     pub async fn start(config: HostConfig) -> Result<Self> {
         let log = open_log(&config).await?;
-        let control = Control::open(&log).await?;
+        let control = Arc::new(Control::open(&log).await?);
         let sandbox = sandbox(&config, Some(&config.data.join("compiled")))?;
         let options = EngineOptions {
             workers: available_parallelism().map_or(1, usize::from),
