@@ -132,12 +132,16 @@ impl Watch {
         let nanos = nanos(ended.saturating_sub(begun));
         let is_comparable = went_through || rows == 1;
         let answered = LiveCall { kind, rows: rows as u64, nanos, is_comparable };
-        let Some(reservation) = lock(&shadow.ledger).admit(answered) else { return };
-        let offered = shadow.offers.try_send(Offer { reservation, call: call(), memory });
+        let admitted = lock(&shadow.ledger).admit(answered);
+        let refused = admitted.and_then(|reservation| {
+            let offered = shadow.offers.try_send(Offer { reservation, call: call(), memory });
+            offered.is_err().then_some(reservation)
+        });
         let mut ledger = lock(&shadow.ledger);
-        if offered.is_err() {
+        if let Some(reservation) = refused {
             ledger.release(reservation);
         }
+        // Also of calls that the candidate does not get: asking whether it does is a part of its cost.
         ledger.spend(self::nanos(shadow.clock.busy().saturating_sub(ended)));
     }
 }
