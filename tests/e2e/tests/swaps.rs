@@ -320,6 +320,34 @@ fn a_version_that_traps_on_everything_goes_back_by_itself_and_nothing_is_lost() 
 }
 
 #[test]
+fn whoever_applies_a_version_can_wait_for_it_and_is_told_if_it_is_gone_back_from() -> Result<()> {
+    let mut stage = Stage::set()?;
+    let server = format!("http://{}", stage.host()?.address);
+    let environment = [("AZENHA_SERVER", server.as_str()), ("AZENHA_TOKEN", TOKEN)];
+    let file = |stage: &Stage, definition: &str| stage.azenha.write("built/pipeline.yaml", definition);
+    let good = file(&stage, &tagged("b"))?.display().to_string();
+    let good = stage.azenha.run_with(["pipeline", "apply", &good, "--wait", "2"], &environment)?;
+    ensure!(good.status.success(), "{}", good.text());
+    stage.await_version(2)?;
+
+    let bad = file(&stage, &definition("tagged-count", "{ tag: c, fails: true }"))?.display().to_string();
+    let mut bad = stage.azenha.spawn_with(["pipeline", "apply", &bad, "--wait", "60"], &environment)?;
+    let status = loop {
+        if let Some(status) = bad.ended()? {
+            break status;
+        }
+        stage.send(100)?;
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    // What it said last may be on its way.
+    std::thread::sleep(Duration::from_millis(500));
+    let said = bad.log();
+    ensure!(status.code() == Some(1) && said.contains("version 4 is in force") && said.contains("by itself"), "{said}");
+    stage.settle()?;
+    stage.check_counts(0)
+}
+
+#[test]
 fn a_host_that_dies_in_the_middle_of_a_swap_goes_on_with_the_new_version() -> Result<()> {
     let mut stage = Stage::set()?;
     for version in 2..=9 {

@@ -5,6 +5,7 @@ mod dead_letters;
 mod demo;
 mod init;
 mod load;
+mod look_on;
 mod pipeline;
 mod plugin;
 mod replay;

@@ -15,6 +15,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::Outcome;
+use super::look_on::look_on;
 use super::shadow::{ShadowCommand, shadow};
 use crate::api::{DryRun, InForce, ListedPipeline, VersionDetail};
 use crate::client::{Client, Refused, ServerArgs};
@@ -31,6 +32,10 @@ pub enum PipelineCommand {
         file: PathBuf,
         #[command(flatten)]
         change: SwapArgs,
+        /// Looks on for so many seconds, and fails if the host goes back from the version meanwhile, or does not run it by
+        /// then.
+        #[arg(long, value_name = "SECONDS", conflicts_with = "dry_run")]
+        wait: Option<u32>,
         #[command(flatten)]
         server: ServerArgs,
     },
@@ -112,8 +117,13 @@ impl SwapArgs {
 /// Changes and shows what the hosts of a group run.
 pub async fn pipeline(command: PipelineCommand) -> Result<Outcome> {
     match command {
-        PipelineCommand::Apply { file, change, server } => {
-            return apply(&server.client()?, &pipeline_file(&file), &change).await;
+        PipelineCommand::Apply { file, change, wait, server } => {
+            let client = server.client()?;
+            let (outcome, in_force) = apply(&client, &pipeline_file(&file), &change).await?;
+            return match (outcome, wait) {
+                (Outcome::Done, Some(seconds)) => look_on(&client, &in_force, seconds).await,
+                (outcome, _) => Ok(outcome),
+            };
         }
         PipelineCommand::List { server } => list(&server.client()?).await?,
         PipelineCommand::Status(named) => status(&named).await?,
@@ -152,14 +162,17 @@ fn say(in_force: &InForce) {
     }
 }
 
-/// Uploads what a pipeline file names, and defines its pipelines.
-pub async fn apply(client: &Client, file: &Path, change: &SwapArgs) -> Result<Outcome> {
+/// Uploads what a pipeline file names, and defines its pipelines; with what is in force since, unless that was only planned.
+pub async fn apply(client: &Client, file: &Path, change: &SwapArgs) -> Result<(Outcome, Vec<InForce>)> {
+    let mut in_force = Vec::new();
     for pipeline in read_pipelines(file)? {
-        if let Outcome::Failed = apply_one(client, file, pipeline, change).await? {
-            return Ok(Outcome::Failed);
+        let (outcome, changed) = apply_one(client, file, pipeline, change).await?;
+        in_force.extend(changed);
+        if let Outcome::Failed = outcome {
+            return Ok((outcome, in_force));
         }
     }
-    Ok(Outcome::Done)
+    Ok((Outcome::Done, in_force))
 }
 
 async fn apply_one(
@@ -167,18 +180,18 @@ async fn apply_one(
     file: &Path,
     PipelineText { shown, text }: PipelineText,
     change: &SwapArgs,
-) -> Result<Outcome> {
+) -> Result<(Outcome, Option<InForce>)> {
     let definition = PipelineFile::parse(&shown, &text, &|_| None)?;
     push_plugins(client, &definition, file).await?;
     let path = ["pipelines", definition.name()];
     let body = Some(("application/yaml", text.into_bytes()));
     match client.call_with::<Value>(Method::PUT, &path, &change.parameters(), body).await {
-        Ok(answer) => say_change(definition.name(), answer),
+        Ok(answer) => Ok((say_change(definition.name(), answer.clone())?, serde_json::from_value(answer).ok())),
         Err(error) => match error.downcast::<Refused>() {
             Ok(Refused { body, .. }) if !body.diagnostics.is_empty() => {
                 let diagnostics = body.diagnostics.into_iter().map(|problem| problem.of_file(&shown)).collect();
                 eprintln!("{}", Diagnostics(diagnostics));
-                Ok(Outcome::Failed)
+                Ok((Outcome::Failed, None))
             }
             Ok(refused) => Err(refused.into()),
             Err(error) => Err(error),

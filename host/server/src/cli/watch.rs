@@ -36,10 +36,14 @@ pub async fn watch(args: WatchArgs) -> Result<Outcome> {
     loop {
         // What changes while it is applied counts for the next time.
         let seen = sources(&file);
-        let outcome = apply(&client, &file, &args.change).await.unwrap_or_else(|error| {
-            failed(&error);
-            Outcome::Failed
-        });
+        let applied = apply(&client, &file, &args.change).await;
+        let outcome = applied.map_or_else(
+            |error| {
+                failed(&error);
+                Outcome::Failed
+            },
+            |(outcome, _)| outcome,
+        );
         match outcome {
             Outcome::Failed => eprintln!("{shown} is not applied, and what runs goes on; watching for changes"),
             Outcome::Done | Outcome::DeadLetters => println!("watching {shown} for changes"),
