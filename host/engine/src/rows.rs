@@ -11,6 +11,7 @@ use azenha_formats::Changes;
 use azenha_model::types::meta;
 use azenha_model::{Fetched, Field};
 
+use crate::edition::Version;
 use crate::status::NO_TIME;
 
 /// The records that a batch of rows came from.
@@ -151,6 +152,30 @@ impl Rows {
         let schema = ArrowSchema::new(indices.iter().map(|index| fields[*index].arrow()).collect::<Vec<_>>());
         batch_of(Arc::new(schema), columns, self.len())
     }
+}
+
+/// What arrives at the end of a task that writes rows as they are.
+#[derive(Debug)]
+pub struct Arriving {
+    /// The columns, then the metadata columns.
+    pub fields: Vec<Field>,
+    /// The version of the pipeline that makes the rows.
+    pub version: Version,
+}
+
+impl Arriving {
+    /// The column with this index; the one behind all of them is the version.
+    pub fn column(&self, rows: &Rows, index: usize, source: &Source) -> Result<ArrayRef, ArrowError> {
+        if index == self.fields.len() {
+            return Ok(made_by(self.version, rows.len()));
+        }
+        rows.column(index, &self.fields, source)
+    }
+}
+
+/// The column that says which version of the pipeline made each of some rows.
+pub fn made_by(version: Version, rows: usize) -> ArrayRef {
+    Arc::new(Int64Array::from_value(version as i64, rows))
 }
 
 /// A batch that may have no column.

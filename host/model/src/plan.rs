@@ -425,7 +425,8 @@ pub struct TopicOutput {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OutputColumn {
-    /// Index among the columns that arrive (the stream's or last stage's, then the metadata columns).
+    /// Index among the columns that arrive (the stream's or last stage's, then the metadata columns). The one behind all
+    /// of them is the version of the pipeline that makes the row.
     pub input: usize,
     /// The column as the topic or store has it.
     pub field: Field,

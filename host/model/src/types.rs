@@ -219,6 +219,9 @@ pub mod meta {
     pub const OBJECT: &str = "$object";
     /// Its place there: the number of its line or row, from 1, or its offset.
     pub const LINE: &str = "$line";
+    /// Which version of the pipeline made the row. Only topics between tasks have it, for sinks: were it one of
+    /// [`fields`], what a plugin gives could follow from it.
+    pub const VERSION: &str = "$version";
 
     /// `$op` of a row that replaces the one with its key (or is new).
     pub const OP_UPSERT: &str = "u";

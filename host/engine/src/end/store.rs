@@ -14,7 +14,7 @@ use super::{End, Moment, Outgoing, RowEnd, State};
 use crate::dead_letter::DeadLetters;
 use crate::error::EngineError;
 use crate::plugin::Usage;
-use crate::rows::{Rows, Source, batch_of};
+use crate::rows::{Arriving, Rows, Source, batch_of};
 use crate::state::Restored;
 use crate::store::StoreRows;
 
@@ -36,19 +36,19 @@ pub struct StoreBatch {
 pub struct StoreEnd {
     output: Arc<StoreOutput>,
     schema: Arc<ArrowSchema>,
-    fields: Vec<Field>,
+    arriving: Arriving,
     pending: Vec<StoreBatch>,
     bytes: usize,
 }
 
 impl StoreEnd {
-    /// `fields` are the columns that arrive and the metadata columns.
-    pub fn new(output: &StoreOutput, fields: Vec<Field>) -> Self {
+    /// Nothing is collected yet.
+    pub fn new(output: &StoreOutput, arriving: Arriving) -> Self {
         // A delete has values in its key columns only.
         let column = |field: &Field| field.arrow().with_nullable(true);
         let columns: Vec<_> = output.columns.iter().map(|output| column(&output.field)).collect();
         let schema = Arc::new(ArrowSchema::new(columns));
-        Self { output: Arc::new(output.clone()), schema, fields, pending: Vec::new(), bytes: 0 }
+        Self { output: Arc::new(output.clone()), schema, arriving, pending: Vec::new(), bytes: 0 }
     }
 }
 
@@ -73,7 +73,7 @@ impl RowEnd for StoreEnd {
             .output
             .columns
             .iter()
-            .map(|column| rows.column(column.input, &self.fields, source))
+            .map(|column| self.arriving.column(rows, column.input, source))
             .collect::<Result<Vec<_>, _>>()?;
         let batch = batch_of(Arc::clone(&self.schema), columns, rows.len())?;
         // The records stay in memory until the rows are written: one that is refused is a dead letter.

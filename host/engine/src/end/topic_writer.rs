@@ -16,13 +16,17 @@ use serde_json::value::RawValue;
 
 use crate::aggregation::Complaints;
 use crate::dead_letter::{Complaint, reasons};
+use crate::edition::Version;
 use crate::log::Append;
 use crate::partition::partition_of;
+use crate::rows::made_by;
 
 /// Encodes rows and holds them until the next commit.
 pub struct TopicWriter {
     output: TopicOutput,
     encoder: Encoder,
+    /// The version of the pipeline that makes results.
+    version: Version,
     partitions: u32,
     /// The most bytes that key and value of a record may have, if the log says so.
     limit: Option<usize>,
@@ -33,12 +37,19 @@ pub struct TopicWriter {
 }
 
 impl TopicWriter {
-    /// A writer for a topic of `partitions`; records without a key go to the partition of the lane. `schema` is the id
+    /// A writer for a topic of so many partitions; records without a key go to the partition of the lane. `schema` is the id
     /// of what they are written with, in formats that have one; `limit` is the most bytes that a record may have.
-    pub fn new(output: &TopicOutput, partitions: u32, lane: u32, schema: u32, limit: Option<usize>) -> Self {
+    pub fn new(
+        output: &TopicOutput,
+        version: Version,
+        (partitions, lane): (u32, u32),
+        schema: u32,
+        limit: Option<usize>,
+    ) -> Self {
         Self {
             encoder: Encoder::new(output, schema),
             output: output.clone(),
+            version,
             partitions,
             limit,
             home: lane % partitions.max(1),
@@ -57,16 +68,19 @@ impl TopicWriter {
         self.bytes
     }
 
-    /// Encodes those of the columns that the output has, one timestamp (microseconds) for each row. Rows whose records
-    /// would be too large for the log are left out, and complained of.
+    /// Encodes those of the columns that the output has, and the version, one timestamp (microseconds) for each row. Rows
+    /// whose records would be too large for the log are left out, and complained of.
     pub fn write_results(
         &mut self,
         columns: &[ArrayRef],
         deletes: Option<&BooleanArray>,
         timestamps: Vec<i64>,
     ) -> Result<Complaints, ArrowError> {
-        let picked: Vec<ArrayRef> =
-            self.output.columns.iter().map(|column| Arc::clone(&columns[column.input])).collect();
+        let pick = |input: usize| match columns.get(input) {
+            Some(column) => Arc::clone(column),
+            None => made_by(self.version, timestamps.len()),
+        };
+        let picked: Vec<ArrayRef> = self.output.columns.iter().map(|column| pick(column.input)).collect();
         self.write(&picked, deletes, timestamps)
     }
 
@@ -170,16 +184,34 @@ mod tests {
 
     use super::*;
 
+    /// A topic with columns by their places among what arrives; the first is the key.
+    fn output(columns: &[(usize, &str, DataType)]) -> TopicOutput {
+        let column = |(input, name, data_type): &(usize, &str, DataType)| {
+            let field = Field::new(*name, *data_type, false);
+            OutputColumn { input: *input, field, time_format: TimeFormat::Millis }
+        };
+        let columns = columns.iter().map(column).collect();
+        TopicOutput { topic: "documents".to_owned(), format: Format::Json, columns, key: vec![0] }
+    }
+
+    #[test]
+    fn results_say_the_version_that_made_them_and_deletes_do_not() {
+        let output = output(&[(0, "id", DataType::Int64), (1, "versao", DataType::Int64)]);
+        let mut writer = TopicWriter::new(&output, 7, (1, 0), 0, None);
+        let results: [ArrayRef; 1] = [Arc::new(Int64Array::from(vec![1, 2]))];
+        writer.write_results(&results, Some(&BooleanArray::from(vec![true, false])), vec![0; 2]).unwrap();
+        let appends = writer.take().unwrap();
+        let Records { keys, values, .. } = &appends[0].records;
+        assert_eq!((keys.value(0), keys.value(1)), (&br#"{"id":1}"#[..], &br#"{"id":2}"#[..]));
+        assert!(values.is_null(0));
+        assert_eq!(values.value(1), br#"{"id":2,"versao":7}"#);
+    }
+
     #[test]
     fn a_row_whose_record_is_too_large_is_left_out_and_its_key_is_told() {
-        let column = |(input, (name, data_type))| {
-            let field = Field::new(name, data_type, false);
-            OutputColumn { input, field, time_format: TimeFormat::Millis }
-        };
-        let columns = [("id", DataType::Int64), ("text", DataType::Text)].into_iter().enumerate().map(column).collect();
-        let output = TopicOutput { topic: "documents".to_owned(), format: Format::Json, columns, key: vec![0] };
+        let output = output(&[(0, "id", DataType::Int64), (1, "text", DataType::Text)]);
         for partitions in [1, 3] {
-            let mut writer = TopicWriter::new(&output, partitions, 0, 0, Some(60));
+            let mut writer = TopicWriter::new(&output, 0, (partitions, 0), 0, Some(60));
             let long = "x".repeat(50);
             let arrays: Vec<ArrayRef> = vec![
                 Arc::new(Int64Array::from(vec![1, 2, 3])),

@@ -2,28 +2,26 @@
 
 use std::sync::Arc;
 
-use azenha_model::Field;
-
 use super::{End, Moment, Outgoing, RowEnd, State, TopicWriter};
 use crate::aggregation::complain;
 use crate::dead_letter::DeadLetters;
 use crate::error::EngineError;
 use crate::plugin::Usage;
-use crate::rows::{Rows, Source};
+use crate::rows::{Arriving, Rows, Source};
 use crate::state::Restored;
 
 /// Encodes rows for one topic or several.
 pub struct TopicsEnd {
     step: Arc<str>,
     writers: Vec<TopicWriter>,
-    fields: Vec<Field>,
+    arriving: Arriving,
     rows: u64,
 }
 
 impl TopicsEnd {
-    /// `step` is named by dead letters; `fields` are the columns that arrive and the metadata columns.
-    pub fn new(step: &str, writers: Vec<TopicWriter>, fields: Vec<Field>) -> Self {
-        Self { step: step.into(), writers, fields, rows: 0 }
+    /// `step` is named by dead letters.
+    pub fn new(step: &str, writers: Vec<TopicWriter>, arriving: Arriving) -> Self {
+        Self { step: step.into(), writers, arriving, rows: 0 }
     }
 }
 
@@ -34,7 +32,7 @@ impl RowEnd for TopicsEnd {
             let columns = &writer.output().columns;
             let arrays = columns
                 .iter()
-                .map(|column| rows.column(column.input, &self.fields, source))
+                .map(|column| self.arriving.column(rows, column.input, source))
                 .collect::<Result<Vec<_>, _>>()?;
             let timestamps = rows.origin.values().iter().map(|record| times[*record as usize]).collect();
             let complaints = writer.write(&arrays, rows.deletes.as_ref(), timestamps)?;

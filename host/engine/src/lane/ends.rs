@@ -18,6 +18,7 @@ use crate::end::{
 use crate::error::EngineError;
 use crate::plugin::FusedStage;
 use crate::relation::{Assembler, Joiner, KeyedTable, Related, Router, row_codec};
+use crate::rows::Arriving;
 use crate::state::{GroupTable, Restored, StateHeader};
 use crate::status::NO_TIME;
 use crate::task::TaskContext;
@@ -51,22 +52,23 @@ pub fn open_stream(
             recovered.header.as_ref().map_or((NO_TIME, NO_TIME), |header| (header.event_time, header.watermark));
         SourceWatermark::resumed(reached.0, reached.1, time.told.is_none().then_some(time.lateness))
     });
+    let version = context.program.edition.version;
     let told = recovered.header.as_ref().and_then(|header| header.senders.first()).map(|(_, progress)| *progress);
     let end: Box<dyn RowEnd> = match &task.end {
         EndPlan::Topics(outputs) => {
-            Box::new(TopicsEnd::new(context.task().end_step(), writers(context, outputs, partition)?, fields))
+            let writers = writers(context, outputs, partition)?;
+            Box::new(TopicsEnd::new(task.end_step(), writers, Arriving { fields, version }))
         }
-        EndPlan::Store(output) => Box::new(StoreEnd::new(output, fields)),
+        EndPlan::Store(output) => Box::new(StoreEnd::new(output, Arriving { fields, version })),
         EndPlan::Objects(output) => {
             let place = objects_place(context, output, partition)?;
-            Box::new(ObjectsEnd::new(output, fields, place, recovered))
+            Box::new(ObjectsEnd::new(output, Arriving { fields, version }, place, recovered))
         }
         EndPlan::Exchange { aggregation, topic } => {
             let aggregator = aggregator(context, aggregation, GroupTable::default())?;
             let outbox = Outbox::new(topic, context.program.partitions(topic)?, partition, told);
             let changelog = changelog_topic(&context.program.plan.pipeline, &task.name);
-            let edition = context.program.edition.version;
-            Box::new(ExchangeEnd::new(aggregator, outbox, changelog, partition, edition))
+            Box::new(ExchangeEnd::new(aggregator, outbox, changelog, partition, version))
         }
         EndPlan::Repartition { lookup, columns, topic } => {
             let outbox = Outbox::new(topic, context.program.partitions(topic)?, partition, told);
@@ -315,7 +317,8 @@ fn writers(context: &TaskContext, outputs: &[TopicOutput], partition: u32) -> Re
         let partitions = context.program.partitions(&output.topic)?;
         let schema = context.schema_ids.get(&output.topic).copied().unwrap_or_default();
         let limit = context.record_limits.get(&output.topic).copied();
-        Ok(TopicWriter::new(output, partitions, partition, schema, limit))
+        let version = context.program.edition.version;
+        Ok(TopicWriter::new(output, version, (partitions, partition), schema, limit))
     };
     outputs.iter().map(writer).collect()
 }

@@ -44,7 +44,7 @@ fn open(lookup: &Lookup, changelog: &[Vec<u8>]) -> (LookupEnd, usize) {
         lookup,
         Related::over(restored.table, vec![1]).unwrap(),
         ReceiverWatermark::new(1),
-        vec![TopicWriter::new(&output, 1, 0, 0, None)],
+        vec![TopicWriter::new(&output, 0, (1, 0), 0, None)],
         definition(lookup),
         (CHANGELOG.to_owned(), 0),
         Tap::default(),

@@ -31,7 +31,7 @@ use crate::error::EngineError;
 use crate::log::Append;
 use crate::objects::Announcement;
 use crate::plugin::Usage;
-use crate::rows::{Rows, Source};
+use crate::rows::{Arriving, Rows, Source};
 use crate::spool::{Content, Spool};
 use crate::state::{GroupTable, Restored};
 use crate::status::NO_TIME;
@@ -78,7 +78,7 @@ pub struct Place {
 pub struct ObjectsEnd {
     output: ObjectsOutput,
     step: Arc<str>,
-    fields: Vec<Field>,
+    arriving: Arriving,
     place: Place,
     /// By folder.
     open: BTreeMap<String, OpenObject>,
@@ -101,15 +101,15 @@ struct OpenObject {
 }
 
 impl ObjectsEnd {
-    /// `fields` are the columns that arrive and the metadata columns.
-    pub fn new(output: &ObjectsOutput, fields: Vec<Field>, place: Place, recovered: Restored) -> Self {
+    /// `recovered` says what an earlier owner of the lane had begun.
+    pub fn new(output: &ObjectsOutput, arriving: Arriving, place: Place, recovered: Restored) -> Self {
         let table = recovered.table;
         let entry = table.find(PROMISED).and_then(|slot| table.get(slot));
         let promised = entry.and_then(|entry| entry.accumulator.first_chunk::<8>()).map(|to| u64::from_le_bytes(*to));
         Self {
             step: output.sink.as_str().into(),
             output: output.clone(),
-            fields,
+            arriving,
             keeper: Keeper::new(place.changelog.clone(), place.partition),
             place,
             open: BTreeMap::new(),
@@ -270,7 +270,7 @@ pub fn definition(topic: &str, topic_id: &str) -> String {
 
 impl RowEnd for ObjectsEnd {
     fn rows(&mut self, rows: &Rows, source: &Arc<Source>, dead: &mut DeadLetters) -> Result<(), EngineError> {
-        let column = |input: usize| rows.column(input, &self.fields, source);
+        let column = |input: usize| self.arriving.column(rows, input, source);
         let arrays = self.output.columns.iter().map(|of| column(of.input)).collect::<Result<Vec<_>, _>>()?;
         let parts = self.output.partition_by.iter().map(|of| column(of.input)).collect::<Result<Vec<_>, _>>()?;
         if self.output.layout == Layout::Record {

@@ -22,6 +22,8 @@ pub(crate) struct ObjectsSinkDef {
     pub compression: Option<Spanned<CompressionDef>>,
     /// A list of columns to write, or a mapping of new names; by default all columns.
     pub columns: Option<SinkColumns>,
+    /// A column more, of type int64: which version of the pipeline made the row.
+    pub version_column: Option<Spanned<String>>,
     /// The columns by which rows are parted into folders `column=value`, the outermost first. A timestamp parts by its
     /// date in UTC.
     pub partition_by: Option<Spanned<Vec<Spanned<String>>>>,
@@ -41,7 +43,18 @@ pub(crate) struct ObjectsSinkDef {
 from_keys!(
     ObjectsSinkDef, "an objects sink",
     required: [from, connection, objects],
-    optional: [format, compression, columns, partition_by, sort_by, bloom, roll, announce, partitions]
+    optional: [
+        format,
+        compression,
+        columns,
+        version_column,
+        partition_by,
+        sort_by,
+        bloom,
+        roll,
+        announce,
+        partitions
+    ]
 );
 
 impl ObjectsSinkDef {

@@ -65,11 +65,13 @@ pub(crate) struct TopicSinkDef {
     pub key: Option<Spanned<Vec<Spanned<String>>>>,
     /// A list of columns to write, or a mapping of new names; by default all columns.
     pub columns: Option<SinkColumns>,
+    /// A column more, of type int64: which version of the pipeline made the row.
+    pub version_column: Option<Spanned<String>>,
 }
 from_keys!(
     TopicSinkDef, "a topic sink",
     required: [from, topic],
-    optional: [format, registry, partitions, key, columns]
+    optional: [format, registry, partitions, key, columns, version_column]
 );
 
 /// A table that rows are written to.
@@ -86,6 +88,8 @@ pub(crate) struct TableSinkDef {
     pub key: Option<Spanned<Vec<Spanned<String>>>>,
     /// A list of columns to write, or a mapping of new names; by default all columns.
     pub columns: Option<SinkColumns>,
+    /// A column more, of type int64: which version of the pipeline made the row.
+    pub version_column: Option<Spanned<String>>,
     /// Whether a row replaces the one with its key; `upsert` by default if there is a key, else `append`.
     pub mode: Option<Spanned<WriteMode>>,
     /// Columns of text, as the table has them, that together get an index of their words: in MariaDB, MySQL and SQLite.
@@ -94,7 +98,7 @@ pub(crate) struct TableSinkDef {
 from_keys!(
     TableSinkDef, "a table sink",
     required: [from, connection, table],
-    optional: [key, columns, mode, fulltext]
+    optional: [key, columns, version_column, mode, fulltext]
 );
 
 /// A collection that rows are written to as documents.
@@ -112,6 +116,8 @@ pub(crate) struct CollectionSinkDef {
     pub key: Option<Spanned<Vec<Spanned<String>>>>,
     /// A list of columns to write, or a mapping of new names; by default all columns.
     pub columns: Option<SinkColumns>,
+    /// A column more, of type int64: which version of the pipeline made the row.
+    pub version_column: Option<Spanned<String>>,
     /// Whether a document replaces the one with its key; `upsert` by default if there is a key, else `append`.
     pub mode: Option<Spanned<WriteMode>>,
     /// The indexes that the collection gets: each the fields that it sorts by, as documents have them. A point leads
@@ -121,7 +127,7 @@ pub(crate) struct CollectionSinkDef {
 from_keys!(
     CollectionSinkDef, "a collection sink",
     required: [from, connection, collection],
-    optional: [key, columns, mode, indexes]
+    optional: [key, columns, version_column, mode, indexes]
 );
 
 /// An index of a search engine that rows are written to as documents.
@@ -140,6 +146,8 @@ pub(crate) struct IndexSinkDef {
     pub key: Option<Spanned<Vec<Spanned<String>>>>,
     /// A list of columns to write, or a mapping of new names; by default all columns.
     pub columns: Option<SinkColumns>,
+    /// A column more, of type int64: which version of the pipeline made the row.
+    pub version_column: Option<Spanned<String>>,
     /// Whether a document replaces the one with its key; `upsert` by default if there is a key, else `append`.
     pub mode: Option<Spanned<WriteMode>>,
     /// Columns of text, as documents have them, whose words can be searched for; others are compared as a whole.
@@ -151,7 +159,7 @@ pub(crate) struct IndexSinkDef {
 from_keys!(
     IndexSinkDef, "an index sink",
     required: [from, connection, index],
-    optional: [each, key, columns, mode, search, language]
+    optional: [each, key, columns, version_column, mode, search, language]
 );
 
 /// What an index holds, by the column of dates or timestamps that says when, as documents have it: one of these.

@@ -203,12 +203,19 @@ impl Resolver<'_> {
 
     /// Adds a topic to those that a task writes its results to.
     pub(super) fn push_result_output(&mut self, task: usize, output: TopicOutput) {
-        if let End::Aggregate { outputs, .. }
-        | End::Table { outputs, .. }
-        | End::Lookup { outputs, .. }
-        | End::Relate { outputs, .. } = &mut self.tasks[task].end
-        {
+        if let Some(outputs) = self.result_outputs(task) {
             outputs.push(output);
+        }
+    }
+
+    /// The topics that a task writes its results to.
+    pub(super) fn result_outputs(&mut self, task: usize) -> Option<&mut Vec<TopicOutput>> {
+        match &mut self.tasks[task].end {
+            End::Aggregate { outputs, .. }
+            | End::Table { outputs, .. }
+            | End::Lookup { outputs, .. }
+            | End::Relate { outputs, .. } => Some(outputs),
+            _ => None,
         }
     }
 }
@@ -257,5 +264,6 @@ fn result_rows(aggregation: &Aggregation, input: &Rows) -> Rows {
             .map_or_else(|| Some((0..groups).collect()), |columns| columns.iter().map(position).collect()),
         changes: (aggregation.emit == Emit::Changes).then(|| (0..keys).collect()),
         bounds: is_fixed.then_some((groups, groups + 1)),
+        made_by: None,
     }
 }

@@ -31,7 +31,8 @@ impl Resolver<'_> {
         self.check_distinct(fields.iter().map(|field| &field.name), definition.into.place)?;
         let (own, key) = (fields.len(), vec![0]);
         let partitioned_by = Some(key.clone());
-        let rows = Rows { fields, own, partitions: 1, partitioned_by, changes: Some(key.clone()), bounds: None };
+        let changes = Some(key.clone());
+        let rows = Rows { fields, own, partitions: 1, partitioned_by, changes, bounds: None, made_by: None };
         self.push_halves(step.step, stream, aggregation, 1);
         let task = self.tasks.len() - 1;
         let results = Results { task, rows, key, time_format: TimeFormat::default(), place: step.step.place };

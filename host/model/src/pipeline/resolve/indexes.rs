@@ -1,6 +1,6 @@
 //! Sinks in indexes of search engines, and the words of texts.
 
-use super::super::file::{EachDef, IndexSinkDef, SinkColumns};
+use super::super::file::{EachDef, IndexSinkDef};
 use super::stores::{StoreSink, texts};
 use super::{Outcome, Resolver};
 use crate::names::unknown;
@@ -10,15 +10,14 @@ use crate::yaml::{Place, Spanned};
 
 impl Resolver<'_> {
     pub(super) fn index_sink(&mut self, name: &Spanned<String>, sink: &IndexSinkDef) -> Outcome<()> {
-        let IndexSinkDef { from, connection, index, each, key, columns, mode, search, language } = sink;
-        let (key, columns, mode) = (key.as_ref(), columns.as_ref(), mode.as_ref());
-        let sink = StoreSink { from, connection, name: index, key, columns, mode };
+        let IndexSinkDef { from, connection, index, each, key, columns, version_column, mode, search, language } = sink;
+        let (key, columns, version, mode) = (key.as_ref(), columns.as_ref(), version_column.as_ref(), mode.as_ref());
+        let sink = StoreSink { from, connection, name: index, key, columns, version, mode };
         let search = search.as_deref().unwrap_or_default();
         let language = language.as_ref().map(|found| found.value);
         self.check_store(&sink, &Target::Index { search: texts(search), language, each: None });
-        let place = columns.and_then(SinkColumns::place).unwrap_or(name.place);
         self.store_sink(name, &sink, |resolver, columns, key| {
-            resolver.check_members(columns, place)?;
+            resolver.check_members(columns, |column| sink.named_at(column, name))?;
             resolver.check_texts(search, columns)?;
             let each = each.as_ref().map(|each| resolver.each(each, columns, key)).transpose()?;
             Ok(Target::Index { search: texts(search), language, each })
@@ -26,13 +25,17 @@ impl Resolver<'_> {
     }
 
     /// Names that no document of a search engine can have.
-    fn check_members(&mut self, columns: &[OutputColumn], place: Place) -> Outcome<()> {
+    fn check_members(&mut self, columns: &[OutputColumn], place: impl Fn(&str) -> Place) -> Outcome<()> {
         let is_wrong = |name: &str| name.is_empty() || name.starts_with('_') || name.contains(['.', '*']);
         match columns.iter().map(|column| &column.field.name).find(|name| is_wrong(name)) {
             None => Ok(()),
             Some(name) => {
                 let message = format!("column `{name}` cannot be a field of an index");
-                self.wrong(place, message, "rename it in `columns`: without `.` and `*`, and not beginning with `_`")
+                self.wrong(
+                    place(name),
+                    message,
+                    "rename it in `columns`: without `.` and `*`, and not beginning with `_`",
+                )
             }
         }
     }

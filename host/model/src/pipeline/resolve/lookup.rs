@@ -87,7 +87,7 @@ fn kind(definition: &LookupDef) -> JoinKind {
 fn looked_up_rows(lookup: &Lookup, partitions: u32) -> Rows {
     let fields = lookup.output();
     let partitioned_by = Some(lookup.by.clone());
-    Rows { own: fields.len(), fields, partitions, partitioned_by, changes: None, bounds: None }
+    Rows { own: fields.len(), fields, partitions, partitioned_by, changes: None, bounds: None, made_by: None }
 }
 
 /// The stream's time behind the lookup: its columns are the last ones.

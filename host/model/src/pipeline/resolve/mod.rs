@@ -26,6 +26,7 @@ mod stream;
 mod tables;
 mod topics;
 mod transform;
+mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
 

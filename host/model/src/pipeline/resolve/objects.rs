@@ -33,6 +33,7 @@ impl Resolver<'_> {
             return self.replaced_objects(name, sink);
         }
         let stream = self.stream_of_additions(&sink.from, "an object that only grows")?;
+        let stream = self.tell_version(&sink.from.value, sink.version_column.as_ref(), stream);
         let output = self.objects_output(name, sink, &stream.rows)?;
         self.leave_objects(name, sink, &output, &stream.rows);
         self.sources_of(name);
@@ -73,6 +74,15 @@ impl Resolver<'_> {
             let message = format!("`{}` is a table, whose rows are no records", sink.from.value);
             self.report.error(format.place, message).suggest("write `parquet` or `json`");
             return Err(Reported);
+        }
+        if let Some(version) = &sink.version_column {
+            let message = format!(
+                "`{}` is a table, of which whole objects are replaced: the version that did it need not be the one that \
+                 made a row",
+                sink.from.value
+            );
+            let help = "leave `version_column` out, or give it to a topic sink with a key and read that";
+            return self.wrong(version.place, message, help);
         }
         let Some(names) = &sink.partition_by else {
             let message =
@@ -221,19 +231,22 @@ impl Resolver<'_> {
         rows: &Rows,
     ) -> Outcome<Vec<OutputColumn>> {
         if !layout.is_raw() {
-            let columns = self.output_columns(sink.columns.as_ref(), rows, name)?;
+            let mut columns = self.output_columns(sink.columns.as_ref(), rows, name)?;
             if columns.is_empty() {
                 self.report
                     .error(sink.from.place, format!("`{}` has no columns to write", sink.from.value))
                     .suggest("write `format: record` or `format: lines` to keep records as they came");
                 return Err(Reported);
             }
+            self.add_version(sink.version_column.as_ref(), rows, &mut columns)?;
             return Ok(columns);
         }
-        if let Some(place) = sink.columns.as_ref().and_then(SinkColumns::place) {
+        let columns = sink.columns.as_ref().and_then(SinkColumns::place).map(|place| (place, "columns"));
+        let version = sink.version_column.as_ref().map(|version| (version.place, "version_column"));
+        if let Some((place, key)) = columns.or(version) {
             self.report
                 .error(place, format!("with `format: {layout}` records are kept as they came, whatever their columns"))
-                .suggest("leave `columns` out, or write `format: json` or `format: parquet`");
+                .suggest(format!("leave `{key}` out, or write `format: json` or `format: parquet`"));
             return Err(Reported);
         }
         let value = rows.fields.iter().position(|field| field.name == meta::VALUE).ok_or(Reported)?;

@@ -1,6 +1,7 @@
 //! Topics whose records have schemas in a registry: whether the registry and the pipeline go together.
 
 use super::super::Source;
+use super::versions::VersionColumn;
 use super::{Outcome, Reported, Resolver, SchemaProblem};
 use crate::names::listed;
 use crate::plan::{Format, SchemaKind, TopicOutput};
@@ -19,8 +20,13 @@ impl Resolver<'_> {
         }
     }
 
-    /// `place` is where the file says what the format is, `columns` where it names the columns.
-    pub(super) fn check_sink_schema(&mut self, output: &TopicOutput, place: Place, columns: Place) -> Outcome<()> {
+    /// `place` is where the file says what the format is, `columns` where it names the columns, and the version.
+    pub(super) fn check_sink_schema(
+        &mut self,
+        output: &TopicOutput,
+        place: Place,
+        columns: (Place, VersionColumn<'_>),
+    ) -> Outcome<()> {
         let Format::Registered { kind, .. } = &output.format else { return Ok(()) };
         if *kind == SchemaKind::Avro {
             self.check_avro_names(output, columns)?;
@@ -32,9 +38,17 @@ impl Resolver<'_> {
         Err(Reported)
     }
 
-    fn check_avro_names(&mut self, output: &TopicOutput, place: Place) -> Outcome<()> {
+    fn check_avro_names(&mut self, output: &TopicOutput, (place, version): (Place, VersionColumn<'_>)) -> Outcome<()> {
         let names = output.columns.iter().map(|column| &column.field.name);
         let wrong: Vec<&String> = names.filter(|name| !is_avro_name(name)).collect();
+        if let Some(version) = version.filter(|version| wrong.contains(&&version.value)) {
+            let message = format!("Avro has no field with the name `{}`", version.value);
+            return self.wrong(
+                version.place,
+                message,
+                format!("write `version_column: {}`", avro_name(&version.value)),
+            );
+        }
         let Some(first) = wrong.first() else { return Ok(()) };
         let message = format!("Avro has no fields with these names: {}", listed(&wrong));
         let help = format!(

@@ -47,7 +47,9 @@ impl Resolver<'_> {
     }
 
     fn topic_output(&mut self, name: &Spanned<String>, sink: &TopicSinkDef, rows: &Rows) -> Outcome<TopicOutput> {
-        let columns = self.output_columns(sink.columns.as_ref(), rows, name)?;
+        let mut columns = self.output_columns(sink.columns.as_ref(), rows, name)?;
+        let version = sink.version_column.as_ref();
+        self.add_version(version, rows, &mut columns)?;
         let key = self.key(sink.key.as_ref(), rows, &columns)?;
         if let (Some(names), Some(_)) = (&sink.key, &rows.changes) {
             self.check_changes_key(names, &key, rows, &columns)?;
@@ -56,7 +58,7 @@ impl Resolver<'_> {
         let format = sink_format(sink, name.place, &mut self.report);
         let place = sink.columns.as_ref().and_then(SinkColumns::place).unwrap_or(name.place);
         let output = TopicOutput { topic: sink.topic.value.clone(), format: format.value, columns, key };
-        self.check_sink_schema(&output, format.place, place)?;
+        self.check_sink_schema(&output, format.place, (place, version))?;
         Ok(output)
     }
 

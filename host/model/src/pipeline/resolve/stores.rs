@@ -3,6 +3,7 @@
 use super::super::file::{CollectionSinkDef, SinkColumns, TableSinkDef};
 use super::sinks::{KeyNames, reads};
 use super::stream::Rows;
+use super::versions::{VersionColumn, named_at};
 use super::{Outcome, Reported, Resolver};
 use crate::names::unknown;
 use crate::plan::{End, OutputColumn, StoreOutput, Target, WriteMode};
@@ -22,14 +23,22 @@ pub(super) struct StoreSink<'a> {
     pub name: &'a Spanned<String>,
     pub key: Option<&'a KeyNames>,
     pub columns: Option<&'a SinkColumns>,
+    pub version: VersionColumn<'a>,
     pub mode: Option<&'a Spanned<WriteMode>>,
+}
+
+impl StoreSink<'_> {
+    /// Where the file names a column that is written; `sink` is the sink's name.
+    pub fn named_at(&self, column: &str, sink: &Spanned<String>) -> Place {
+        named_at(column, self.version, self.columns.and_then(SinkColumns::place).unwrap_or(sink.place))
+    }
 }
 
 impl Resolver<'_> {
     pub(super) fn table_sink(&mut self, name: &Spanned<String>, sink: &TableSinkDef) -> Outcome<()> {
-        let TableSinkDef { from, connection, table, key, columns, mode, fulltext } = sink;
-        let (key, columns, mode) = (key.as_ref(), columns.as_ref(), mode.as_ref());
-        let sink = StoreSink { from, connection, name: table, key, columns, mode };
+        let TableSinkDef { from, connection, table, key, columns, version_column, mode, fulltext } = sink;
+        let (key, columns, version, mode) = (key.as_ref(), columns.as_ref(), version_column.as_ref(), mode.as_ref());
+        let sink = StoreSink { from, connection, name: table, key, columns, version, mode };
         let fulltext = fulltext.as_deref().unwrap_or_default();
         self.check_store(&sink, &Target::Table { fulltext: texts(fulltext) });
         self.store_sink(name, &sink, |resolver, columns, _| {
@@ -39,13 +48,12 @@ impl Resolver<'_> {
     }
 
     pub(super) fn collection_sink(&mut self, name: &Spanned<String>, sink: &CollectionSinkDef) -> Outcome<()> {
-        let CollectionSinkDef { from, connection, collection, key, columns, mode, indexes } = sink;
-        let (key, columns, mode) = (key.as_ref(), columns.as_ref(), mode.as_ref());
-        let sink = StoreSink { from, connection, name: collection, key, columns, mode };
+        let CollectionSinkDef { from, connection, collection, key, columns, version_column, mode, indexes } = sink;
+        let (key, columns, version, mode) = (key.as_ref(), columns.as_ref(), version_column.as_ref(), mode.as_ref());
+        let sink = StoreSink { from, connection, name: collection, key, columns, version, mode };
         self.check_store(&sink, &Target::Collection { indexes: Vec::new() });
-        let place = columns.and_then(SinkColumns::place).unwrap_or(name.place);
         self.store_sink(name, &sink, |resolver, columns, key| {
-            resolver.check_fields(columns, key, place)?;
+            resolver.check_fields(columns, key, |column| sink.named_at(column, name))?;
             let indexes = resolver.indexes(indexes.as_deref().unwrap_or_default(), columns)?;
             Ok(Target::Collection { indexes })
         })
@@ -60,8 +68,10 @@ impl Resolver<'_> {
     ) -> Outcome<()> {
         let stream = self.stream(sink.from)?;
         self.check_readable_changes(sink, &stream.rows)?;
+        let stream = self.tell_version(&sink.from.value, sink.version, stream);
         let rows = &stream.rows;
-        let columns = self.output_columns(sink.columns, rows, name)?;
+        let mut columns = self.output_columns(sink.columns, rows, name)?;
+        self.add_version(sink.version, rows, &mut columns)?;
         let key = self.key(sink.key, rows, &columns)?;
         let mode = self.mode(name, sink, rows)?;
         if let (Some(names), WriteMode::Upsert) = (sink.key, mode) {
@@ -127,7 +137,7 @@ impl Resolver<'_> {
     }
 
     /// Names that no document can have, whatever its values; `key` is what identifies it.
-    fn check_fields(&mut self, columns: &[OutputColumn], key: &[usize], place: Place) -> Outcome<()> {
+    fn check_fields(&mut self, columns: &[OutputColumn], key: &[usize], place: impl Fn(&str) -> Place) -> Outcome<()> {
         for (position, column) in columns.iter().enumerate() {
             let name = &column.field.name;
             let (problem, help) = if name == ID && key != [position] {
@@ -139,7 +149,7 @@ impl Resolver<'_> {
             } else {
                 continue;
             };
-            self.report.error(place, format!("column `{name}` {problem}")).suggest(help);
+            self.report.error(place(name), format!("column `{name}` {problem}")).suggest(help);
             return Err(Reported);
         }
         Ok(())

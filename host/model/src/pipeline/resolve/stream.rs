@@ -21,6 +21,9 @@ pub(super) struct Rows {
     pub changes: Option<Vec<usize>>,
     /// Start and end, if the rows are of windows of one size: the end follows from the start.
     pub bounds: Option<(usize, usize)>,
+    /// The column that says which version of the pipeline made a row, if its topic says it; none: whoever reads it here
+    /// makes it.
+    pub made_by: Option<usize>,
 }
 
 impl Rows {
@@ -117,7 +120,7 @@ impl Stream {
         fields.iter_mut().filter(|field| field.name == meta::KEY).for_each(|field| field.pii = is_personal);
         let holds_personal = fields[..own].iter().any(|field| field.pii);
         fields.iter_mut().filter(|field| field.name == meta::VALUE).for_each(|field| field.pii = holds_personal);
-        let rows = Rows { fields, own, partitions, partitioned_by, changes: None, bounds: None };
+        let rows = Rows { fields, own, partitions, partitioned_by, changes: None, bounds: None, made_by: None };
         Self { input, stages: Vec::new(), rows }
     }
 
@@ -137,6 +140,7 @@ impl Stream {
             partitioned_by: partitioned_by.and_then(|columns| columns.iter().map(passed_as).collect()),
             changes: sets_operation.then(|| (0..output.fields.len()).collect()),
             bounds: None,
+            made_by: None,
         };
         let stage = Stage { plugin: plugin.clone(), plan: plan.clone(), outlet, output, needed: Vec::new() };
         let stages = self.stages.iter().cloned().chain([stage]).collect();

@@ -403,6 +403,7 @@ impl Rows {
     /// Rows that replace each other by their key, spread by it.
     fn of_table(fields: Vec<Field>, key: Vec<usize>, partitions: u32) -> Self {
         let own = fields.len();
-        Self { fields, own, partitions, partitioned_by: Some(key.clone()), changes: Some(key), bounds: None }
+        let (partitioned_by, changes) = (Some(key.clone()), Some(key));
+        Self { fields, own, partitions, partitioned_by, changes, bounds: None, made_by: None }
     }
 }
