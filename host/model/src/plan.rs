@@ -145,12 +145,8 @@ impl Task {
 
     /// The plugins that run in it, by their names in the pipeline file.
     pub fn plugins(&self) -> impl Iterator<Item = &str> {
-        let at_end = match &self.end {
-            End::Relate { relation: Relation { operator: Operator::Assemble { plugin, .. }, .. }, .. } => {
-                Some(plugin.as_str())
-            }
-            end => end.aggregation().map(|aggregation| aggregation.plugin.plugin.as_str()),
-        };
+        let folds = self.end.aggregation().map(|aggregation| aggregation.plugin.plugin.as_str());
+        let at_end = folds.or_else(|| Some(self.end.relation()?.assembling()?.plugin.as_str()));
         self.stages.iter().map(|stage| stage.plugin.plugin.as_str()).chain(at_end)
     }
 
@@ -364,6 +360,14 @@ impl End {
             | Self::Repartition { .. }
             | Self::Lookup { .. }
             | Self::Relate { .. } => None,
+        }
+    }
+
+    /// The relation that brings rows of tables together.
+    pub fn relation(&self) -> Option<&Relation> {
+        match self {
+            Self::Relate { relation, .. } => Some(relation),
+            _ => None,
         }
     }
 

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::ObjectsOutput;
-use crate::plugin::AssemblePlan;
+use crate::plugin::{AssemblePlan, TableFields};
 use crate::types::{DataType, Field};
 
 /// A keyed topic of which the rows are kept.
@@ -99,22 +99,26 @@ pub enum Operator {
     /// Each row of the first table with the one of the second.
     Join(JoinKind),
     /// One row or none, by a plugin that sees all rows of the group.
-    Assemble {
-        /// The plugin's name in the pipeline file.
-        plugin: String,
-        /// The step's configuration as JSON.
-        config: String,
-        /// The same with the variables of the file by name.
-        config_by_name: String,
-        /// What `open` answered.
-        plan: AssemblePlan,
-        /// How many rows a group may have: a plugin sees all of them at once.
-        max_group_rows: usize,
-    },
+    Assemble(Assembling),
     /// The rows of the only table, which are groups of their own, in their latest version.
     Latest,
     /// The rows of the only table in objects, of which each group is one that is replaced when a row of it changes.
     Objects(Box<ObjectsOutput>),
+}
+
+/// The plugin that assembles groups.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Assembling {
+    /// The plugin's name in the pipeline file.
+    pub plugin: String,
+    /// The step's configuration as JSON.
+    pub config: String,
+    /// The same with the variables of the file by name.
+    pub config_by_name: String,
+    /// What `open` answered.
+    pub plan: AssemblePlan,
+    /// How many rows a group may have: a plugin sees all of them at once.
+    pub max_group_rows: usize,
 }
 
 /// What becomes of rows for which the other table has none.
@@ -165,8 +169,22 @@ impl Relation {
             Operator::Join(_) | Operator::Latest | Operator::Objects(_) => {
                 self.tables.iter().flat_map(|table| table.fields.iter().cloned()).collect()
             }
-            Operator::Assemble { plan, .. } => self.keys.iter().chain(&plan.gives).cloned().collect(),
+            Operator::Assemble(by) => self.keys.iter().chain(&by.plan.gives).cloned().collect(),
         }
+    }
+
+    /// The plugin that assembles its groups, if one does.
+    pub fn assembling(&self) -> Option<&Assembling> {
+        match &self.operator {
+            Operator::Assemble(by) => Some(by),
+            Operator::Join(_) | Operator::Latest | Operator::Objects(_) => None,
+        }
+    }
+
+    /// The tables, as a plugin is told of them.
+    pub fn table_fields(&self) -> Vec<TableFields> {
+        let tables = self.tables.iter();
+        tables.map(|table| TableFields { name: table.name.clone(), fields: table.fields.clone() }).collect()
     }
 
     /// How many numbers a version of what comes out has.

@@ -11,7 +11,7 @@ use azenha_model::plan::{
     StoreOutput, StreamInput, Target, Task, Test, TopicOutput,
 };
 use azenha_model::query::{Ask, Query, Sql};
-use azenha_model::relation::{Feed, Lookup, Operator, Relation};
+use azenha_model::relation::{Assembling, Feed, Lookup, Operator, Relation};
 use azenha_model::{Field, Schema};
 
 #[test]
@@ -151,7 +151,7 @@ fn describe_lookup(lookup: &Lookup) -> String {
 fn describe_relation(relation: &Relation) -> String {
     let what = match &relation.operator {
         Operator::Join(kind) => format!("joins ({kind:?})"),
-        Operator::Assemble { plugin, config, max_group_rows, .. } => {
+        Operator::Assemble(Assembling { plugin, config, max_group_rows, .. }) => {
             format!("assembles by {plugin} {config}, at most {max_group_rows} rows")
         }
         Operator::Latest => "keeps the latest".to_owned(),

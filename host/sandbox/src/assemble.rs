@@ -56,6 +56,11 @@ impl Assemble {
         &self.plan
     }
 
+    /// Bytes of memory that its instance holds; none after a failure.
+    pub fn memory(&self) -> usize {
+        self.instance.as_ref().map_or(0, Instance::memory)
+    }
+
     /// Makes the rows of groups. `keys` has one row for each group, and the columns that the assemble was opened
     /// with; `tables` are those that it was opened with, in the same order.
     ///

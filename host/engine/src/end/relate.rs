@@ -239,7 +239,7 @@ pub fn definition(relation: &Relation, feeds: &[Feed], outputs: &[TopicOutput]) 
     let tables: Vec<String> = relation.tables.iter().map(table).collect();
     let what = match &relation.operator {
         Operator::Join(kind) => format!("{kind:?} join"),
-        Operator::Assemble { .. } => "groups".to_owned(),
+        Operator::Assemble(_) => "groups".to_owned(),
         Operator::Latest => "latest rows".to_owned(),
         Operator::Objects(_) => "folders".to_owned(),
     };

@@ -224,10 +224,9 @@ fn open_relation(
         Operator::Join(kind) => Operation::Join(Joiner::new(relation, *kind)?),
         Operator::Latest => Operation::Latest(row_codec(&relation.output())?),
         Operator::Objects(_) => return Err(EngineError::Setup("objects are not sent on".to_owned())),
-        Operator::Assemble { plugin, config, config_by_name, plan, max_group_rows } => {
-            let used = (plugin.as_str(), (config.as_str(), config_by_name.as_str()), plan);
-            let (opener, clock) = (context.program.plugin(plugin)?, Arc::clone(&context.clock));
-            let opened = Assembler::open(relation, used, *max_group_rows, opener, clock)?;
+        Operator::Assemble(by) => {
+            let (plugin, shadow) = (context.program.plugin(&by.plugin)?, context.shadow(&relation.step));
+            let opened = Assembler::open(relation, by, (plugin, shadow), Arc::clone(&context.clock))?;
             Operation::Assemble(Box::new(opened))
         }
     };

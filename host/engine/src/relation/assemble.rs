@@ -9,12 +9,13 @@ use arrow_select::concat::concat;
 use azenha_formats::json::row_json;
 use azenha_model::Field;
 use azenha_model::dead_letter::{Arguments, Basis, Cause, Function, GroupRows, Opened};
-use azenha_model::plugin::{AssemblePlan, TableFields};
-use azenha_model::relation::{RelatedTable, Relation};
-use azenha_sandbox::{Assemble, Finished, Grouped, Plugin};
+use azenha_model::plugin::AssemblePlan;
+use azenha_model::relation::{Assembling, RelatedTable, Relation};
+use azenha_sandbox::{Assemble, Finished, Plugin};
 use serde_json::value::RawValue;
 use twox_hash::XxHash3_64;
 
+use super::gathered::{Gathered, GroupedRows};
 use super::related::{GroupId, Related};
 use super::row_codec;
 use crate::clock::Clock;
@@ -22,6 +23,7 @@ use crate::dead_letter::{Callee, Complaint, reasons};
 use crate::error::EngineError;
 use crate::plugin::{Guard, Part, Usage, in_parts};
 use crate::rows::batch_of;
+use crate::shadow::{Call, Kind, Slot};
 
 /// So many rows, or few more, are handed to a plugin at once.
 const CALL_ROWS: usize = 16_384;
@@ -56,6 +58,7 @@ pub struct Assembler {
     /// How many rows a group may have.
     most_rows: usize,
     guard: Guard,
+    shadow: Slot,
     code: u32,
 }
 
@@ -68,26 +71,18 @@ struct TableCodec {
     schema: Arc<ArrowSchema>,
 }
 
-/// Rows of some groups, as a plugin gets them.
-struct Input {
-    keys: RecordBatch,
-    /// Of each table: the rows, and where those of each group begin.
-    tables: Vec<(RecordBatch, Vec<u32>)>,
-}
-
 impl Assembler {
     /// Opens the plugin as the plan has it.
     pub fn open(
         relation: &Relation,
-        opened_by: (&str, (&str, &str), &AssemblePlan),
-        most_rows: usize,
-        plugin: &Plugin,
+        by: &Assembling,
+        (plugin, shadow): (&Plugin, Slot),
         clock: Arc<dyn Clock>,
     ) -> Result<Self, EngineError> {
-        let (name, (config, config_by_name), plan) = opened_by;
-        let step = relation.step.clone();
+        let Assembling { plugin: name, config, config_by_name, plan, max_group_rows: most_rows } = by;
+        let (step, tables) = (relation.step.clone(), relation.table_fields());
         let opened = plugin
-            .open_assemble(config, &table_fields(relation), &relation.keys)
+            .open_assemble(config, &tables, &relation.keys)
             .map_err(|source| EngineError::Open { step: step.clone(), source })?;
         if opened.plan() != plan {
             return Err(EngineError::Setup(format!("step `{step}`: the plugin's plan is not the validated one")));
@@ -97,7 +92,7 @@ impl Assembler {
             let schema = Arc::new(ArrowSchema::new(fields.iter().map(Field::arrow).collect::<Vec<_>>()));
             Ok::<_, ArrowError>(TableCodec { rows: row_codec(&table.fields)?, reads: reads.clone(), fields, schema })
         };
-        let opened_with = Opened::with(config_by_name).tables(&table_fields(relation)).keys(&relation.keys);
+        let opened_with = Opened::with(config_by_name).tables(&tables).keys(&relation.keys);
         Ok(Self {
             plugin: opened,
             callee: Callee::new(name, plugin.digest(), opened_with),
@@ -105,8 +100,9 @@ impl Assembler {
             key_fields: relation.keys.clone(),
             tables: relation.tables.iter().zip(&plan.reads).map(table).collect::<Result<_, _>>()?,
             plan: plan.clone(),
-            most_rows,
+            most_rows: *most_rows,
             guard: Guard::new(clock),
+            shadow,
             code: XxHash3_64::oneshot(format!("{} {config} {most_rows}", plugin.digest()).as_bytes()) as u32,
             step,
         })
@@ -178,16 +174,8 @@ impl Assembler {
         assembly: &mut Assembly,
         pieces: &mut Vec<Vec<ArrayRef>>,
     ) -> Result<(), EngineError> {
-        let input = self.input(related, groups)?;
-        let plugin = &mut self.plugin;
-        let bytes = |finished: &Finished| finished.columns.iter().map(|column| column.get_array_memory_size()).sum();
-        let parts = in_parts(groups.len(), &mut self.guard, bytes, |range| {
-            let tables: Vec<(RecordBatch, Vec<u32>)> = input.tables.iter().map(|table| part(table, &range)).collect();
-            let grouped: Vec<Grouped<'_>> = tables.iter().map(|(rows, offsets)| Grouped { rows, offsets }).collect();
-            plugin.assemble(&input.keys.slice(range.start, range.len()), &grouped)
-        });
-        let parts = parts.map_err(|source| EngineError::Plugin { step: self.step.clone(), source })?;
-        for part in parts {
+        let input = self.gather(related, groups)?;
+        for part in self.ask(&input, groups.len())? {
             match part {
                 Part::Done(range, finished) => {
                     let mut has_row = vec![false; range.len()];
@@ -214,18 +202,35 @@ impl Assembler {
         Ok(())
     }
 
+    /// Has the plugin make the rows of groups, and a candidate beside it, if there is one.
+    fn ask(&mut self, input: &Gathered, groups: usize) -> Result<Vec<Part<Finished>>, EngineError> {
+        let (plugin, shadow) = (&mut self.plugin, &self.shadow);
+        let bytes = |finished: &Finished| finished.columns.iter().map(|column| column.get_array_memory_size()).sum();
+        let parts = in_parts(groups, &mut self.guard, bytes, |range| {
+            let input = input.part(&range);
+            let watch = shadow.watch();
+            let answer = input.hand_to(plugin);
+            watch.end((Kind::Assemble, range.len()), plugin.memory(), answer.is_ok(), || Call::Assemble {
+                input,
+                live: answer.clone(),
+            });
+            answer
+        });
+        parts.map_err(|source| EngineError::Plugin { step: self.step.clone(), source })
+    }
+
     fn key_batch(&self, related: &Related, groups: &[GroupId]) -> Result<RecordBatch, ArrowError> {
         let columns = group_columns(&self.keys, related, groups)?;
         let schema = ArrowSchema::new(self.key_fields.iter().map(Field::arrow).collect::<Vec<_>>());
         batch_of(Arc::new(schema), columns, groups.len())
     }
 
-    fn input(&self, related: &Related, groups: &[GroupId]) -> Result<Input, ArrowError> {
+    fn gather(&self, related: &Related, groups: &[GroupId]) -> Result<Gathered, ArrowError> {
         let tables = self.tables.iter().enumerate().map(|(number, table)| table.rows(related, number as u8, groups));
-        Ok(Input { keys: self.key_batch(related, groups)?, tables: tables.collect::<Result<_, _>>()? })
+        Ok(Gathered { keys: self.key_batch(related, groups)?, tables: tables.collect::<Result<_, _>>()? })
     }
 
-    fn complain(&self, assembly: &mut Assembly, input: &Input, group: usize, complaint: Complaint) {
+    fn complain(&self, assembly: &mut Assembly, input: &Gathered, group: usize, complaint: Complaint) {
         let mut given = self.key(&input.keys, group);
         if assembly.told < TOLD_BYTES {
             let tables = self.rows_json(input, group);
@@ -240,10 +245,9 @@ impl Assembler {
     }
 
     /// The rows of each table.
-    fn rows_json(&self, input: &Input, group: usize) -> Vec<Vec<Box<RawValue>>> {
-        let table = |(table, (rows, offsets)): (&TableCodec, &(RecordBatch, Vec<u32>))| {
-            let of_group = offsets[group] as usize..offsets[group + 1] as usize;
-            let rows = of_group.map(|row| row_json(&table.fields, rows.columns(), row, true));
+    fn rows_json(&self, input: &Gathered, group: usize) -> Vec<Vec<Box<RawValue>>> {
+        let table = |(table, given): (&TableCodec, &GroupedRows)| {
+            let rows = given.of(group).map(|row| row_json(&table.fields, given.rows.columns(), row, true));
             rows.filter_map(|row| RawValue::from_string(row).ok()).collect()
         };
         self.tables.iter().zip(&input.tables).map(table).collect()
@@ -252,7 +256,7 @@ impl Assembler {
 
 impl TableCodec {
     /// The rows of groups in the order of their keys, so that a plugin sees the same after a restore.
-    fn rows(&self, related: &Related, table: u8, groups: &[GroupId]) -> Result<(RecordBatch, Vec<u32>), ArrowError> {
+    fn rows(&self, related: &Related, table: u8, groups: &[GroupId]) -> Result<GroupedRows, ArrowError> {
         let mut offsets = vec![0];
         let mut rows = Vec::new();
         for group in groups {
@@ -267,21 +271,8 @@ impl TableCodec {
         let count = rows.len();
         let all = self.rows.convert_rows(rows.into_iter().map(|row| parser.parse(row)))?;
         let columns = self.reads.iter().map(|column| Arc::clone(&all[*column])).collect();
-        Ok((batch_of(Arc::clone(&self.schema), columns, count)?, offsets))
+        Ok(GroupedRows { rows: batch_of(Arc::clone(&self.schema), columns, count)?, offsets })
     }
-}
-
-/// The part of a table's rows that belongs to some of the groups.
-fn part((rows, offsets): &(RecordBatch, Vec<u32>), groups: &std::ops::Range<usize>) -> (RecordBatch, Vec<u32>) {
-    let (first, last) = (offsets[groups.start], offsets[groups.end]);
-    let offsets = offsets[groups.start..=groups.end].iter().map(|offset| offset - first).collect();
-    (rows.slice(first as usize, (last - first) as usize), offsets)
-}
-
-/// What `open` is told of the tables.
-pub fn table_fields(relation: &Relation) -> Vec<TableFields> {
-    let tables = relation.tables.iter();
-    tables.map(|table| TableFields { name: table.name.clone(), fields: table.fields.clone() }).collect()
 }
 
 /// The columns of groups.

@@ -10,6 +10,7 @@
 
 mod assemble;
 mod change;
+mod gathered;
 mod join;
 mod lookup;
 mod related;
@@ -20,6 +21,7 @@ pub use assemble::{Assembler, Assembly, group_columns};
 #[cfg(test)]
 pub use change::Version;
 pub use change::{RowChange, Sent};
+pub use gathered::Gathered;
 pub use join::Joiner;
 pub use lookup::{Finder, StreamRow};
 pub use related::{Applied, GroupId, Related};

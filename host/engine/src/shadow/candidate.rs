@@ -1,12 +1,15 @@
 //! The code that is tried, and how it is asked.
 
-use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use azenha_model::Field;
 use azenha_model::plan::{Aggregation, Plan, Stage};
-use azenha_sandbox::{Failure, FailureKind, OpenError, Plugin};
+use azenha_model::relation::{Assembling, Relation};
+use azenha_sandbox::{OpenError, Plugin};
 
+use super::answers::Judged;
+use super::assemblies::Assemblies;
 use super::groups::Groups;
 use super::rows::Transforms;
 use super::tally::Tally;
@@ -23,17 +26,19 @@ pub struct Candidate {
     code: Code,
 }
 
+/// What runs, and what is tried.
 #[derive(Debug)]
 enum Code {
     Transform { live: Box<Stage>, tried: Box<Stage> },
     Aggregate { live: Box<Aggregation>, tried: Box<Aggregation> },
+    Assemble { of: Box<Relation>, live: Box<Assembling>, tried: Box<Assembling> },
 }
 
 /// Why code cannot work beside that of a step.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
     /// There is no plugin in the step.
-    #[error("no plugin runs in step `{0}` that could have another one beside it: transforms and aggregates can")]
+    #[error("step `{0}` runs no plugin that another one could be tried beside")]
     NoPlugin(String),
     /// It gets other columns.
     #[error("step `{0}` gets other columns in the candidate than in what runs")]
@@ -49,34 +54,17 @@ pub enum Unfit {
     /// One merges, the other does not.
     #[error("one of the candidate and the live plugin merges accumulators, and the other does not")]
     Merging,
-    /// It reads what rows are folded without.
-    #[error("the candidate reads column `{0}`, which the live plugin does not: rows are folded without it")]
+    /// It reads what the live plugin is not given.
+    #[error("the candidate reads column `{0}`, but gets only the columns that the live plugin reads")]
     Reads(String),
 }
 
 impl Candidate {
     /// The code of a step as another version of the pipeline has it.
     pub fn of(step: &str, live: &Plan, tried: Side<'_>) -> Result<Self, Unfit> {
+        let code = Code::of(step, live, tried.plan)?;
         let missing = || Unfit::NoPlugin(step.to_owned());
-        let code = match (stage(live, step), stage(tried.plan, step)) {
-            (Some(live), Some(tried)) if live.plugin.input != tried.plugin.input => {
-                return Err(Unfit::Input(step.to_owned()));
-            }
-            (Some(live), Some(tried)) => {
-                Code::Transform { live: Box::new(live.clone()), tried: Box::new(tried.clone()) }
-            }
-            _ => {
-                let live = aggregation(live, step).ok_or_else(missing)?;
-                let tried = aggregation(tried.plan, step).ok_or_else(missing)?;
-                check(live, tried)?;
-                Code::Aggregate { live: Box::new(live.clone()), tried: Box::new(tried.clone()) }
-            }
-        };
-        let name = match &code {
-            Code::Transform { tried, .. } => &tried.plugin.plugin,
-            Code::Aggregate { tried, .. } => &tried.plugin.plugin,
-        };
-        let plugin = tried.plugins.get(name).ok_or_else(missing)?.clone();
+        let plugin = tried.plugins.get(code.plugin()).ok_or_else(missing)?.clone();
         Ok(Self { step: step.to_owned(), plugin, code })
     }
 
@@ -96,16 +84,56 @@ impl Candidate {
     }
 }
 
+impl Code {
+    fn of(step: &str, live: &Plan, tried: &Plan) -> Result<Self, Unfit> {
+        if let Some((live, tried)) = stage(live, step).zip(stage(tried, step)) {
+            check_transform(live, tried)?;
+            return Ok(Self::Transform { live: Box::new(live.clone()), tried: Box::new(tried.clone()) });
+        }
+        if let Some((live, tried)) = aggregation(live, step).zip(aggregation(tried, step)) {
+            check_aggregate(live, tried)?;
+            return Ok(Self::Aggregate { live: Box::new(live.clone()), tried: Box::new(tried.clone()) });
+        }
+        let assemblies = assembly(live, step).zip(assembly(tried, step));
+        let (live, tried) = assemblies.ok_or_else(|| Unfit::NoPlugin(step.to_owned()))?;
+        check_assemble(live, tried)?;
+        let of = Box::new(live.0.clone());
+        Ok(Self::Assemble { of, live: Box::new(live.1.clone()), tried: Box::new(tried.1.clone()) })
+    }
+
+    /// The name of the plugin that is tried.
+    fn plugin(&self) -> &str {
+        match self {
+            Self::Transform { tried, .. } => &tried.plugin.plugin,
+            Self::Aggregate { tried, .. } => &tried.plugin.plugin,
+            Self::Assemble { tried, .. } => &tried.plugin,
+        }
+    }
+}
+
 fn stage<'a>(plan: &'a Plan, step: &str) -> Option<&'a Stage> {
     plan.tasks.iter().flat_map(|task| &task.stages).find(|stage| stage.plugin.step == step)
 }
 
 fn aggregation<'a>(plan: &'a Plan, step: &str) -> Option<&'a Aggregation> {
-    let aggregations = plan.tasks.iter().filter_map(|task| task.end.aggregation());
-    aggregations.into_iter().find(|aggregation| aggregation.plugin.step == step)
+    let mut aggregations = plan.tasks.iter().filter_map(|task| task.end.aggregation());
+    aggregations.find(|aggregation| aggregation.plugin.step == step)
 }
 
-fn check(live: &Aggregation, tried: &Aggregation) -> Result<(), Unfit> {
+/// What an assembly brings together, and how it is assembled.
+type Assembly<'a> = (&'a Relation, &'a Assembling);
+
+fn assembly<'a>(plan: &'a Plan, step: &str) -> Option<Assembly<'a>> {
+    let mut relations = plan.tasks.iter().filter_map(|task| task.end.relation());
+    let relation = relations.find(|relation| relation.step == step)?;
+    Some((relation, relation.assembling()?))
+}
+
+fn check_transform(live: &Stage, tried: &Stage) -> Result<(), Unfit> {
+    if live.plugin.input == tried.plugin.input { Ok(()) } else { Err(Unfit::Input(live.plugin.step.clone())) }
+}
+
+fn check_aggregate(live: &Aggregation, tried: &Aggregation) -> Result<(), Unfit> {
     let (versions, merge) = ([live, tried].map(|it| it.plan.state_version), [live, tried].map(|it| it.plan.merges));
     if live.plugin.input != tried.plugin.input || live.by != tried.by {
         return Err(Unfit::Input(live.plugin.step.clone()));
@@ -116,10 +144,25 @@ fn check(live: &Aggregation, tried: &Aggregation) -> Result<(), Unfit> {
     if merge[0] != merge[1] {
         return Err(Unfit::Merging);
     }
-    match tried.plan.reads.iter().find(|column| !live.plan.reads.contains(column)) {
-        Some(column) => Err(Unfit::Reads(tried.plugin.input[*column].name.clone())),
-        None => Ok(()),
+    let other = other_column(&live.plan.reads, &tried.plan.reads, &live.plugin.input);
+    other.map_or(Ok(()), |column| Err(Unfit::Reads(column.to_owned())))
+}
+
+fn check_assemble((of, live): Assembly<'_>, (other, tried): Assembly<'_>) -> Result<(), Unfit> {
+    if of.keys != other.keys || of.tables != other.tables {
+        return Err(Unfit::Input(of.step.clone()));
     }
+    for (table, (live, tried)) in of.tables.iter().zip(live.plan.reads.iter().zip(&tried.plan.reads)) {
+        if let Some(column) = other_column(live, tried, &table.fields) {
+            return Err(Unfit::Reads(format!("{}.{column}", table.name)));
+        }
+    }
+    Ok(())
+}
+
+/// A column that a candidate reads and the live plugin does not.
+fn other_column<'a>(live: &[usize], tried: &[usize], fields: &'a [Field]) -> Option<&'a str> {
+    tried.iter().find(|column| !live.contains(column)).map(|column| fields[*column].name.as_str())
 }
 
 /// Asks the candidate what the live plugin was asked.
@@ -128,6 +171,8 @@ pub enum Examiner {
     Transform(Box<Transforms>),
     /// An aggregate.
     Aggregate(Box<Groups>),
+    /// An assemble.
+    Assemble(Box<Assemblies>),
 }
 
 impl Examiner {
@@ -145,6 +190,10 @@ impl Examiner {
                 let opened = plugin.open_aggregate(&used.config, &used.input, &tried.key_fields()).map_err(refused)?;
                 Self::Aggregate(Box::new(Groups::new(opened, &live, &tried)?))
             }
+            Code::Assemble { of, live, tried } => {
+                let opened = plugin.open_assemble(&tried.config, &of.table_fields(), &of.keys).map_err(refused)?;
+                Self::Assemble(Box::new(Assemblies::new(opened, of.keys, &live.plan, &tried.plan)))
+            }
         })
     }
 
@@ -153,6 +202,7 @@ impl Examiner {
         match self {
             Self::Transform(rows) => rows.memory(),
             Self::Aggregate(groups) => groups.memory(),
+            Self::Assemble(assemblies) => assemblies.memory(),
         }
     }
 
@@ -169,17 +219,17 @@ impl Examiner {
                 groups.merge(&keys, (&left, &right), live, watch, tally)
             }
             (Self::Aggregate(groups), Call::Finish { keys, accumulators, live }) => {
-                groups.finish(keys, &accumulators, live, watch, tally)
+                groups.finish(&keys, &accumulators, live, watch, tally)
             }
-            (Self::Transform(_) | Self::Aggregate(_), _) => {
+            (Self::Assemble(assemblies), Call::Assemble { input, live }) => {
+                assemblies.assemble(&input, live, watch, tally)
+            }
+            (Self::Transform(_) | Self::Aggregate(_) | Self::Assemble(_), _) => {
                 Err(EngineError::Setup("another kind of plugin runs in the step".to_owned()))
             }
         }
     }
 }
-
-/// Whether anything of a call went through; with the failure if not, although it did for the live plugin.
-pub type Judged = Result<(), String>;
 
 /// Processor time of the candidate's calls, and of everything.
 pub struct Stopwatch {
@@ -210,72 +260,72 @@ impl Stopwatch {
     }
 }
 
-/// So many calls are made of one, to find the rows on which the candidate fails.
-const CALLS: usize = 64;
-
-/// A part of a call, and what the candidate answered.
-pub type Part<T> = (Range<usize>, Result<T, Failure>);
-
-/// Calls `call` with ranges of `0..rows` that cover it in order, halved where it fails. What is not found out after a few
-/// calls, or takes too much time or memory, has failed as a whole.
-pub fn halved<T>(rows: usize, mut call: impl FnMut(Range<usize>) -> Result<T, Failure>) -> Vec<Part<T>> {
-    let (mut parts, mut calls) = (Vec::new(), 0);
-    let mut waiting: Vec<Range<usize>> = std::iter::once(0..rows).collect();
-    while let Some(range) = waiting.pop() {
-        calls += 1;
-        match call(range.clone()) {
-            Err(failure) if range.len() > 1 && calls < CALLS && !is_exhaustion(&failure) => {
-                let middle = range.start + range.len() / 2;
-                waiting.push(middle..range.end);
-                waiting.push(range.start..middle);
-            }
-            answer => parts.push((range, answer)),
-        }
-    }
-    parts
-}
-
-fn is_exhaustion(failure: &Failure) -> bool {
-    matches!(failure.kind, FailureKind::Timeout | FailureKind::Memory)
-}
-
 #[cfg(test)]
 mod tests {
+    use azenha_model::DataType;
+    use azenha_model::plugin::AssemblePlan;
+    use azenha_model::relation::{Operator, RelatedTable};
+
     use super::*;
 
-    /// Which parts went through, and which did not, for a plugin that fails on some rows; and how often it was asked.
-    fn run(rows: usize, kind: FailureKind, guilty: &[usize]) -> (Vec<Range<usize>>, Vec<Range<usize>>, usize) {
-        let mut calls = 0;
-        let parts = halved(rows, |range| {
-            calls += 1;
-            let fails = guilty.iter().any(|row| range.contains(row));
-            if fails { Err(Failure { kind, message: "no".to_owned(), stack: Vec::new() }) } else { Ok(()) }
-        });
-        let covered: Vec<usize> = parts.iter().flat_map(|(range, _)| range.clone()).collect();
-        assert_eq!(covered, (0..rows).collect::<Vec<_>>(), "each row once, in order");
-        let (done, failed): (Vec<_>, Vec<_>) = parts.into_iter().partition(|(_, answer)| answer.is_ok());
-        let ranges = |parts: Vec<Part<()>>| parts.into_iter().map(|(range, _)| range).collect();
-        (ranges(done), ranges(failed), calls)
+    fn field(name: &str) -> Field {
+        Field::new(name, DataType::Int64, false)
+    }
+
+    fn table(name: &str, columns: &[&str]) -> RelatedTable {
+        RelatedTable {
+            name: name.to_owned(),
+            origin: format!("shop.{name}"),
+            by: vec!["order".to_owned()],
+            fields: columns.iter().map(|column| field(column)).collect(),
+            versions: 1,
+        }
+    }
+
+    /// Orders and their lines, of which these columns are read.
+    fn relation(orders: &[usize], lines: &[usize]) -> Relation {
+        let plan = AssemblePlan { reads: vec![orders.to_vec(), lines.to_vec()], gives: vec![field("sum")] };
+        let (plugin, config) = ("order-total".to_owned(), "{}".to_owned());
+        let by = Assembling { plugin, config_by_name: config.clone(), config, plan, max_group_rows: 10 };
+        Relation {
+            step: "total".to_owned(),
+            keys: vec![field("order")],
+            tables: vec![table("orders", &["order", "customer"]), table("lines", &["order", "units", "price"])],
+            operator: Operator::Assemble(by),
+        }
+    }
+
+    fn check(live: &Relation, tried: &Relation) -> Result<(), Unfit> {
+        let [live, tried] = [live, tried].map(|relation| (relation, relation.assembling().unwrap()));
+        check_assemble(live, tried)
     }
 
     #[test]
-    fn a_row_on_which_the_candidate_traps_is_found_and_the_others_go_through() {
-        let (_, failed, calls) = run(4096, FailureKind::Trap, &[1000]);
-        assert_eq!(failed, vec![1000..1001]);
-        assert!(calls <= 25, "{calls} calls");
+    fn a_candidate_may_read_less_than_the_live_assembly_in_any_order() {
+        let live = relation(&[1], &[1, 2]);
+        for (orders, lines) in [(&[1][..], &[1, 2][..]), (&[1], &[2, 1]), (&[], &[2]), (&[], &[])] {
+            assert_eq!(check(&live, &relation(orders, lines)), Ok(()), "{orders:?} {lines:?}");
+        }
     }
 
     #[test]
-    fn a_candidate_that_traps_on_everything_is_not_asked_for_every_row() {
-        let guilty: Vec<usize> = (0..4096).collect();
-        let (done, _, calls) = run(4096, FailureKind::Trap, &guilty);
-        assert!(done.is_empty());
-        assert!(calls <= 2 * CALLS, "{calls} calls");
+    fn a_candidate_that_reads_another_column_is_told_which_one() {
+        let live = relation(&[], &[1]);
+        assert_eq!(check(&live, &relation(&[1], &[1])), Err(Unfit::Reads("orders.customer".to_owned())));
+        assert_eq!(check(&live, &relation(&[], &[1, 2])), Err(Unfit::Reads("lines.price".to_owned())));
     }
 
     #[test]
-    fn a_candidate_that_never_ends_is_asked_once() {
-        let (done, failed, calls) = run(4096, FailureKind::Timeout, &[7]);
-        assert_eq!((done, failed, calls), (vec![], std::iter::once(0..4096).collect(), 1));
+    fn a_candidate_over_other_tables_or_groups_is_none() {
+        let live = relation(&[], &[1]);
+        let mut of_more = live.clone();
+        of_more.tables[0].fields.push(field("shop"));
+        let mut of_others = live.clone();
+        of_others.tables[1].origin = "shop.returns".to_owned();
+        let mut by_others = live.clone();
+        by_others.keys = vec![field("customer")];
+        for other in [of_more, of_others, by_others] {
+            assert_eq!(check(&live, &other), Err(Unfit::Input("total".to_owned())), "{other:?}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, ArrayRef, BinaryArray, RecordBatch, UInt32Array};
+use arrow_array::{Array, BinaryArray, RecordBatch, UInt32Array};
 use arrow_schema::{ArrowError, Schema as ArrowSchema};
 use arrow_select::take::take;
 use azenha_model::Field;
@@ -11,24 +11,25 @@ use azenha_model::plan::Aggregation;
 use azenha_model::plugin::Rejection;
 use azenha_sandbox::{Aggregate, Failure, Finished};
 
-use super::candidate::{Judged, Stopwatch};
-use super::compare::{Cells, Emission, compare};
+use super::answers::{Judged, Part, judge, sorted, whole};
+use super::candidate::Stopwatch;
 use super::lock;
-use super::tally::{Answer, ColumnCounts, Given, Place, Problems, Side, Tally};
+use super::results::Results;
+use super::tally::{ColumnCounts, Tally};
 use crate::aggregation::KeyCodec;
 use crate::error::EngineError;
 use crate::rows::batch_of;
+
+/// Accumulators, and what was refused.
+type Folded = (BinaryArray, Vec<Rejection>);
 
 /// A candidate that folds rows.
 pub struct Groups {
     plugin: Aggregate,
     keys: KeyCodec,
-    key_fields: Vec<Field>,
     /// Of the columns that the live plugin reads, those that the candidate does.
     reads: Vec<usize>,
-    /// What results of the live plugin have.
-    live_gives: Vec<Field>,
-    gives: Vec<Field>,
+    results: Results,
 }
 
 impl Groups {
@@ -38,10 +39,12 @@ impl Groups {
         Ok(Self {
             plugin,
             keys: KeyCodec::new(live)?,
-            key_fields: live.key_fields(),
             reads: tried.plan.reads.iter().filter_map(place).collect(),
-            live_gives: live.plan.gives.clone(),
-            gives: tried.plan.gives.clone(),
+            results: Results {
+                key_fields: live.key_fields(),
+                live_gives: live.plan.gives.clone(),
+                gives: tried.plan.gives.clone(),
+            },
         })
     }
 
@@ -55,20 +58,13 @@ impl Groups {
         &mut self,
         keys: &BinaryArray,
         (rows, groups, before): (&RecordBatch, &[u32], &BinaryArray),
-        live: Result<(BinaryArray, Vec<Rejection>), Failure>,
+        live: Result<Folded, Failure>,
         watch: &mut Stopwatch,
         tally: &Mutex<Tally>,
     ) -> Result<Judged, EngineError> {
         let rows = rows.project(&self.reads)?;
         let answer = watch.time(|| self.plugin.fold(&rows, groups, None, before));
-        let judged = judge(&live, &answer);
-        let (live, live_problems) = parted(live, rows.num_rows());
-        let (answer, problems) = parted(answer, rows.num_rows());
-        lock(tally).refuse(&live_problems, &problems);
-        if let Some((live, answer)) = live.zip(answer) {
-            self.accumulators(keys, &live, &answer, tally)?;
-        }
-        Ok(judged)
+        self.accumulated(keys, rows.num_rows(), (live, answer), tally)
     }
 
     /// Asks the candidate to merge the same accumulators.
@@ -81,32 +77,42 @@ impl Groups {
         tally: &Mutex<Tally>,
     ) -> Result<Judged, EngineError> {
         let answer = watch.time(|| self.plugin.merge(left, right));
-        let judged = judge(&live, &answer);
-        let whole = |answer: Result<BinaryArray, Failure>| answer.map(|merged| (merged, Vec::new()));
-        let (live, live_problems) = parted(whole(live), left.len());
-        let (answer, problems) = parted(whole(answer), left.len());
-        lock(tally).refuse(&live_problems, &problems);
-        if let Some((live, answer)) = live.zip(answer) {
-            self.accumulators(keys, &live, &answer, tally)?;
-        }
-        Ok(judged)
+        let folded = |merged: Result<BinaryArray, Failure>| merged.map(|merged| (merged, Vec::new()));
+        self.accumulated(keys, left.len(), (folded(live), folded(answer)), tally)
     }
 
     /// Asks the candidate for the results of the same groups.
     pub fn finish(
         &mut self,
-        keys: RecordBatch,
+        keys: &RecordBatch,
         accumulators: &BinaryArray,
         live: Result<Finished, Failure>,
         watch: &mut Stopwatch,
         tally: &Mutex<Tally>,
     ) -> Result<Judged, EngineError> {
-        let answer = watch.time(|| self.plugin.finish(&keys, accumulators));
-        let judged = judge(&live, &answer);
-        let (left, right) = (side(live, &self.live_gives, keys.num_rows()), side(answer, &self.gives, keys.num_rows()));
-        let mut tally = lock(tally);
-        tally.refuse(&left.problems, &right.problems);
-        self.compare(keys, &left, &right, &mut tally)?;
+        let groups = keys.num_rows();
+        let answer = whole(groups, watch.time(|| self.plugin.finish(keys, accumulators)));
+        let judged = judge(live.is_ok(), &answer);
+        self.results.answered(keys, whole(groups, live), answer, tally)?;
+        Ok(judged)
+    }
+
+    /// Both have answered with accumulators, to a call of so many rows or groups.
+    fn accumulated(
+        &mut self,
+        keys: &BinaryArray,
+        rows: usize,
+        (live, answer): (Result<Folded, Failure>, Result<Folded, Failure>),
+        tally: &Mutex<Tally>,
+    ) -> Result<Judged, EngineError> {
+        let answer = whole(rows, answer);
+        let judged = judge(live.is_ok(), &answer);
+        let apart = |parts: Vec<Part<Folded>>| sorted(parts, |folded| folded);
+        let ((mut live, live_problems), (mut answer, problems)) = (apart(whole(rows, live)), apart(answer));
+        lock(tally).refuse(&live_problems, &problems);
+        if let Some(((_, live), (_, answer))) = live.pop().zip(answer.pop()) {
+            self.accumulators(keys, &live, &answer, tally)?;
+        }
         Ok(judged)
     }
 
@@ -134,67 +140,11 @@ impl Groups {
         let picked =
             |values: &BinaryArray| Ok::<_, ArrowError>(take(values, &groups, None)?.as_binary::<i32>().clone());
         let (keys, live, tried) = (picked(keys)?, picked(live)?, picked(tried)?);
-        let schema = ArrowSchema::new(self.key_fields.iter().map(Field::arrow).collect::<Vec<_>>());
+        let schema = ArrowSchema::new(self.results.key_fields.iter().map(Field::arrow).collect::<Vec<_>>());
         let columns = self.keys.columns(keys.iter().flatten())?;
         let keys = batch_of(Arc::new(schema), columns, keys.len())?;
-        let mut shown = |accumulators: &BinaryArray| {
-            let finished = self.plugin.finish(&keys, accumulators);
-            side(finished, &self.gives, keys.num_rows())
-        };
-        let (left, right) = (shown(&live), shown(&tried));
-        self.compare(keys, &left, &right, &mut lock(tally))
-    }
-
-    fn compare(&self, keys: RecordBatch, left: &Side, right: &Side, tally: &mut Tally) -> Result<(), EngineError> {
-        let compared = compare(&left.emission, &right.emission)?;
-        let given = Keys { fields: &self.key_fields, keys };
-        Ok(tally.add(None, &given, (left, right), compared)?)
-    }
-}
-
-fn judge<T>(live: &Result<T, Failure>, answer: &Result<T, Failure>) -> Judged {
-    match (live, answer) {
-        (Ok(_), Err(failure)) => Err(failure.message.clone()),
-        _ => Ok(()),
-    }
-}
-
-/// An answer, and of how many rows or groups there is none.
-fn parted<T>(answer: Result<(T, Vec<Rejection>), Failure>, rows: usize) -> (Option<T>, Problems) {
-    match answer {
-        Ok((value, rejected)) => (Some(value), rejections(rejected)),
-        Err(failure) => (None, (0..rows as u32).map(|row| (row, Answer::Failed(failure.message.clone()))).collect()),
-    }
-}
-
-fn rejections(rejected: Vec<Rejection>) -> Problems {
-    rejected.into_iter().map(|Rejection { row, reason, .. }| (row, Answer::Rejected(reason))).collect()
-}
-
-/// Results of groups, as rows that come from them.
-fn side(answer: Result<Finished, Failure>, gives: &[Field], groups: usize) -> Side {
-    let answer = answer.map(|Finished { groups, columns, rejected }| ((groups, columns), rejected));
-    let (finished, problems) = parted(answer, groups);
-    let emission = finished.map_or_else(Emission::default, |(rows, columns)| {
-        let columns = gives.iter().cloned().zip(columns.into_iter().map(Cells::Made)).collect();
-        Emission { rows, columns }
-    });
-    Side { emission, problems: Arc::new(problems) }
-}
-
-/// The groups that both were given.
-struct Keys<'a> {
-    fields: &'a [Field],
-    keys: RecordBatch,
-}
-
-impl Given for Keys<'_> {
-    fn place(&self, _: u32) -> Option<Place> {
-        None
-    }
-
-    fn columns(&self, row: u32) -> Result<(Vec<Field>, Vec<ArrayRef>), ArrowError> {
-        let columns = self.keys.columns().iter().map(|column| column.slice(row as usize, 1)).collect();
-        Ok((self.fields.to_vec(), columns))
+        let mut shown = |accumulators: &BinaryArray| whole(keys.num_rows(), self.plugin.finish(&keys, accumulators));
+        let shown = (shown(&live), shown(&tried));
+        Ok(self.results.candidates_own(&keys, shown, tally)?)
     }
 }

@@ -11,11 +11,13 @@ pub enum Kind {
     Merge,
     /// Groups into results.
     Finish,
+    /// Groups of tables' rows into rows.
+    Assemble,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Process, Self::Fold, Self::Merge, Self::Finish];
+    pub const ALL: [Self; 5] = [Self::Process, Self::Fold, Self::Merge, Self::Finish, Self::Assemble];
 
     /// What the plugin's function is called.
     pub fn name(self) -> &'static str {
@@ -24,6 +26,7 @@ impl Kind {
             Self::Fold => "fold",
             Self::Merge => "merge",
             Self::Finish => "finish",
+            Self::Assemble => "assemble",
         }
     }
 }
@@ -37,7 +40,7 @@ pub struct ShadowOptions {
     pub budget: f64,
 }
 
-/// Rows of one kind of call; of `merge` and `finish`, groups.
+/// Rows of one kind of call; of `merge`, `finish` and `assemble`, groups.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Asked {
     /// Those that the live plugin got.

@@ -1,10 +1,13 @@
 //! A candidate for a step's code at work beside the live one: it gets some of the same calls, on a thread of its own, and
 //! what it makes of them is compared and thrown away. Whatever it does, lanes do not notice.
 
+mod answers;
+mod assemblies;
 mod candidate;
 mod compare;
 mod groups;
 mod ledger;
+mod results;
 mod rows;
 mod tally;
 
@@ -25,6 +28,7 @@ pub use tally::{Answer, ColumnCounts, Place, Refused, RowCounts, Sample, Tally};
 
 use crate::clock::Clock;
 use crate::error::EngineError;
+use crate::relation::Gathered;
 use crate::rows::{Rows, Source};
 use crate::worker::STACK_BYTES;
 use candidate::{Examiner, Stopwatch};
@@ -76,6 +80,13 @@ pub enum Call {
         /// Their accumulators.
         accumulators: BinaryArray,
         /// The results.
+        live: Result<Finished, Failure>,
+    },
+    /// An assemble.
+    Assemble {
+        /// The groups, and the columns of their rows that the live plugin reads.
+        input: Gathered,
+        /// What it made of them.
         live: Result<Finished, Failure>,
     },
 }

@@ -3,18 +3,19 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-use arrow_array::{Array, ArrayRef, new_empty_array};
+use arrow_array::ArrayRef;
 use arrow_schema::ArrowError;
-use arrow_select::concat::concat;
 use azenha_model::Field;
 use azenha_model::plan::Stage;
-use azenha_model::plugin::{Given as GivenColumn, Outlet, Rejection};
+use azenha_model::plugin::{Given as GivenColumn, Outlet};
 use azenha_sandbox::{Emitted, Failure, Transform, TransformOutput};
 
-use super::candidate::{Judged, Stopwatch, halved};
+use super::answers::{self, Judged, Part, halved, judge, sorted, whole};
+use super::candidate::Stopwatch;
 use super::compare::{Cells, Emission, compare};
 use super::lock;
-use super::tally::{Answer, Given, Place, Problems, Side, Tally};
+use super::results::joined;
+use super::tally::{Given, Place, Problems, Side, Tally};
 use crate::error::EngineError;
 use crate::rows::{Rows, Source};
 
@@ -28,7 +29,7 @@ pub struct Transforms {
 }
 
 /// What a plugin made of some of a call's rows.
-type Done = (Range<usize>, Vec<Emitted>);
+type Done = answers::Done<Vec<Emitted>>;
 
 impl Transforms {
     /// An opened candidate beside what runs.
@@ -56,12 +57,12 @@ impl Transforms {
         let batch = input.batch(&self.tried.plan.reads, &self.tried.plugin.input, source)?;
         let plugin = &mut self.plugin;
         let ask = |range: Range<usize>| watch.time(|| plugin.process(&batch.slice(range.start, range.len())));
-        let (done, problems) = sorted(halved(input.len(), ask));
-        let judged = match problems.values().next_back() {
-            Some(Answer::Failed(message)) if live.is_ok() && done.is_empty() => Err(message.clone()),
-            _ => Ok(()),
+        let answer = halved(input.len(), ask);
+        let judged = judge(live.is_ok(), &answer);
+        let apart = |parts: Vec<Part<TransformOutput>>| {
+            sorted(parts, |TransformOutput { outlets, rejected }| (outlets, rejected))
         };
-        let (live_done, live_problems) = sorted(vec![(0..input.len(), live)]);
+        let ((live_done, live_problems), (done, problems)) = (apart(whole(input.len(), live)), apart(answer));
         let (live_problems, problems) = (Arc::new(live_problems), Arc::new(problems));
         let given = Input { rows: input, source, fields: &self.live.plugin.input, shown: &self.shown };
         let mut tally = lock(tally);
@@ -85,24 +86,6 @@ impl Transforms {
         }
         Ok(judged)
     }
-}
-
-/// Takes answers apart into what was done, and what was refused or failed.
-fn sorted(parts: Vec<(Range<usize>, Result<TransformOutput, Failure>)>) -> (Vec<Done>, Problems) {
-    let (mut done, mut problems) = (Vec::new(), Problems::new());
-    for (range, answer) in parts {
-        match answer {
-            Ok(TransformOutput { outlets, rejected }) => {
-                let problem = |Rejection { row, reason, .. }| (range.start as u32 + row, Answer::Rejected(reason));
-                problems.extend(rejected.into_iter().map(problem));
-                done.push((range, outlets));
-            }
-            Err(failure) => {
-                problems.extend(range.map(|row| (row as u32, Answer::Failed(failure.message.clone()))));
-            }
-        }
-    }
-    (done, problems)
 }
 
 /// The rows that both were given.
@@ -142,13 +125,6 @@ impl Input<'_> {
             columns.push((field, cells));
         }
         Ok(Emission { rows, columns })
-    }
-}
-
-fn joined(field: &Field, pieces: Vec<&dyn Array>) -> Result<ArrayRef, ArrowError> {
-    match pieces.as_slice() {
-        [] => Ok(new_empty_array(&field.data_type.arrow())),
-        pieces => concat(pieces),
     }
 }
 

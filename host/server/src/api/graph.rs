@@ -8,7 +8,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use azenha_model::Field;
 use azenha_model::plan::{Aggregation, End, Plan, Stage, Target, Task, TopicKind};
-use azenha_model::relation::{Operator, Relation};
+use azenha_model::relation::{Assembling, Operator, Relation};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -180,7 +180,7 @@ fn operation(end: &End) -> &'static str {
         End::Lookup { .. } => "looks up",
         End::Relate { relation, .. } => match relation.operator {
             Operator::Join(_) => "joins",
-            Operator::Assemble { .. } => "assembles",
+            Operator::Assemble(_) => "assembles",
             Operator::Latest => "keeps the latest",
             Operator::Objects(_) => "writes",
         },
@@ -208,7 +208,7 @@ impl StepNode {
     }
 
     fn of_relation(relation: &Relation) -> Self {
-        let Operator::Assemble { plugin, plan, .. } = &relation.operator else {
+        let Some(Assembling { plugin, plan, .. }) = relation.assembling() else {
             return Self::without_plugin(&relation.step);
         };
         let of_table = |(table, reads): (&azenha_model::relation::RelatedTable, &Vec<usize>)| {

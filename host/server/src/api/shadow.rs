@@ -239,10 +239,8 @@ fn none(name: &str, step: &str) -> ApiError {
 /// A candidate differs in the code of one step only: all else is what it gets.
 fn check_difference(step: &str, before: &str, after: &str) -> Result<(), ApiError> {
     let differs = differences(before, after).map_err(anyhow::Error::from)?;
-    let may = |part: &String| {
-        let of_step = part.strip_prefix(&format!("/steps/{step}/")).unwrap_or_default();
-        ["transform", "aggregate", "config", "columns"].contains(&of_step.split('/').next().unwrap_or_default())
-    };
+    let of_step = format!("/steps/{step}/");
+    let may = |part: &String| part.strip_prefix(&of_step).is_some_and(is_code);
     let others: BTreeSet<&str> = differs.iter().filter(|part| !may(part)).map(String::as_str).collect();
     if others.is_empty() {
         return Ok(());
@@ -251,6 +249,16 @@ fn check_difference(step: &str, before: &str, after: &str) -> Result<(), ApiErro
     Err(ApiError::conflict(format!("the candidate differs from what is in force at {}", others.join(", "))).help(format!(
         "change nothing but the plugin of step `{step}`, its configuration and what it may read; put other changes into force first, or later"
     )))
+}
+
+/// Whether a part of a step says which code it runs: the plugin, its configuration, or what it may read.
+fn is_code(part: &str) -> bool {
+    let names: Vec<&str> = part.split('/').collect();
+    match names.as_slice() {
+        ["tables", _table, "columns", ..] => true,
+        [name, ..] => ["transform", "aggregate", "assemble", "config", "columns"].contains(name),
+        [] => false,
+    }
 }
 
 /// Refuses another plugin under a name that other steps use, too: they would go over to it together.
@@ -286,6 +294,22 @@ mod tests {
         assert_eq!(check(&TEXT.replace("rows", "others")), Err(409));
         assert_eq!(check(&TEXT.replace("transform: b", "transform: c")), Err(409));
         assert_eq!(check("steps: ["), Err(422));
+    }
+
+    #[test]
+    fn of_an_assembly_the_tables_stay_and_what_may_be_read_of_them_changes() {
+        let text = "steps: { total: { assemble: sum, tables: { lines: { from: a, by: [id], columns: [b] } } } }";
+        let check = |before: &str, after: &str| {
+            let checked = check_difference("total", text, &text.replace(before, after));
+            checked.map_err(|error| error.status().as_u16())
+        };
+        assert_eq!(check("assemble: sum", "assemble: sum-next, config: { c: 1 }"), Ok(()));
+        assert_eq!(check("columns: [b]", "columns: [b, c]"), Ok(()));
+        assert_eq!(check(", columns: [b]", ""), Ok(()));
+        assert_eq!(check("by: [id]", "by: [b]"), Err(409));
+        assert_eq!(check("from: a", "from: b"), Err(409));
+        assert_eq!(check("lines:", "columns:"), Err(409), "a table of that name");
+        assert_eq!(check("assemble: sum", "assemble: sum, max_group_rows: 5"), Err(409));
     }
 
     fn parameters(sample: Option<f64>, budget: Option<f64>) -> ShadowParameters {

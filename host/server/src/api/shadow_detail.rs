@@ -21,7 +21,7 @@ pub struct ShadowDetail {
     /// Why it is asked no more: it failed again and again, or cannot be compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspended: Option<String>,
-    /// Rows of the calls, by the plugin's function: `process`, `fold`, `merge` or `finish`; of the last two, groups.
+    /// Rows of the calls, by the plugin's function: `process` or `fold`; of `merge`, `finish` and `assemble`, groups.
     pub calls: BTreeMap<String, CallCounts>,
     /// What both cost.
     pub cost: Cost,

@@ -127,7 +127,11 @@ fn say(shadow: &ShadowDetail) -> Result<()> {
     say_cost(shadow)?;
     for sample in &shadow.samples {
         let place = sample.offset.map(|offset| format!(" at offset {offset}")).unwrap_or_default();
-        println!("{}{place}; differs in {}", sample.input, sample.columns.join(", "));
+        let differs = match sample.columns.as_slice() {
+            [] => "only one of the two made a row of it".to_owned(),
+            columns => format!("differs in {}", columns.join(", ")),
+        };
+        println!("{}{place}; {differs}", sample.input);
         println!("  live       {}\n  candidate  {}", shown(&sample.made.live), shown(&sample.made.candidate));
     }
     Ok(())

@@ -8,7 +8,7 @@ use super::{Outcome, Reported, Resolver};
 use crate::names::listed;
 use crate::plan::{End, Input, ObjectsOutput, PluginUse, Task, TimeFormat, TopicKind, exchange_topic};
 use crate::plugin::{AssemblePlan, TableFields};
-use crate::relation::{Feed, JoinKind, OnTruncate, Operator, RelatedTable, Relation, Table};
+use crate::relation::{Assembling, Feed, JoinKind, OnTruncate, Operator, RelatedTable, Relation, Table};
 use crate::types::{DataType, Field};
 use crate::yaml::{Entries, Named, Place, Spanned};
 
@@ -275,7 +275,8 @@ impl Resolver<'_> {
         let GroupRows(max_group_rows) = definition.max_group_rows.unwrap_or_default();
         let max_group_rows = max_group_rows as usize;
         let PluginUse { plugin, config, config_by_name, .. } = step.plugin_use(&[]);
-        let operator = Operator::Assemble { plugin, config, config_by_name, plan, max_group_rows };
+        let assembling = Assembling { plugin, config, config_by_name, plan, max_group_rows };
+        let operator = Operator::Assemble(assembling);
         let made = self.relate(&step.step.value, step.step.place, keys.clone(), tables, operator)?;
         self.check_distinct(made.fields.iter().map(|field| &field.name), step.plugin.place)?;
         let key: Vec<usize> = (0..keys.len()).collect();

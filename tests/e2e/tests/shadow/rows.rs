@@ -1,15 +1,9 @@
-//! Code that is tried beside what runs: it shows what it would do, costs what it may, and writes nothing.
-
-use std::fs;
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+//! Transforms, which make rows of rows, and aggregates, which fold them.
 
 use anyhow::{Context, Result, ensure};
-use azenha_e2e::{Answer, Azenha, Running, repository, send};
-use serde_json::{Value, json};
+use serde_json::json;
 
-/// A host that takes definitions.
-const CONFIG: &str = "http: { tokens: [{ name: deployer, token: deployer-0123456789, role: deployer }] }";
+use crate::stage::Stage;
 
 /// What pipelines here are made of.
 const PLUGINS: [&str; 3] = ["rename", "hostile", "tagged-count"];
@@ -44,114 +38,19 @@ fn live() -> String {
     definition("device", "behave", "a")
 }
 
-struct Stage {
-    azenha: Azenha,
-    host: Running,
-    sent: u64,
+fn shop() -> Result<Stage> {
+    Stage::set("shop", &[&live()], &PLUGINS)
 }
 
-impl Stage {
-    fn set() -> Result<Self> {
-        let azenha = Azenha::new()?;
-        let file = azenha.write("built/pipeline.yaml", &live())?;
-        azenha.succeed(["validate", &file.display().to_string()])?;
-        let config = azenha.write("host.yaml", CONFIG)?;
-        let host = azenha.start(&[], &["--config", &config.display().to_string()])?;
-        let stage = Self { azenha, host, sent: 0 };
-        for plugin in PLUGINS {
-            stage.push(plugin, plugin)?;
-        }
-        ensure!(stage.call("PUT", "/pipelines/shop", "application/yaml", live().as_bytes())?.status == 201);
-        stage.await_lanes()?;
-        Ok(stage)
-    }
-
-    /// Uploads a plugin under a name.
-    fn push(&self, plugin: &str, name: &str) -> Result<()> {
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), PathBuf::from);
-        let component = fs::read(target.join("plugins").join(format!("{plugin}.wasm")))?;
-        let pushed = self.call("PUT", &format!("/plugins/{name}"), "application/wasm", &component)?;
-        ensure!(pushed.status == 200, "{pushed:?}");
-        Ok(())
-    }
-
-    fn call(&self, method: &str, path: &str, kind: &str, body: &[u8]) -> Result<Answer> {
-        let headers = [("Authorization", "Bearer deployer-0123456789"), ("Content-Type", kind)];
-        send(&self.host.address, method, path, &headers, body)
-    }
-
-    fn show(&self, path: &str) -> Result<Value> {
-        let answer = self.call("GET", path, "", b"")?;
-        ensure!(answer.status == 200, "{path}: {answer:?}");
-        answer.json()
-    }
-
-    fn try_beside(&self, step: &str, options: &str, candidate: &str) -> Result<Answer> {
-        let path = format!("/pipelines/shop/steps/{step}/shadow{options}");
-        self.call("POST", &path, "application/yaml", candidate.as_bytes())
-    }
-
-    fn shadow(&self, step: &str) -> Result<Value> {
-        self.show(&format!("/pipelines/shop/steps/{step}/shadow"))
-    }
-
-    fn send(&mut self, rows: u64) -> Result<()> {
-        let row = |number: u64| {
-            let device = format!("device-{}", number % 20);
-            let other = if number.is_multiple_of(WRONG_EVERY) { "wrong" } else { device.as_str() };
-            json!({"number": number, "device": device, "other": other, "email": format!("{number}@example.com")})
-                .to_string()
-        };
-        let body: Vec<String> = (self.sent..self.sent + rows).map(row).collect();
-        let answer = self.call("POST", "/topics/rows/records", "application/x-ndjson", body.join("\n").as_bytes())?;
-        ensure!(answer.status == 200, "{answer:?}");
-        self.sent += rows;
-        Ok(())
-    }
-
-    fn wait_until(&self, what: &str, check: impl Fn(&Self) -> Result<bool>) -> Result<()> {
-        let start = Instant::now();
-        while !check(self)? {
-            ensure!(start.elapsed() < Duration::from_secs(120), "{what}: not in time: {}", self.host.log());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Ok(())
-    }
-
-    fn lanes(&self) -> Result<Vec<Value>> {
-        let shown = self.show("/pipelines/shop")?;
-        let tasks = shown["tasks"].as_array().cloned().unwrap_or_default();
-        Ok(tasks.iter().flat_map(|task| task["lanes"].as_array().cloned().unwrap_or_default()).collect())
-    }
-
-    fn await_lanes(&self) -> Result<()> {
-        self.wait_until("every lane runs", |stage| {
-            let lanes = stage.lanes()?;
-            Ok(!lanes.is_empty() && lanes.iter().all(|lane| lane["state"] == "running"))
-        })
-    }
-
-    fn settle(&self) -> Result<()> {
-        self.wait_until("everything is committed", |stage| Ok(stage.lanes()?.iter().all(|lane| lane["lag"] == 0)))
-    }
-
-    /// Waits until the candidate has answered what it was given.
-    fn await_rows(&self, step: &str, rows: u64) -> Result<Value> {
-        self.wait_until(&format!("{rows} rows were compared"), |stage| {
-            let found = &stage.shadow(step)?["rows"];
-            let count = |name: &str| found[name].as_u64().unwrap_or_default();
-            Ok(["equal", "different", "only_live", "only_candidate"].map(count).iter().sum::<u64>() >= rows)
-        })?;
-        self.shadow(step)
-    }
-
-    /// A metric of the step's candidate.
-    fn metric(&self, name: &str, label: &str) -> Result<f64> {
-        let text = self.call("GET", "/metrics", "", b"")?.body;
-        let is_it = |line: &&str| line.starts_with(name) && line.contains(label);
-        let line = text.lines().find(is_it).with_context(|| format!("no {name} with {label}"))?;
-        Ok(line.rsplit(' ').next().unwrap_or_default().parse()?)
-    }
+/// Sends the next rows.
+fn send(stage: &mut Stage, rows: u64) -> Result<()> {
+    let row = |number: u64| {
+        let device = format!("device-{}", number % 20);
+        let other = if number.is_multiple_of(WRONG_EVERY) { "wrong" } else { device.as_str() };
+        json!({"number": number, "device": device, "other": other, "email": format!("{number}@example.com")})
+            .to_string()
+    };
+    stage.append("rows", &(stage.sent..stage.sent + rows).map(row).collect::<Vec<_>>())
 }
 
 #[test]
@@ -165,12 +64,12 @@ fn a_planted_bug_is_shown_though_only_a_tenth_of_the_rows_is_looked_at() -> Resu
 }
 
 fn a_planted_bug_is_shown(options: &str) -> Result<()> {
-    let mut stage = Stage::set()?;
+    let mut stage = shop()?;
     let started = stage.try_beside("labelled", options, &definition("other", "behave", "a"))?;
     ensure!(started.status == 201, "{started:?}");
     // The budget is a share of what the live plugin has cost: a little work comes first.
     while stage.shadow("labelled")?["rows"]["different"].as_u64().unwrap_or_default() < 100 {
-        stage.send(1_000)?;
+        send(&mut stage, 1_000)?;
         stage.settle()?;
         ensure!(stage.sent < 200_000, "{}", stage.shadow("labelled")?);
     }
@@ -206,10 +105,10 @@ fn a_planted_bug_is_shown(options: &str) -> Result<()> {
 #[test]
 fn at_a_tenth_of_the_rows_a_candidate_and_its_sampling_take_at_most_12_percent_of_the_live_plugins_seconds()
 -> Result<()> {
-    let mut stage = Stage::set()?;
+    let mut stage = shop()?;
     ensure!(stage.try_beside("labelled", "", &definition("other", "behave", "a"))?.status == 201);
     for _ in 0..20 {
-        stage.send(40_000)?;
+        send(&mut stage, 40_000)?;
     }
     stage.settle()?;
     let shadow = stage.await_rows("labelled", 1)?;
@@ -231,16 +130,15 @@ fn at_a_tenth_of_the_rows_a_candidate_and_its_sampling_take_at_most_12_percent_o
 
 #[test]
 fn a_candidate_that_traps_shows_on_which_rows_and_lanes_do_not_notice() -> Result<()> {
-    let mut stage = Stage::set()?;
+    let mut stage = shop()?;
     ensure!(stage.try_beside("looked", "?sample=1&budget=100", &definition("device", "panic_on", "a"))?.status == 201);
     while stage.shadow("looked")?["rows"]["equal"].as_u64().unwrap_or_default() < 100 {
-        stage.send(1_000)?;
+        send(&mut stage, 1_000)?;
         stage.settle()?;
         ensure!(stage.sent < 100_000, "{}", stage.shadow("looked")?);
     }
     let body = json!({"number": 0, "device": "panic", "other": "", "email": ""}).to_string();
-    ensure!(stage.call("POST", "/topics/rows/records", "application/x-ndjson", body.as_bytes())?.status == 200);
-    stage.sent += 1;
+    stage.append("rows", &[body])?;
     stage.wait_until("the row was found", |stage| Ok(stage.shadow("looked")?["rows"]["only_live"] == 1))?;
     let shadow = stage.shadow("looked")?;
     let sample = shadow["samples"].as_array().and_then(|samples| samples.last()).context("no sample")?.clone();
@@ -253,7 +151,7 @@ fn a_candidate_that_traps_shows_on_which_rows_and_lanes_do_not_notice() -> Resul
     let broken = definition("device", "fail_everything", "a");
     ensure!(stage.try_beside("looked", "?sample=1&budget=100", &broken)?.status == 201);
     while stage.shadow("looked")?.get("suspended").is_none() {
-        stage.send(100)?;
+        send(&mut stage, 100)?;
         stage.settle()?;
         ensure!(stage.sent < 200_000, "{}", stage.shadow("looked")?);
     }
@@ -265,11 +163,11 @@ fn a_candidate_that_traps_shows_on_which_rows_and_lanes_do_not_notice() -> Resul
 
 #[test]
 fn a_candidate_of_an_aggregation_is_compared_group_by_group_and_promoted_or_discarded() -> Result<()> {
-    let mut stage = Stage::set()?;
+    let mut stage = shop()?;
     let other = definition("device", "behave", "b");
     ensure!(stage.try_beside("counts", "?sample=1&budget=100", &other)?.status == 201);
     while stage.shadow("counts")?["rows"]["different"].as_u64().unwrap_or_default() < 20 {
-        stage.send(1_000)?;
+        send(&mut stage, 1_000)?;
         stage.settle()?;
         ensure!(stage.sent < 100_000, "{}", stage.shadow("counts")?);
     }
@@ -291,7 +189,7 @@ fn a_candidate_of_an_aggregation_is_compared_group_by_group_and_promoted_or_disc
     stage.wait_until("the candidate is gone", |stage| {
         Ok(stage.call("GET", "/pipelines/shop/steps/counts/shadow", "", b"")?.status == 404)
     })?;
-    stage.send(1_000)?;
+    send(&mut stage, 1_000)?;
     stage.settle()?;
     let counted = stage.azenha.topic("counted")?;
     ensure!(counted.last().context("no results")?["value"]["tag"] == "b");
@@ -305,7 +203,7 @@ fn a_candidate_of_an_aggregation_is_compared_group_by_group_and_promoted_or_disc
 
 #[test]
 fn what_is_no_candidate_is_refused() -> Result<()> {
-    let stage = Stage::set()?;
+    let stage = shop()?;
     let refused = |step: &str, options: &str, candidate: &str| stage.try_beside(step, options, candidate);
     let two_steps = refused("looked", "", &definition("other", "panic_on", "a"))?;
     ensure!(two_steps.status == 409 && two_steps.body.contains("/steps/labelled/config"), "{two_steps:?}");
@@ -324,7 +222,7 @@ fn what_is_no_candidate_is_refused() -> Result<()> {
 
 #[test]
 fn an_uploaded_plugin_is_tried_in_place_of_the_one_that_the_file_names() -> Result<()> {
-    let stage = Stage::set()?;
+    let stage = shop()?;
     stage.push("rename", "rename-next")?;
     ensure!(stage.show("/pipelines/shop/shadows")? == json!({}));
     let started = stage.try_beside("labelled", "?plugin=rename-next", &live())?;
@@ -344,7 +242,7 @@ fn an_uploaded_plugin_is_tried_in_place_of_the_one_that_the_file_names() -> Resu
 
 #[test]
 fn the_command_line_tries_shows_and_discards() -> Result<()> {
-    let mut stage = Stage::set()?;
+    let mut stage = shop()?;
     let candidate =
         stage.azenha.write("next/pipeline.yaml", &definition("other", "behave", "a"))?.display().to_string();
     let server = format!("http://{}", stage.host.address);
@@ -357,7 +255,7 @@ fn the_command_line_tries_shows_and_discards() -> Result<()> {
     let started = run(&stage, &["start", &candidate, "--step", "labelled", "--sample", "1", "--budget", "100"])?;
     ensure!(started.contains("rename"), "{started}");
     while stage.shadow("labelled")?["rows"]["different"] == 0 {
-        stage.send(1_000)?;
+        send(&mut stage, 1_000)?;
         stage.settle()?;
         ensure!(stage.sent < 100_000, "{}", stage.shadow("labelled")?);
     }
