@@ -53,7 +53,7 @@ sources:
 steps:
   counts: {{ aggregate: {plugin}, from: numbered, by: [device], window: {{ tumbling: 1m }}, config: {{ tag: v{tag} }} }}
 sinks:
-  swapped_counts: {{ from: counts, topic: swapped_counts, key: [device, start_time] }}
+  swapped_counts: {{ from: counts, topic: swapped_counts, key: [device, start_time], version_column: version }}
 "
     )
 }
@@ -225,7 +225,8 @@ fn print_pauses(Pauses { mut millis, moving }: Pauses) -> Result<()> {
     Ok(())
 }
 
-/// The results of a window are made by one lane: where a version begins there, the one before has ended.
+/// Each row was made by the code of the version that it says, which its tag tells. The results of a window are made by one
+/// lane: where a version begins there, the one before has ended.
 fn check_tags(kafka: &Kafka) -> Result<()> {
     let mut last: BTreeMap<String, usize> = BTreeMap::new();
     let mut seen = BTreeSet::new();
@@ -233,6 +234,7 @@ fn check_tags(kafka: &Kafka) -> Result<()> {
         let value = record.json()?;
         let tag = value["tag"].as_str().and_then(|tag| tag.strip_prefix('v')?.parse::<usize>().ok());
         let tag = tag.with_context(|| format!("{value} has no tag"))?;
+        ensure!(value["version"] == tag, "{value} says another version than made it");
         let window = format!("{} {}", value["device"], value["start_time"]);
         let before = last.insert(window, tag).unwrap_or(0);
         ensure!(before <= tag, "{value}: version {tag} after {before} at {}/{}", record.partition, record.offset);
