@@ -84,6 +84,24 @@ async fn rows_come_back_from_a_topic_with_schemas() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_says_the_version_from_now_on_is_compatible_with_its_older_records() -> Result<()> {
+    for format in ["avro", "json-schema"] {
+        let Some(Written { azenha, topic, .. }) = written(format, "tagged")? else { return Ok(()) };
+        let registry = "registry: \"${AZENHA_TEST_REGISTRY}\"";
+        let tagged = pipeline(format, &topic, SCHEMA).replace(registry, &format!("{registry}, version_column: versao"));
+        let file = azenha.write("pipeline.yaml", &tagged)?;
+        let clicks = azenha.path("more.ndjson");
+        write_ndjson(&clicks, [Click { campaign: "tagged".to_owned(), timestamp: 1 }.json()].into_iter())?;
+        azenha.run_once(&file, &[("clicks", &clicks)], &["--strict"])?;
+        let mut database = Database::open(&azenha.data().join("warehouse.db")).await?;
+        let versions: Vec<(Option<i64>, i64)> =
+            database.rows("SELECT versao, count(*) FROM copied GROUP BY versao ORDER BY versao").await?;
+        assert_eq!(versions, [(None, CLICKS as i64), (Some(0), 1)], "{format}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_record_without_a_schema_is_a_dead_letter_and_the_others_arrive() -> Result<()> {
     let Some(Written { azenha, format, topic }) = written("avro", "poison")? else { return Ok(()) };
     let file = azenha.write("reader.yaml", &reader(format, &topic, SCHEMA))?;

@@ -1,8 +1,11 @@
 //! Other code for a pipeline that runs: lanes go over between two records, state goes on, and what is not to be trusted is
 //! gone back from.
 
+mod versions;
+
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -36,6 +39,20 @@ fn tagged(tag: &str) -> String {
     definition("tagged-count", &format!("{{ tag: {tag} }}"))
 }
 
+/// Sends the rows with these numbers, of all devices.
+fn send_rows(address: &str, numbers: Range<u64>) -> Result<()> {
+    let row = |number: u64| json!({"number": number, "device": format!("device-{}", number % DEVICES)}).to_string();
+    post_rows(address, &numbers.map(row).collect::<Vec<_>>())
+}
+
+fn post_rows(address: &str, rows: &[String]) -> Result<()> {
+    let bearer = format!("Bearer {TOKEN}");
+    let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/x-ndjson")];
+    let answer = send(address, "POST", "/topics/rows/records", &headers, rows.join("\n").as_bytes())?;
+    ensure!(answer.status == 200, "{answer:?}");
+    Ok(())
+}
+
 /// A host, what was sent to it, and where it works.
 struct Stage {
     azenha: Azenha,
@@ -46,21 +63,28 @@ struct Stage {
 impl Stage {
     /// A host with both versions of the plugin, that counts with the first one, under the tag `a`.
     fn set() -> Result<Self> {
+        let definition = |plugin| (plugin, definition(plugin, "{ tag: a }"));
+        let mut stage = Self::with_plugins(&["tagged-count", "tagged-count-next"].map(definition))?;
+        ensure!(stage.put(&tagged("a"), "")?.status == 201);
+        stage.await_version(1)?;
+        Ok(stage)
+    }
+
+    /// A host with plugins, each built with a pipeline that names it.
+    fn with_plugins(plugins: &[(&str, String)]) -> Result<Self> {
         let azenha = Azenha::new()?;
-        for plugin in ["tagged-count", "tagged-count-next"] {
-            let file = azenha.write("built/pipeline.yaml", &definition(plugin, "{ tag: a }"))?;
+        for (_, definition) in plugins {
+            let file = azenha.write("built/pipeline.yaml", definition)?;
             azenha.succeed(["validate", &file.display().to_string()])?;
         }
         let mut stage = Self { azenha, host: None, sent: 0 };
         stage.start()?;
         let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), PathBuf::from);
-        for plugin in ["tagged-count", "tagged-count-next"] {
+        for (plugin, _) in plugins {
             let component = fs::read(target.join("plugins").join(format!("{plugin}.wasm")))?;
             let pushed = stage.call("PUT", &format!("/plugins/{plugin}"), "application/wasm", &component)?;
             ensure!(pushed.status == 200, "{pushed:?}");
         }
-        ensure!(stage.put(&tagged("a"), "")?.status == 201);
-        stage.await_version(1)?;
         Ok(stage)
     }
 
@@ -91,15 +115,8 @@ impl Stage {
 
     /// Sends so many rows more, of all devices.
     fn send(&mut self, rows: u64) -> Result<()> {
-        let row = |number: u64| json!({"number": number, "device": format!("device-{}", number % DEVICES)}).to_string();
-        self.post(&(self.sent..self.sent + rows).map(row).collect::<Vec<_>>())?;
+        send_rows(&self.host()?.address, self.sent..self.sent + rows)?;
         self.sent += rows;
-        Ok(())
-    }
-
-    fn post(&self, rows: &[String]) -> Result<()> {
-        let answer = self.call("POST", "/topics/rows/records", "application/x-ndjson", rows.join("\n").as_bytes())?;
-        ensure!(answer.status == 200, "{answer:?}");
         Ok(())
     }
 
@@ -117,9 +134,15 @@ impl Stage {
 
     /// The lanes of all tasks, which are known to the host.
     fn lanes(&self) -> Result<Vec<Value>> {
+        self.lanes_of(|_| true)
+    }
+
+    /// The lanes of some tasks.
+    fn lanes_of(&self, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<Value>> {
         let shown = self.show("/pipelines/counted")?;
         let tasks = shown["tasks"].as_array().cloned().unwrap_or_default();
-        Ok(tasks.iter().flat_map(|task| task["lanes"].as_array().cloned().unwrap_or_default()).collect())
+        let wanted = tasks.iter().filter(|task| task["task"].as_str().is_some_and(&is_wanted));
+        Ok(wanted.flat_map(|task| task["lanes"].as_array().cloned().unwrap_or_default()).collect())
     }
 
     /// Waits until every lane runs a version.
@@ -373,7 +396,7 @@ fn code_that_cannot_read_what_a_later_version_wrote_goes_on_from_the_state_befor
     stage.await_version(2)?;
     // The first device that only the later version meets.
     let row = |number: u64| json!({"number": number, "device": "late"}).to_string();
-    stage.post(&(0..7).map(row).collect::<Vec<_>>())?;
+    post_rows(&stage.host()?.address, &(0..7).map(row).collect::<Vec<_>>())?;
     stage.send(1_000)?;
     stage.settle()?;
     let before: u64 = stage.last("before")?.values().filter_map(Value::as_u64).sum();
