@@ -85,7 +85,6 @@ impl Described {
 /// Makes the index if it is missing, else checks it and adds the fields that it lacks, and the template by which it is made
 /// anew. Then it can be used: another host may still be making it.
 pub(super) async fn prepare(api: &Api, index: &Index) -> Result<(), Failure> {
-    template::write(api, index, &index.name, &[]).await?;
     ensure(api, index).await?;
     let path = ["_cluster", "health", &index.name];
     let until_ready = Call::new(Method::GET, &path).with(&[("wait_for_status", "yellow"), ("timeout", "30s")]);
@@ -93,18 +92,32 @@ pub(super) async fn prepare(api: &Api, index: &Index) -> Result<(), Failure> {
 }
 
 async fn ensure(api: &Api, index: &Index) -> Result<(), Failure> {
-    let found = match describe(api, &index.name).await? {
-        Some(found) => found,
-        None => match make(api, index).await {
-            // Another host may have made it at the same time.
-            Err(Trouble::Refused(Refusal { kind, .. })) if kind == EXISTS => match describe(api, &index.name).await? {
-                Some(found) => found,
-                None => return Err(Failure::Unavailable("the index comes and goes".into())),
-            },
-            made => return Ok(made?),
+    let written = template::write(api, index, &index.name, &[]).await;
+    if let Some(found) = describe(api, &index.name).await? {
+        pass_over(written, &index.name)?;
+        return complete(api, index, &index.name, &found).await;
+    }
+    written?;
+    match make(api, index).await {
+        // Another host may have made it at the same time.
+        Err(Trouble::Refused(Refusal { kind, .. })) if kind == EXISTS => match describe(api, &index.name).await? {
+            Some(found) => complete(api, index, &index.name, &found).await,
+            None => Err(Failure::Unavailable("the index comes and goes".into())),
         },
-    };
-    complete(api, index, &index.name, &found).await
+        made => Ok(made?),
+    }
+}
+
+/// An index that was made by hand is used also where its template is refused: for want of rights, or because the engine lacks
+/// the analyzers, for which it may have been made by hand.
+fn pass_over(written: Result<(), Failure>, index: &str) -> Result<(), Failure> {
+    match written {
+        Err(Failure::Definition(reason)) => {
+            tracing::warn!(index, reason, "no template was written: if the index is deleted, make it by hand at once");
+            Ok(())
+        }
+        written => written,
+    }
 }
 
 /// The index of a name; none if there is none.
