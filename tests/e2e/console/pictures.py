@@ -3,7 +3,7 @@
 import sys
 import threading
 
-from console import clicks, expect, open_page, send, signed_in, try_wrong_code
+from console import clicks, expect, fail, mended, open_page, other_bytes, replay, send, signed_in, try_wrong_code
 
 PICTURES = {
     "console-graph-light": ("#/pipelines/counted", {"width": 1280, "height": 640}),
@@ -13,6 +13,9 @@ PICTURES = {
     "console-changes-dark": ("#/changes", {"width": 1280, "height": 480, "scheme": "dark"}),
     "console-shadow-light": ("#/pipelines/tried/steps/labelled/shadow", {"width": 1280, "height": 1240}),
     "console-shadow-phone": ("#/pipelines/tried/steps/labelled/shadow", {"width": 360, "height": 720, "scheme": "dark"}),
+    "console-letters-light": ("#/pipelines/unruly/dead-letters", {"width": 1280, "height": 1140}),
+    "console-letters-phone": ("#/pipelines/unruly/dead-letters", {"width": 360, "height": 720, "scheme": "dark"}),
+    "console-versions-light": ("#/pipelines/counted/versions", {"width": 1280, "height": 900}),
     "console-rows-phone": ("#/pipelines/counted/steps/kept", {"width": 360, "height": 720, "scheme": "dark"}),
 }
 
@@ -28,13 +31,30 @@ def load():
         send("clicks_in", clicks(20 + 15 * (number % 20)))
 
 
+def plan_other_code(page):
+    """Shows what new code for a plugin would change."""
+    longer = {"name": "filter.wasm", "mimeType": "application/wasm", "buffer": other_bytes("filter")}
+    page.get_by_label("Plugin", exact=True).select_option("filter")
+    page.get_by_label("Its new code").set_input_files(longer)
+    page.get_by_role("button", name="Plan the change").click()
+    expect(page.get_by_role("table", name="The plan")).to_be_visible()
+    page.evaluate("scrollTo(0, 0)")
+
+
+# What is done on a page before its picture is taken.
+DEEDS = {"#/pipelines/unruly/dead-letters": replay, "#/pipelines/counted/versions": plan_other_code}
+
 try_wrong_code()
+mended()
+fail()
 loading = threading.Thread(target=load)
 loading.start()
 try:
     for name, (address, shape) in PICTURES.items():
         with signed_in(**shape) as page:
             open_page(page, address)
+            if address in DEEDS:
+                DEEDS[address](page)
             if address.endswith("/kept"):
                 expect(page.get_by_role("table").locator("tbody tr").nth(10)).to_be_visible()
             page.wait_for_timeout(12_000 if "graph" in name else 500)
