@@ -314,10 +314,9 @@ mod tests {
     /// Nobody would find out otherwise that it is the disk.
     #[test]
     fn an_engine_that_has_more_to_do_than_it_can_says_why() {
-        let body =
-            br#"{"error":{"type":"cluster_block_exception","reason":"index [x] blocked by: [TOO_MANY_REQUESTS/12/disk
-            usage exceeded flood-stage watermark, index has read-only-allow-delete block];"},"status":429}"#;
-        let trouble = failed(StatusCode::TOO_MANY_REQUESTS, None, body);
+        let reason = "index [x] blocked by: [TOO_MANY_REQUESTS/12/disk usage exceeded flood-stage watermark]";
+        let body = format!(r#"{{"error":{{"type":"cluster_block_exception","reason":"{reason}"}},"status":429}}"#);
+        let trouble = failed(StatusCode::TOO_MANY_REQUESTS, None, body.as_bytes());
         let Failure::Unavailable(said) = Failure::from(trouble) else { panic!("it will pass") };
         let said = said.to_string();
         assert!(said.contains("flood-stage watermark") && said.contains("cluster_block_exception, 429"), "{said}");
