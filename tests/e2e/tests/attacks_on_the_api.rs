@@ -110,13 +110,29 @@ impl<'a> Attacker<'a> {
         let campaign = |number: u64| format!("{}-{number}", self.attacks);
         let click = |number| Click { campaign: campaign(number), timestamp: 1_700_000_000_000 }.json();
         let clicks: Vec<String> = (0..3).map(click).collect();
-        let records = format!("/topics/{}_in/records", self.name);
-        let sent = self.call("POST", &records, "application/x-ndjson", clicks.join("\n").as_bytes())?;
-        ensure!(sent.status == 200, "{sent:?}");
-        let fate = self.await_end(&path)?;
+        let fate = match self.send(&path, &clicks.join("\n"))? {
+            true => self.await_end(&path)?,
+            false => Fate::Failed,
+        };
         let deleted = self.call("DELETE", &path, "text/plain", b"")?;
         ensure!(deleted.status == 200, "{deleted:?}");
         Ok(fate)
+    }
+
+    /// Sends clicks as soon as the pipeline has started and takes them; says whether it has.
+    fn send(&self, path: &str, clicks: &str) -> Result<bool> {
+        let (records, begun) = (format!("/topics/{}_in/records", self.name), Instant::now());
+        loop {
+            let sent = self.call("POST", &records, "application/x-ndjson", clicks.as_bytes())?;
+            if sent.status == 200 {
+                return Ok(true);
+            }
+            if self.call("GET", path, "", b"")?.json()?["state"] == "failed" {
+                return Ok(false);
+            }
+            ensure!(begun.elapsed() < PATIENCE, "{} does not start: {sent:?}", self.name);
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Waits until every click is behind the pipeline, or its step has failed.
