@@ -355,7 +355,8 @@ fn a_plugin_is_not_given_a_column_that_it_is_not_granted() -> Result<()> {
     assert!(!refused.status.success());
     let reason = "plugin `enrich-event` reads column `document`, which is not granted (it is personal data)";
     assert!(refused.text().contains(reason), "{}", refused.text());
-    let refused = changed("value_cents, email, phone, document, name]", "email, phone, document, name]")?;
+    let refused =
+        changed("value_cents, email, phone, cookie, document, name]", "email, phone, cookie, document, name]")?;
     let reason = "plugin `customer-profile` reads column `value_cents`, which is not granted";
     assert!(refused.text().contains(reason), "{}", refused.text());
     Ok(())
