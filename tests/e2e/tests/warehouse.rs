@@ -252,12 +252,14 @@ async fn a_run_that_is_killed_goes_on_and_readers_see_all_before_or_all_after() 
     Ok(())
 }
 
-/// Reads facts and lines in one statement, on and on: there are as many of one as of the other, of one batch or the other.
+/// Reads facts and the lines of orders as they stand in one statement, on and on: there are as many of one as of the other, of
+/// one batch or the other.
 async fn read_on(file: PathBuf, known: [i64; 2], stop: Arc<AtomicBool>) -> Result<usize> {
     let (mut reads, mut database) = (0, Database::open(&file).await?);
     database.execute("PRAGMA busy_timeout = 30000").await?;
     while !stop.load(Relaxed) {
-        let both = "SELECT (SELECT COUNT(*) FROM fact_order_line), (SELECT COUNT(*) FROM stg_order_lines)";
+        let both = "SELECT (SELECT COUNT(*) FROM fact_order_line), (SELECT COUNT(*) FROM stg_order_lines AS l
+                    JOIN orders_now AS o ON o.order_id = l.order_id AND o.kept_in = l.kept_in AND o.kept_at = l.kept_at)";
         let rows: Vec<(i64, i64)> = database.rows(both).await?;
         let [(facts, lines)] = rows[..] else { anyhow::bail!("no row") };
         ensure!(facts == lines && known.contains(&facts), "{facts} facts and {lines} lines, not one of {known:?}");
