@@ -1,7 +1,7 @@
 //! Who answers where: two queries cannot answer one request.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use anyhow::{Result, bail};
 use azenha_model::query::{Path, Query};
@@ -19,6 +19,9 @@ pub struct Claim {
     routes: Routes,
     pipeline: String,
     paths: Paths,
+    /// What the pipeline claimed before, as long as that is held: it counts again if this is dropped first, because the
+    /// version did not start that it is of.
+    before: Weak<Vec<(String, Path)>>,
 }
 
 impl Routes {
@@ -31,7 +34,7 @@ impl Routes {
         Some(format!("query `{query}` of pipeline `{other}`"))
     }
 
-    /// Takes the paths of a pipeline's queries; what it claimed before is replaced.
+    /// Takes the paths of a pipeline's queries; what it claimed before counts no more while this is held.
     ///
     /// # Errors
     /// If another pipeline answers at one of them.
@@ -44,9 +47,10 @@ impl Routes {
                 );
             }
         }
-        let paths = Arc::new(queries.iter().map(|query| (query.name.clone(), query.path.clone())).collect());
-        self.lock().insert(pipeline.to_owned(), Arc::clone(&paths));
-        Ok(Claim { routes: self.clone(), pipeline: pipeline.to_owned(), paths })
+        let paths: Paths = Arc::new(queries.iter().map(|query| (query.name.clone(), query.path.clone())).collect());
+        let before = self.lock().insert(pipeline.to_owned(), Arc::clone(&paths));
+        let before = before.as_ref().map(Arc::downgrade).unwrap_or_default();
+        Ok(Claim { routes: self.clone(), pipeline: pipeline.to_owned(), paths, before })
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Paths>> {
@@ -59,7 +63,28 @@ impl Drop for Claim {
         let mut routes = self.routes.lock();
         // The pipeline may have been started again, with a claim of its own.
         if routes.get(&self.pipeline).is_some_and(|paths| Arc::ptr_eq(paths, &self.paths)) {
-            routes.remove(&self.pipeline);
+            match self.before.upgrade() {
+                Some(before) => routes.insert(self.pipeline.clone(), before),
+                None => routes.remove(&self.pipeline),
+            };
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_runs_keeps_its_paths_if_the_next_version_does_not_start() {
+        let routes = Routes::default();
+        let runs = routes.claim("shop", &[]).unwrap();
+        drop(routes.claim("shop", &[]).unwrap());
+        assert!(Arc::ptr_eq(&routes.lock()["shop"], &runs.paths));
+        let next = routes.claim("shop", &[]).unwrap();
+        drop(runs);
+        assert!(Arc::ptr_eq(&routes.lock()["shop"], &next.paths));
+        drop(next);
+        assert!(routes.lock().is_empty());
     }
 }

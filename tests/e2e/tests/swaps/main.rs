@@ -300,18 +300,25 @@ fn groups_give_their_results_anew_if_that_is_asked_for_and_else_stay_as_the_old_
     stage.check_counts(0)
 }
 
-#[test]
-fn a_version_that_traps_on_everything_goes_back_by_itself_and_nothing_is_lost() -> Result<()> {
+/// Has a version come into force that traps on every row, and waits until version 3 has counted each of them by the code of
+/// before.
+fn gone_back_from(plugin: &str) -> Result<Stage> {
     let mut stage = Stage::set()?;
     stage.send(500)?;
     stage.settle()?;
-    ensure!(stage.put(&definition("tagged-count", "{ tag: b, fails: true }"), "")?.status == 200);
+    ensure!(stage.put(&definition(plugin, "{ tag: b, fails: true }"), "")?.status == 200);
     stage.await_version(2)?;
     stage.send(2_000)?;
     stage.await_version(3)?;
     stage.send(100)?;
     stage.settle()?;
     stage.check_counts(0)?;
+    Ok(stage)
+}
+
+#[test]
+fn a_version_that_traps_on_everything_goes_back_by_itself_and_nothing_is_lost() -> Result<()> {
+    let mut stage = gone_back_from("tagged-count")?;
     ensure!(stage.azenha.dead_letters("counted")?.is_empty(), "records that the bad version met are not lost");
     let versions = stage.versions()?;
     let note = versions.last().context("no version")?["note"].clone();
@@ -437,16 +444,7 @@ fn code_that_cannot_read_what_a_later_version_wrote_goes_on_from_the_state_befor
 
 #[test]
 fn a_version_that_has_migrated_the_state_and_then_fails_goes_back_by_itself_to_the_state_before() -> Result<()> {
-    let mut stage = Stage::set()?;
-    stage.send(500)?;
-    stage.settle()?;
-    ensure!(stage.put(&definition("tagged-count-next", "{ tag: b, fails: true }"), "")?.status == 200);
-    stage.await_version(2)?;
-    stage.send(2_000)?;
-    stage.await_version(3)?;
-    stage.send(100)?;
-    stage.settle()?;
-    stage.check_counts(0)?;
+    let stage = gone_back_from("tagged-count-next")?;
     ensure!(stage.last("tag")?.values().all(|tag| tag == "a"), "{:?}", stage.last("tag")?);
     // Nobody is taken back to what failed.
     let refused = stage.call("POST", "/pipelines/counted/rollback", "", b"")?;
