@@ -8,6 +8,11 @@ use async_trait::async_trait;
 use azenha_model::plan::TopicSpec;
 use azenha_model::{Fetched, Offset, Records};
 
+use crate::error::EngineError;
+
+/// A partition is read so often, at most, if it is purged meanwhile.
+const READINGS: u32 = 5;
+
 /// A topic as the log has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topic {
@@ -311,4 +316,23 @@ pub async fn read_settled<E: From<LogError>>(
         take(&fetched)?;
     }
     Ok(())
+}
+
+/// Reads all that a partition holds now, like [`read_settled`], into a new `T`. Where a purge comes in between it begins
+/// anew: what was read so far may lack what a purged record said, and what is left is whole by itself.
+pub async fn read_whole<T: Default>(
+    log: &dyn Log,
+    topic: &str,
+    partition: u32,
+    mut take: impl FnMut(&mut T, &Fetched) -> Result<(), EngineError>,
+) -> Result<T, EngineError> {
+    let mut readings = 0;
+    loop {
+        let mut whole = T::default();
+        readings += 1;
+        match read_settled(log, topic, partition, &mut 0, |fetched| take(&mut whole, fetched)).await {
+            Err(EngineError::Log(LogError::OutOfRange { .. })) if readings < READINGS => {}
+            read => return read.map(|()| whole),
+        }
+    }
 }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::edition::Version;
 use crate::error::EngineError;
-use crate::log::{Append, Log, read_settled};
+use crate::log::{Append, Log, read_whole};
 use crate::state::{Restored, StateHeader, restore, whole};
 use crate::task::TaskContext;
 use crate::wire::Malformed;
@@ -127,18 +127,16 @@ fn append<'a>(
 
 /// The last snapshot of a lane; none if none was ever needed.
 pub async fn last(log: &dyn Log, topic: &str, partition: u32) -> Result<Option<Snapshot>, EngineError> {
-    let mut last = None;
-    read_settled(log, topic, partition, &mut 0, |fetched| {
+    read_whole(log, topic, partition, |last, fetched| {
         for ((key, value), offset) in fetched.records.keys.iter().zip(&fetched.records.values).zip(&fetched.offsets) {
             let (key, value) = (key.unwrap_or_default(), value.unwrap_or_default());
             let part = serde_json::from_slice(key);
             let part = part.map_err(|error| Malformed(format!("the key at offset {offset}, {}: {error}", shown(key))));
-            add(&mut last, part.map_err(malformed)?, value).map_err(malformed)?;
+            add(last, part.map_err(malformed)?, value).map_err(malformed)?;
         }
-        Ok::<_, EngineError>(())
+        Ok(())
     })
-    .await?;
-    Ok(last)
+    .await
 }
 
 fn add(last: &mut Option<Snapshot>, part: Part, value: &[u8]) -> Result<(), Malformed> {

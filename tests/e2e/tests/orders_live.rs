@@ -6,7 +6,7 @@
 use std::env;
 
 use anyhow::Result;
-use azenha_e2e::orders::{Changes, Kept, Live, Shop, Size, Strike, Tables};
+use azenha_e2e::orders::{Changes, Kept, Live, Shop, Size, Strike, Tables, change_across_snapshot};
 use azenha_e2e::{Mongo, OwnDatabase, OwnKafka, is_long, is_there, seed};
 use fastrand::Rng;
 
@@ -38,6 +38,30 @@ async fn documents_are_what_the_database_recomputes() -> Result<()> {
         live.settle().await?;
         live.register_again()?;
         live.apply_unseen(&changes.take(UNSEEN)).await?;
+        live.settle().await
+    };
+    let outcome = outcome.await;
+    live.finish(outcome).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_of_a_transaction_that_overlaps_the_snapshot_count() -> Result<()> {
+    let Some(mongo) = mongo("orders_overlapped").await? else { return Ok(()) };
+    let (Some(kafka), Some(postgres)) = (OwnKafka::start(1)?, OwnDatabase::postgres()?) else { return Ok(()) };
+    let url = postgres.url()?;
+    let mut shop = Shop::in_postgres(&url).await?;
+    let tables = Tables::of_first_orders(20)?;
+    let (gone, changed) = (tables.lines[0].id, tables.orders[1]);
+    shop.load(&tables).await?;
+    let overlap = tokio::spawn(async move {
+        let change = format!(
+            "DELETE FROM itens_pedido WHERE id = {gone}; UPDATE pedidos SET cliente_id = 1 WHERE id = {changed}"
+        );
+        change_across_snapshot(&url, &change).await
+    });
+    let mut live = Live::start(shop, kafka, Kept::Documents(mongo), Size { hosts: 1, partitions: 1 }).await?;
+    let outcome = async {
+        overlap.await??;
         live.settle().await
     };
     let outcome = outcome.await;

@@ -13,13 +13,10 @@ use super::switch::prepare;
 use crate::edition::{Begun, Distrust, Undone};
 use crate::error::EngineError;
 use crate::failpoint;
-use crate::log::{Bounds, Log, LogError, Membership, Reader, read_settled};
+use crate::log::{Bounds, LogError, Membership, Reader, read_whole};
 use crate::snapshot::{self, Snapshot, Taken};
 use crate::state::{Restored, restore};
 use crate::task::TaskContext;
-
-/// A state is read so often, at most, if it is purged meanwhile.
-const RECOVERIES: u32 = 5;
 
 /// A lane that was taken over.
 pub struct Opened {
@@ -205,26 +202,11 @@ async fn recover(context: &Arc<TaskContext>, partition: u32) -> Result<Restored,
     let topic = changelog_topic(&context.program.plan.pipeline, &context.task().name);
     let log = Arc::clone(&context.log);
     let recovering = async move {
-        for _ in 1..RECOVERIES {
-            match blocks(log.as_ref(), &topic, partition).await {
-                // A purge that the last owner had begun. What was read so far may lack what a deleted block said:
-                // the rest alone is whole.
-                Err(EngineError::Log(LogError::OutOfRange { .. })) => {}
-                recovered => return recovered,
-            }
-        }
-        blocks(log.as_ref(), &topic, partition).await
+        read_whole(log.as_ref(), &topic, partition, |restored, fetched| {
+            restore(restored, fetched.records.values.iter().flatten())
+                .map_err(|source| EngineError::Malformed { what: format!("topic `{topic}`"), source })
+        })
+        .await
     };
     context.io(recovering).await?
-}
-
-/// All blocks of a changelog, applied in the log's order.
-async fn blocks(log: &dyn Log, topic: &str, partition: u32) -> Result<Restored, EngineError> {
-    let mut restored = Restored::default();
-    read_settled(log, topic, partition, &mut 0, |fetched| {
-        restore(&mut restored, fetched.records.values.iter().flatten())
-            .map_err(|source| EngineError::Malformed { what: format!("topic `{topic}`"), source })
-    })
-    .await?;
-    Ok(restored)
 }

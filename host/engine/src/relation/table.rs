@@ -134,16 +134,16 @@ impl KeyedTable {
             .transpose()
     }
 
-    /// Where the row with a key was deleted, if that is known.
+    /// Where the row with a key was deleted, if that is known: an event up to there was seen before.
     pub fn deleted_at(&self, key: &[u8]) -> Result<Option<ChangePosition>, Malformed> {
-        let deleted = self.entry(key)?.filter(|entry| entry.row.is_none());
+        let deleted = self.entry(key)?.filter(|entry| entry.row.is_none() && !entry.is_snapshot);
         Ok(deleted.and_then(|entry| entry.position))
     }
 
     fn put(&mut self, arrival: &Arrival<'_>, changes: &mut Vec<RowChange>) -> Result<(), Trouble> {
         let before = self.entry(arrival.key)?;
         let is_snapshot = matches!(arrival.kind, ChangeKind::Snapshot { .. });
-        if is_repeated(before.as_ref(), arrival.position, is_snapshot) {
+        if before.is_some_and(|before| before.covers(arrival.position, is_snapshot)) {
             return Ok(());
         }
         let old: Option<Box<[u8]>> = before.and_then(|entry| entry.row).map(Into::into);
@@ -151,20 +151,24 @@ impl KeyedTable {
             [] => arrival.row.into(),
             _ => self.completed(arrival, old.as_deref())?,
         };
-        self.keep(arrival.key, &Entry { position: arrival.position, row: Some(&new) });
+        self.keep(arrival.key, &Entry { position: arrival.position, is_snapshot, row: Some(&new) });
         self.tell(arrival, old, Some(new), changes);
         Ok(())
     }
 
     fn delete(&mut self, arrival: &Arrival<'_>, changes: &mut Vec<RowChange>) -> Result<(), Trouble> {
         let before = self.entry(arrival.key)?;
-        if is_repeated(before.as_ref(), arrival.position, false) {
+        if before.is_some_and(|before| before.covers(arrival.position, false)) {
             return Ok(());
         }
-        let old: Option<Box<[u8]>> = before.as_ref().and_then(|entry| entry.row).map(Into::into);
-        let position = arrival.position.or(before.and_then(|entry| entry.position));
+        let old: Option<Box<[u8]>> = before.and_then(|entry| entry.row).map(Into::into);
+        // A tombstone says no position: the one before it goes on.
+        let (position, is_snapshot) = match (arrival.position, before) {
+            (None, Some(before)) => (before.position, before.is_snapshot),
+            (position, _) => (position, false),
+        };
         match position {
-            Some(_) => self.keep(arrival.key, &Entry { position, row: None }),
+            Some(_) => self.keep(arrival.key, &Entry { position, is_snapshot, row: None }),
             // Without positions nobody can tell a repeated event from a new one anyway.
             None => {
                 if let Some(slot) = self.entries.find(arrival.key) {
@@ -264,13 +268,6 @@ impl KeyedTable {
     }
 }
 
-/// Whether an event was seen before. A snapshot reads rows as they stand at its position, so one at the same position
-/// is news to nobody and harms nobody.
-fn is_repeated(before: Option<&Entry<'_>>, position: Option<ChangePosition>, is_snapshot: bool) -> bool {
-    let known = before.and_then(|entry| entry.position);
-    known.zip(position).is_some_and(|(known, position)| if is_snapshot { position < known } else { position <= known })
-}
-
 /// The key of the entry that says which row the last event deleted: no row has an empty one.
 const DELETED: &[u8] = &[];
 
@@ -284,13 +281,30 @@ fn is_row(key: &[u8]) -> bool {
 struct Entry<'a> {
     /// Where its last event stands in the database's log.
     position: Option<ChangePosition>,
+    /// Whether that event was of a snapshot.
+    is_snapshot: bool,
     /// None: it was deleted.
     row: Option<&'a [u8]>,
 }
 
 impl<'a> Entry<'a> {
+    /// Whether an event was seen before.
+    ///
+    /// After a snapshot no change was: PostgreSQL's snapshot stands at a point of the log, and lacks what a transaction
+    /// wrote before it that committed behind it. A capture that takes a snapshot and then repeats what came before goes
+    /// on to what came after, so the row ends right. A snapshot itself is believed where it stands, and one at the same
+    /// position is news to nobody and harms nobody.
+    fn covers(&self, position: Option<ChangePosition>, is_snapshot: bool) -> bool {
+        self.position.zip(position).is_some_and(|(known, position)| match (self.is_snapshot, is_snapshot) {
+            (true, false) => false,
+            (_, true) => position < known,
+            (false, false) => position <= known,
+        })
+    }
+
     fn write(&self) -> Vec<u8> {
-        let mut bytes = vec![u8::from(self.position.is_some()) | u8::from(self.row.is_some()) << 1];
+        let flags = [self.position.is_some(), self.row.is_some(), self.is_snapshot];
+        let mut bytes = vec![(0..).zip(flags).map(|(bit, flag)| u8::from(flag) << bit).sum()];
         for word in self.position.iter().flat_map(|position| position.0) {
             bytes.extend(word.to_le_bytes());
         }
@@ -310,7 +324,7 @@ impl<'a> Entry<'a> {
             }
             position = Some(ChangePosition(words));
         }
-        Ok(Self { position, row: (flags & 2 != 0).then_some(rest) })
+        Ok(Self { position, row: (flags & 2 != 0).then_some(rest), is_snapshot: flags & 4 != 0 })
     }
 }
 

@@ -413,7 +413,8 @@ fn code_that_cannot_read_what_a_later_version_wrote_goes_on_from_the_state_befor
     assert_eq!(planned["accepted"], true, "{planned}");
     let restored = |task: &Value| task["state"] == "restored" && task["detail"].as_str().is_some_and(says_records);
     ensure!(planned["plan"]["tasks"].as_array().is_some_and(|tasks| tasks.iter().any(restored)), "{planned}");
-    ensure!(stage.call("POST", "/pipelines/counted/rollback", "", b"")?.status == 200);
+    let back = stage.call("POST", "/pipelines/counted/rollback", "", b"")?;
+    ensure!(back.status == 200, "{back:?}");
     stage.send(1_000)?;
     stage.await_version(3)?;
     stage.send(1_000)?;
@@ -429,7 +430,8 @@ fn code_that_cannot_read_what_a_later_version_wrote_goes_on_from_the_state_befor
         stage.send(500)?;
         stage.await_version(version)?;
         stage.send(500)?;
-        ensure!(stage.call("POST", "/pipelines/counted/rollback", "", b"")?.status == 200);
+        let back = stage.call("POST", "/pipelines/counted/rollback", "", b"")?;
+        ensure!(back.status == 200, "{back:?}");
         std::thread::sleep(Duration::from_millis(fastrand::u64(0..80)));
         stage.host.take().context("no host")?.kill()?;
         stage.start()?;

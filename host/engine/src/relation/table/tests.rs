@@ -156,6 +156,39 @@ fn a_new_snapshot_deletes_the_rows_that_vanished_meanwhile() {
     assert_eq!(shop.names(), [(1, "a"), (4, "new")]);
 }
 
+/// PostgreSQL's snapshot stands behind what such a transaction wrote, and does not show it.
+#[test]
+fn what_a_transaction_wrote_before_a_snapshot_and_committed_behind_it_counts() {
+    let mut shop = Shop::whole();
+    shop.snapshot(SNAPSHOT, 20, 1, "a");
+    shop.snapshot(SNAPSHOT, 20, 2, "b");
+    shop.snapshot(LAST, 20, 3, "c");
+    shop.restart();
+    assert_eq!(shop.put(15, 1, "later"), 1);
+    assert_eq!(shop.delete(16, 2), 1);
+    assert_eq!(shop.tombstone(2), 0);
+    assert_eq!(shop.names(), [(1, "later"), (3, "c")]);
+    // Seen once, they are known.
+    assert_eq!(shop.put(15, 1, "later") + shop.delete(16, 2) + shop.put(10, 2, "b"), 0);
+}
+
+#[test]
+fn a_capture_that_takes_its_snapshot_again_and_then_repeats_the_past_ends_at_what_is() {
+    let mut shop = Shop::whole();
+    let past = |shop: &mut Shop| {
+        shop.put(10, 1, "b");
+        shop.put(20, 1, "c");
+        shop.put(11, 2, "x");
+        shop.delete(21, 2);
+    };
+    shop.snapshot(LAST, 5, 1, "a");
+    past(&mut shop);
+    shop.snapshot(LAST, 30, 1, "c");
+    assert_eq!(shop.names(), [(1, "c")]);
+    past(&mut shop);
+    assert_eq!(shop.names(), [(1, "c")]);
+}
+
 #[test]
 fn a_part_of_a_table_keeps_rows_that_a_snapshot_does_not_show_it() {
     let mut shop = Shop::new(OnTruncate::Stop, false);
