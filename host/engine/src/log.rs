@@ -290,7 +290,8 @@ pub trait LaneLog: Send {
     /// The committed position when the lane was taken; none if it never committed.
     fn position(&self) -> Option<Offset>;
 
-    /// Commits position and records together; durable when this returns.
+    /// Commits position and records together; durable when this returns. Who reads a record of an append finds those of
+    /// the appends before it with [`read_settled`].
     async fn commit(&mut self, commit: Commit) -> Result<(), LogError>;
 }
 

@@ -37,10 +37,11 @@ pub struct Changes {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ChangeKind {
     /// A row as a snapshot found it. All rows of one snapshot stand at one position, which no change that it shows
-    /// reaches; one that it does not show may stand before it, if its transaction committed behind it. At `last`, a row whose own position is lower was not in the snapshot, so it is gone. That holds for rows that
-    /// came over the same partition, where positions are known, and needs no `first`. A table of one row has only one of
-    /// the two marks: `last`, unless it is the first of several tables, which has `first`. An empty table has no rows
-    /// that could say so, and those of an incremental snapshot have no marks.
+    /// reaches; one that it does not show may stand before it, if its transaction committed behind it. At `last`, a row
+    /// whose own position is lower was not in the snapshot, so it is gone. That holds for rows that came over the same
+    /// partition, where positions are known, and needs no `first`. A table of one row has only one of the two marks:
+    /// `last`, unless it is the first of several tables, which has `first`. An empty table has no rows that could say so,
+    /// and those of an incremental snapshot have no marks.
     Snapshot {
         /// Whether it is the table's first row in the snapshot.
         first: bool,

@@ -51,11 +51,13 @@ macro_rules! log_conformance {
             the_settled_end_is_behind_every_commit
             lanes_do_not_fence_each_other
             concurrent_lanes_lose_nothing
+            a_commit_shows_its_appends_in_their_order
             offsets_outside_of_a_partition_are_out_of_range
             a_reader_can_go_on_behind_whatever_it_read
             a_read_at_the_end_waits_for_a_commit
             a_read_at_the_end_gives_up_when_its_wait_is_over
             purged_records_are_gone_and_the_rest_stays
+            a_partition_is_read_whole_while_it_is_purged
             a_purge_may_be_repeated
             a_log_can_be_used_from_another_runtime
         }

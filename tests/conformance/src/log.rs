@@ -1,8 +1,9 @@
 //! What every [`Log`] promises.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use azenha_engine::log::{Commit, LaneId, Log, LogError, ReadLimit};
+use azenha_engine::log::{Commit, LaneId, Log, LogError, ReadLimit, read_whole};
 use azenha_model::Records;
 use futures::future::{join, join_all};
 
@@ -276,6 +277,44 @@ pub async fn concurrent_lanes_lose_nothing(log: &dyn Log) {
     }
 }
 
+/// Whoever sees a record of a commit finds those of its earlier appends, in whichever topic.
+pub async fn a_commit_shows_its_appends_in_their_order(log: &dyn Log) {
+    const LANES: u32 = 8;
+    const COMMITS: u64 = 25;
+    topic(log, "shown-first", LANES).await;
+    topic(log, "shown-last", 1).await;
+    let write = async {
+        let work = (0..LANES).map(async |number| {
+            let mut owner = log.take_lane(&LaneId { partition: number, ..lane("shown-first") }).await.unwrap();
+            for position in 1..=COMMITS {
+                let says = || values(&[format!("{number}:{position}")]);
+                let appends = vec![to("shown-first", number, says()), to("shown-last", 0, says())];
+                owner.commit(Commit { position, appends }).await.unwrap();
+            }
+        });
+        join_all(work).await;
+    };
+    let read = async {
+        let (mut next, mut seen) = (0, 0);
+        let mut found = vec![(0, Vec::new()); LANES as usize];
+        while seen < u64::from(LANES) * COMMITS {
+            for record in settled_texts(log, "shown-last", 0, &mut next).await {
+                seen += 1;
+                let number: u32 = record.split(':').next().unwrap().parse().unwrap();
+                let (next, before) = &mut found[number as usize];
+                if !before.contains(&record) {
+                    before.extend(settled_texts(log, "shown-first", number, next).await);
+                }
+                assert!(before.contains(&record), "{record} is not among {before:?}");
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| on_its_own_runtime(read));
+        scope.spawn(|| on_its_own_runtime(write));
+    });
+}
+
 /// Below the start and above the end nothing is skipped in silence.
 pub async fn offsets_outside_of_a_partition_are_out_of_range(log: &dyn Log) {
     topic(log, "range", 1).await;
@@ -362,6 +401,39 @@ pub async fn purged_records_are_gone_and_the_rest_stays(log: &dyn Log) {
     assert_eq!(log.bounds("purged", 0).await.unwrap().end, bounds.end);
     log.append(vec![to("purged", 0, values(&["e"]))]).await.unwrap();
     assert_eq!(texts(&read_from(log, "purged", 0, bounds.end).await), ["e"]);
+}
+
+/// Whoever needs all that a partition holds begins anew when a purge comes in between, and then finds it.
+pub async fn a_partition_is_read_whole_while_it_is_purged(log: &dyn Log) {
+    const ROUNDS: usize = 60;
+    topic(log, "whole", 1).await;
+    log.append(vec![to("whole", 0, values(&["0", "0"]))]).await.unwrap();
+    let is_over = AtomicBool::new(false);
+    let write = async {
+        for round in 1..ROUNDS {
+            let before = log.bounds("whole", 0).await.unwrap().end;
+            let text = round.to_string();
+            log.append(vec![to("whole", 0, values(&[&text, &text]))]).await.unwrap();
+            log.purge("whole", 0, before).await.unwrap();
+        }
+        is_over.store(true, Ordering::Relaxed);
+    };
+    let read = async {
+        while !is_over.load(Ordering::Relaxed) {
+            let texts = read_whole(log, "whole", 0, |texts: &mut Vec<String>, fetched| {
+                let values = fetched.records.values.iter().flatten();
+                texts.extend(values.map(|value| String::from_utf8(value.to_vec()).unwrap()));
+                Ok(())
+            });
+            let texts = texts.await.unwrap();
+            let last = texts.last().unwrap();
+            assert!(texts.iter().filter(|text| *text == last).count() == 2, "{texts:?}");
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| on_its_own_runtime(read));
+        scope.spawn(|| on_its_own_runtime(write));
+    });
 }
 
 /// Purging again, and purging less, change nothing; purging beyond the end is an error.

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use arrow_array::{Array, BinaryArray};
-use azenha_engine::log::{Append, Change, Commit, LaneId, Log, Membership, ReadLimit};
+use azenha_engine::log::{Append, Change, Commit, LaneId, Log, LogError, Membership, ReadLimit, read_settled};
 use azenha_model::plan::{TopicKind, TopicSpec};
-use azenha_model::{Offset, Records};
+use azenha_model::{Fetched, Offset, Records};
 
 /// The timestamp of records whose time does not matter, in microseconds.
 pub const TIMESTAMP: i64 = 1_700_000_000_000_000;
@@ -84,6 +84,18 @@ pub async fn read_from(log: &dyn Log, topic: &str, partition: u32, mut from: Off
 pub async fn read_all(log: &dyn Log, topic: &str, partition: u32) -> Vec<Read> {
     let start = log.bounds(topic, partition).await.unwrap().start;
     read_from(log, topic, partition, start).await
+}
+
+/// The values, as text, of what a partition holds from `next` on, which goes along.
+pub async fn settled_texts(log: &dyn Log, topic: &str, partition: u32, next: &mut Offset) -> Vec<String> {
+    let mut texts = Vec::new();
+    let take = |fetched: &Fetched| {
+        let values = fetched.records.values.iter().flatten();
+        texts.extend(values.map(|value| String::from_utf8(value.to_vec()).unwrap()));
+        Ok::<_, LogError>(())
+    };
+    read_settled(log, topic, partition, next, take).await.unwrap();
+    texts
 }
 
 /// The partitions that a member is given, once it is given any.

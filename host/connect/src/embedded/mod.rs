@@ -181,7 +181,7 @@ fn storage(what: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync
 fn encode(catalog: &Catalog, appends: &[Append]) -> Result<Vec<Encoded>, LogError> {
     let encode_one = |append: &Append| {
         let partition = catalog.partition(&append.topic, append.partition)?;
-        Ok(Encoded { partition, batches: batch::encode(&append.topic, &append.records)? })
+        Ok(Encoded { partition, batches: batch::encode(&append.topic, &append.records)?, end: 0 })
     };
     appends.iter().map(encode_one).collect()
 }

@@ -36,6 +36,8 @@ pub(super) enum Request {
 pub(super) struct Encoded {
     pub partition: Arc<Partition>,
     pub batches: Vec<Batch>,
+    /// Where the partition ends behind them, once they are stored.
+    pub end: Offset,
 }
 
 /// Batches to append, and the lane on whose behalf.
@@ -127,7 +129,7 @@ impl Writer {
         }
         let stored = self.store(&mut accepted).await;
         match stored {
-            Ok(ends) => self.publish(accepted, &ends),
+            Ok(()) => self.publish(accepted),
             Err(error) => {
                 self.roll_back().await;
                 let message = error.to_string();
@@ -138,25 +140,26 @@ impl Writer {
         }
     }
 
-    /// Writes everything in one transaction: the new ends of the partitions that were written to, by row id.
-    async fn store(&mut self, writes: &mut [Write]) -> Result<HashMap<i64, Offset>, sqlx::Error> {
+    /// Writes everything in one transaction.
+    async fn store(&mut self, writes: &mut [Write]) -> Result<(), sqlx::Error> {
+        // By the row ids of the partitions.
         let mut ends = HashMap::new();
         self.execute("BEGIN IMMEDIATE").await?;
         for write in writes {
-            for Encoded { partition, batches } in &mut write.appends {
-                let end = ends.entry(partition.id).or_insert_with(|| partition.bounds.borrow().end);
+            for Encoded { partition, batches, end } in &mut write.appends {
+                let reached = ends.entry(partition.id).or_insert_with(|| partition.bounds.borrow().end);
                 for batch in batches.drain(..) {
                     let records = batch.records;
-                    self.insert(partition.id, *end, batch).await?;
-                    *end += records;
+                    self.insert(partition.id, *reached, batch).await?;
+                    *reached += records;
                 }
+                *end = *reached;
             }
             if let Some(claim) = &write.claim {
                 self.store_position(claim).await?;
             }
         }
-        self.execute("COMMIT").await?;
-        Ok(ends)
+        self.execute("COMMIT").await
     }
 
     async fn insert(&mut self, partition: i64, base: Offset, batch: Batch) -> Result<(), sqlx::Error> {
@@ -184,13 +187,12 @@ impl Writer {
         .map(drop)
     }
 
-    /// Makes visible what was committed, wakes readers, and tells the callers.
-    fn publish(&self, writes: Vec<Write>, ends: &HashMap<i64, Offset>) {
+    /// Makes visible what was committed, wakes readers, and tells the callers. Append by append: who sees a record finds
+    /// what was appended before it, in whichever topic.
+    fn publish(&self, writes: Vec<Write>) {
         for write in writes {
-            for Encoded { partition, .. } in &write.appends {
-                if let Some(end) = ends.get(&partition.id) {
-                    partition.bounds.send_if_modified(|bounds| std::mem::replace(&mut bounds.end, *end) != *end);
-                }
+            for Encoded { partition, end, .. } in &write.appends {
+                partition.bounds.send_if_modified(|bounds| std::mem::replace(&mut bounds.end, *end) != *end);
             }
             if let Some(claim) = write.claim {
                 self.catalog.move_lane(claim.lane, claim.position);
@@ -225,10 +227,14 @@ impl Writer {
         if before <= bounds.start {
             return Ok(());
         }
-        let purged = self.purge_rows(partition.id, before).await;
-        self.settle(purged).await?;
+        // Said before they are gone: a reader that finds nothing is told where the partition begins now.
         partition.bounds.send_modify(|bounds| bounds.start = before);
-        Ok(())
+        let purged = self.purge_rows(partition.id, before).await;
+        let settled = self.settle(purged).await;
+        if settled.is_err() {
+            partition.bounds.send_modify(|now| now.start = bounds.start);
+        }
+        settled
     }
 
     async fn purge_rows(&mut self, partition: i64, before: Offset) -> Result<(), sqlx::Error> {

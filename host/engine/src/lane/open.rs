@@ -129,7 +129,8 @@ async fn before(context: &Arc<TaskContext>, partition: u32, undone: Undone) -> R
     let last = context.io(async move { snapshot::last(log.as_ref(), &name, partition).await }).await??;
     last.filter(|snapshot| snapshot.between.of < undone.from).ok_or_else(|| {
         EngineError::State(format!(
-            "the state of {} before version {} is not in topic `{topic}` any more: bring the plugin of version {} back, or              give the step another name, with which it starts over",
+            "the state of {} before version {} is not in topic `{topic}` any more: bring the plugin of version {} back, or \
+             give the step another name, with which it starts over",
             context.lane_id(partition),
             undone.from,
             undone.by - 1
