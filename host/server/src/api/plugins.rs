@@ -44,7 +44,7 @@ pub struct PluginDetail {
 /// sandbox first. What runs stays as it is: a definition takes a name for what it means when it is put.
 #[utoipa::path(
     put, path = "/plugins/{name}", tag = "plugins",
-    params(("name" = String, Path, description = "Small letters, digits, - and _")),
+    params(("name" = String, Path, description = "What definitions call it", pattern = "^[a-z0-9_-]+$")),
     request_body(content = Vec<u8>, content_type = "application/wasm", description = "WebAssembly, up to 16 MiB"),
     responses(
         (status = 200, body = PluginDetail),
@@ -78,11 +78,14 @@ pub async fn list(State(host): State<Arc<Host>>) -> Result<Json<Vec<PluginDetail
     Ok(Json(details(&host)))
 }
 
-/// Removes a plugin that no definition runs, nor one that a pipeline would go back to, with the names that mean it. A definition that is sent in the same moment
-/// may name it in vain: push it again then.
+/// Removes a plugin, with the names that mean it. One that a definition runs stays, and so does one that a pipeline would
+/// go back to. A definition that is sent in the same moment may name it in vain: push it again then.
 #[utoipa::path(
     delete, path = "/plugins/{name}", tag = "plugins",
-    params(("name" = String, Path, description = "SHA-256 of its bytes, in hex: its digest, not a name")),
+    params((
+        "name" = String, Path, description = "SHA-256 of its bytes, in hex: its digest, not a name",
+        pattern = "^[0-9a-f]{64}$"
+    )),
     responses(
         (status = 204, description = "It is gone"),
         (status = 404, description = "There is no such plugin", body = ErrorBody),

@@ -1,6 +1,7 @@
 //! Records in: how a shop sends clicks without a Kafka client.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow_array::{Array, BinaryArray};
 use axum::Json;
@@ -12,6 +13,7 @@ use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::error::{ApiError, ErrorBody};
@@ -19,6 +21,9 @@ use crate::host::Host;
 
 /// The most records of a request: each costs more than its bytes.
 const MOST_RECORDS: usize = 100_000;
+
+/// So long records wait for pipelines that are being started.
+const START_TIME: Duration = Duration::from_secs(10);
 
 /// So many requests append at once. Bodies wait in memory while the log is slow, so further ones are sent away.
 static APPENDING: Semaphore = Semaphore::const_new(16);
@@ -60,21 +65,31 @@ pub async fn append(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Appended>, ApiError> {
     let Path(topic) = topic?;
-    let sources = host.sources();
-    let Some(source) = sources.get(&topic) else {
-        let known: Vec<&str> = sources.keys().map(String::as_str).collect();
-        return Err(ApiError::not_found(format!("no pipeline reads a topic `{topic}` as a source"))
-            .help(format!("the sources' topics are: {}", known.join(", "))));
-    };
+    let source = source(&host, &topic).await?;
     check_encoding(&headers)?;
     let busy = |_| ApiError::unavailable("too many requests append records at once").help("try again");
     let _turn = APPENDING.try_acquire().map_err(busy)?;
     let records = records(content_type(&headers), &body?)?;
     let appended = records.len();
     if appended > 0 {
-        host.log().append(host.route(source, &records)).await?;
+        host.log().append(host.route(&source, &records)).await?;
     }
     Ok(Json(Appended { topic, appended }))
+}
+
+/// The source that is read from a topic. One of a pipeline that is just being started is waited for.
+async fn source(host: &Host, topic: &str) -> Result<SourceTopic, ApiError> {
+    if let Some(source) = host.sources().remove(topic) {
+        return Ok(source);
+    }
+    // Whoever is not done by then is as good as not there.
+    let _ = timeout(START_TIME, host.settled()).await;
+    let mut sources = host.sources();
+    sources.remove(topic).ok_or_else(|| {
+        let known: Vec<&str> = sources.keys().map(String::as_str).collect();
+        ApiError::not_found(format!("no pipeline reads a topic `{topic}` as a source"))
+            .help(format!("the sources' topics are: {}", known.join(", ")))
+    })
 }
 
 fn check_encoding(headers: &HeaderMap) -> Result<(), ApiError> {
