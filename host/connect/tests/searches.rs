@@ -227,6 +227,8 @@ async fn words_are_letters_and_digits_in_a_row(mut scene: Scene) {
     }
     let texts =
         ["Não gostei do produto.Quero a troca", "copo d'água, na TV: 1,5 l", "um copo de agua da\u{a0}loja:azul"];
+    let long = "k".repeat(100);
+    let texts = texts.into_iter().chain(["sala de 20 m²", "agora só isso", &long]);
     let texts: Vec<(i64, &str)> = (10..).zip(texts).collect();
     scene.lane.commit(&[rows(&texts, 6)], 9).await.unwrap();
     scene.refresh().await;
@@ -246,6 +248,10 @@ async fn words_are_letters_and_digits_in_a_row(mut scene: Scene) {
         ("o", vec![0, 1]),
         ("x", vec![]),
         ("copo x", vec![]),
+        ("m", vec![]),
+        ("m²", vec![13]),
+        ("so\u{301}", vec![14]),
+        (&long, vec![15]),
         ("%", vec![]),
     ] {
         assert_eq!(scene.with_words(text).await, expected, "{text}");

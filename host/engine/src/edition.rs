@@ -59,7 +59,7 @@ pub struct Guard {
 /// A lane gave up a version before it had committed what made it do so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Distrust {
-    /// The version.
+    /// The version that the code began with in the lane: later ones may have left it as it is.
     pub version: Version,
     /// The lane and what it saw, for people.
     pub reason: String,
@@ -76,9 +76,29 @@ pub struct Begun {
     pub version: Version,
     /// The first offset that it reads with it.
     pub from: Offset,
+    /// What it runs; none where a host did not say it.
+    #[serde(default)]
+    pub code: Option<Code>,
+}
+
+/// What a lane runs: later versions of its pipeline may leave that as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Code {
+    /// What it is known by.
+    pub digest: String,
+    /// The version with which it began in the lane.
+    pub version: Version,
+    /// The first offset that the lane read with it.
+    pub from: Offset,
 }
 
 impl Begun {
+    /// What the lane runs there.
+    pub fn code(&self) -> Code {
+        let unknown = || Code { digest: String::new(), version: self.version, from: self.from };
+        self.code.clone().unwrap_or_else(unknown)
+    }
+
     /// The record that says so. Its key differs between versions: all of them are kept.
     pub fn append(&self, pipeline: &str, timestamp: i64) -> Append {
         let key = format!("{}/{}/{}", self.task, self.partition, self.version);

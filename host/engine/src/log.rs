@@ -11,7 +11,7 @@ use azenha_model::{Fetched, Offset, Records};
 use crate::error::EngineError;
 
 /// A partition is read so often, at most, if it is purged meanwhile.
-const READINGS: u32 = 5;
+const READINGS: u32 = 100;
 
 /// A topic as the log has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -304,8 +304,9 @@ pub async fn read_settled<E: From<LogError>>(
     next: &mut Offset,
     mut take: impl FnMut(&Fetched) -> Result<(), E>,
 ) -> Result<(), E> {
-    let end = log.settled_end(topic, partition).await?;
+    // First where it begins: what is purged from here on is out of range, and not passed over.
     *next = (*next).max(log.bounds(topic, partition).await?.start);
+    let end = log.settled_end(topic, partition).await?;
     while *next < end {
         let limit = ReadLimit { records: 1_000, bytes: 16 << 20, wait: Duration::ZERO };
         let fetched = log.read(topic, partition, *next, limit).await?;

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,15 +10,16 @@ use std::time::Duration;
 use azenha_model::Offset;
 use azenha_model::plan::{Generation, Input, Plan, Task, TopicKind};
 use azenha_sandbox::Plugin;
+use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
-use crate::edition::{Distrust, Edition, Versions};
+use crate::edition::{Begun, Code, Distrust, Edition, Versions};
 use crate::end::cut_definition;
 use crate::error::EngineError;
 use crate::log::{LaneId, Log};
-use crate::objects::Objects;
+use crate::objects::{Objects, hexadecimal};
 use crate::schemas::Schemas;
 use crate::shadow::{Shadows, Slot};
 use crate::status::TaskStatus;
@@ -148,13 +150,27 @@ impl TaskContext {
     }
 
     /// Whether lanes do the same under both, so that nothing changes for them.
-    pub fn runs_like<'a>(&'a self, other: &'a Self) -> bool {
-        let step = self.task().end_step();
-        let asked =
-            |edition: &'a Edition| (edition.resets.get(step), edition.recomputes.get(step), edition.undone.get(step));
-        self.task() == other.task()
-            && self.digests().eq(other.digests())
-            && asked(&self.program.edition) == asked(&other.program.edition)
+    pub fn runs_like(&self, other: &Self) -> bool {
+        self.task() == other.task() && self.digests().eq(other.digests()) && self.asked() == other.asked()
+    }
+
+    /// What the code of its lanes is known by. Hosts that plan otherwise have other code.
+    pub fn code_digest(&self) -> String {
+        let code = format!("{:?}", (self.task(), self.digests().collect::<Vec<_>>(), self.asked()));
+        hexadecimal(&Sha256::digest(code))
+    }
+
+    /// What a lane runs that began something last and goes on with it.
+    pub fn code_since(&self, begun: &Begun) -> Option<Code> {
+        let code = begun.code();
+        let is_same = begun.version == self.program.edition.version || code.digest == self.code_digest();
+        is_same.then_some(code)
+    }
+
+    /// What was asked for of the state, at which versions.
+    fn asked(&self) -> impl PartialEq + fmt::Debug {
+        let (step, edition) = (self.task().end_step(), &self.program.edition);
+        (edition.resets.get(step), edition.recomputes.get(step), edition.undone.get(step))
     }
 
     /// Whether the input lies between tasks of this program, and is deleted behind them.

@@ -189,7 +189,8 @@ fn analysis(language: Option<Language>) -> Value {
     let analyzer = json!({
         "type": "custom",
         "char_filter": ["azenha_accents", "azenha_words"],
-        "tokenizer": "standard",
+        // Words have blanks between them by now.
+        "tokenizer": "whitespace",
         "filter": filters,
     });
     json!({ "analyzer": { ANALYZER: analyzer }, "char_filter": characters, "filter": defined })

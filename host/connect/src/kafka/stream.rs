@@ -12,7 +12,7 @@ use super::error::Failure;
 use super::runtime::Runtime;
 
 /// How long records that are there may take to come.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A partition's queue, until the next reader gets it.
 pub(super) struct Slot {
@@ -45,6 +45,8 @@ pub(super) enum Stopped {
     Retired,
     /// The client says so.
     Failed(Failure),
+    /// Nothing comes of what is known to be there.
+    Stalled,
 }
 
 /// A position in a partition that moves with what is read.
@@ -90,10 +92,7 @@ impl Stream {
             match (left.is_zero(), is_behind) {
                 (false, _) => self.wait(left).await,
                 (true, false) => return Ok(taken.fetched),
-                (true, true) => {
-                    let reason = format!("nothing came within {} s", PATIENCE.as_secs());
-                    return Err(Stopped::Failed(Failure::timed_out(reason)));
-                }
+                (true, true) => return Err(Stopped::Stalled),
             }
         }
     }

@@ -17,6 +17,9 @@ use super::options::KafkaOptions;
 use super::runtime::Runtime;
 use super::stream::{Slot, Stopped, Stream};
 
+/// So many consumers try to read what is there.
+const CONSUMERS: usize = 3;
+
 /// Consumers that are kept although nobody reads.
 const IDLE: usize = 4;
 
@@ -43,8 +46,27 @@ impl Tails {
         Self { options: options.clone(), clients: clients.clone(), runtime, offsets, idle: Mutex::default() }
     }
 
-    /// Committed records from offset `from` on.
+    /// Committed records from offset `from` on. A consumer to which nothing comes is given up for a new one.
     pub async fn read(&self, topic: &str, partition: u32, from: Offset, limit: ReadLimit) -> Result<Fetched, LogError> {
+        for _ in 1..CONSUMERS {
+            if let Some(fetched) = self.read_with_one(topic, partition, from, limit).await? {
+                return Ok(fetched);
+            }
+            tracing::warn!(topic, partition, from, "nothing came of what is there: another consumer tries");
+        }
+        let nothing = || Failure::timed_out("nothing came of what is there".to_owned());
+        let last = self.read_with_one(topic, partition, from, limit).await?;
+        last.ok_or_else(|| self.offsets.failed(nothing(), topic, partition))
+    }
+
+    /// None if nothing came of what is there.
+    async fn read_with_one(
+        &self,
+        topic: &str,
+        partition: u32,
+        from: Offset,
+        limit: ReadLimit,
+    ) -> Result<Option<Fetched>, LogError> {
         let failed = |failure| self.offsets.failed(failure, topic, partition);
         let kept = self.take(|tail| tail.topic == topic && tail.partition == partition && tail.stream.next() == from);
         let mut there = 0;
@@ -67,8 +89,9 @@ impl Tails {
         match read {
             Ok(fetched) => {
                 self.keep(tail);
-                Ok(fetched)
+                Ok(Some(fetched))
             }
+            Err(Stopped::Stalled) => Ok(None),
             Err(Stopped::Failed(failure)) => {
                 self.offsets.check(topic, partition, tail.stream.next()).await?;
                 Err(failed(said.filter(Failure::is_denied).unwrap_or(failure)))

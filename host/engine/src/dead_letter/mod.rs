@@ -13,6 +13,7 @@ use azenha_model::plugin::Rejection;
 use azenha_model::{Offset, Records};
 use azenha_sandbox::{Failure, FailureKind};
 
+use crate::edition::Version;
 use crate::rows::{ObjectLine, Source};
 use callee::fingerprint;
 pub use callee::{Callee, encode_accumulator};
@@ -154,6 +155,7 @@ fn bytes_at(column: &BinaryArray, row: usize) -> Option<Bytes> {
 pub struct DeadLetters {
     pipeline: Arc<str>,
     generation: Generation,
+    version: Version,
     /// Whether original records may be kept: not if their schema marks personal data.
     keeps_records: bool,
     keys: Vec<Vec<u8>>,
@@ -172,6 +174,7 @@ impl DeadLetters {
         Self {
             pipeline,
             generation,
+            version: 0,
             keeps_records,
             keys: Vec::new(),
             values: Vec::new(),
@@ -181,6 +184,11 @@ impl DeadLetters {
             blamed: 0,
             bytes: 0,
         }
+    }
+
+    /// Says which version of the pipeline those are of that come from now on; 0, which it is at first, is that of a file.
+    pub fn set_version(&mut self, version: Version) {
+        self.version = version;
     }
 
     /// The dead letters collected.
@@ -243,6 +251,7 @@ impl DeadLetters {
         let mut letter = DeadLetter {
             id,
             generation: self.generation,
+            version: self.version,
             pipeline: self.pipeline.to_string(),
             step: step.to_string(),
             topic: topic.to_owned(),
@@ -287,6 +296,11 @@ impl DeadLetters {
         std::mem::take(&mut self.late)
     }
 
+    /// How many of them plugins are to blame for, since they were last taken.
+    pub fn blamed(&self) -> u64 {
+        self.blamed
+    }
+
     /// How many of them plugins are to blame for, since this was last asked.
     pub fn take_blamed(&mut self) -> u64 {
         std::mem::take(&mut self.blamed)
@@ -296,6 +310,7 @@ impl DeadLetters {
     /// last offset of this one, so numbering goes on there.
     pub fn split(&mut self, last: Offset) -> Self {
         let mut fresh = Self::new(Arc::clone(&self.pipeline), self.generation, self.keeps_records);
+        fresh.version = self.version;
         fresh.told.extend(self.told.extract_if(|(_, offset), _| *offset >= last));
         std::mem::replace(self, fresh)
     }

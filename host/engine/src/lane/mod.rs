@@ -210,12 +210,14 @@ impl Lane {
             let records = Records::unkeyed(BinaryArray::from_iter_values([message]), timestamp);
             lane.process(Fetched { offsets: vec![offset], records, next: position })?;
         }
-        match begun.filter(|begun| begun.version == program.edition.version) {
-            Some(begun) => {
-                lane.probation = Probation::of(&program.edition, &begun, position);
+        let code = begun.as_ref().and_then(|begun| context.code_since(begun));
+        match begun.filter(|begun| begun.version == program.edition.version).zip(code.as_ref()) {
+            Some((begun, code)) => {
+                lane.probation = Probation::of(&program.edition, code, position);
+                lane.dead.set_version(begun.version);
                 status.version.store(begun.version, Relaxed);
             }
-            None => lane.begin(),
+            None => lane.begin(code),
         }
         Ok(lane)
     }

@@ -47,18 +47,16 @@ pub async fn open(
     let (delivery, committed) = take(context, membership, partition).await?;
     failpoint::reach("lane.taken");
     let (begun, edition) = (last_version(context, partition).await?, &context.program.edition);
-    let is_this = |begun: &&Begun| begun.version == edition.version;
-    let is_trusted = match begun.as_ref().filter(is_this) {
-        Some(begun) => Probation::of(edition, begun, committed.unwrap_or_default()).is_none(),
-        None => edition.guard.is_none(),
+    let (version, is_trusted) = match begun.as_ref().and_then(|begun| context.code_since(begun)) {
+        Some(code) => (code.version, Probation::of(edition, &code, committed.unwrap_or_default()).is_none()),
+        None => (edition.version, edition.guard.is_none()),
     };
     let opened = go_on(context, membership, partition, (delivery, committed), begun).await;
     opened.map_err(|error| match error {
         error if is_trusted || error.is_passing() => error,
-        error => EngineError::Distrusted(Distrust {
-            version: edition.version,
-            reason: format!("{}: {error}", context.lane_id(partition)),
-        }),
+        error => {
+            EngineError::Distrusted(Distrust { version, reason: format!("{}: {error}", context.lane_id(partition)) })
+        }
     })
 }
 

@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use super::Lane;
+use super::probation::Probation;
 use crate::end::PENDING_BYTES;
 
 /// How many times in an interval a lane may commit what tasks of ours wrote: hosts do not agree on their ticks.
 const HURRY: u32 = 4;
+/// How long a lane waits for a row that new code does not fail on, while it has failed on all: what is committed is not done
+/// again by other code.
+const DOUBT: Duration = Duration::from_secs(2);
 /// How long the first of what several lanes wrote waits for the rest: less than a transaction takes, which those who come too
 /// late would have to wait for.
 const SETTLE: Duration = Duration::from_millis(4);
@@ -39,9 +43,13 @@ impl Lane {
 
     /// How long until the next commit may begin; what comes after a pause need not wait at all.
     pub(super) fn due_in(&self) -> Duration {
+        self.due().max(self.doubted_until()).saturating_sub(self.context.clock.elapsed())
+    }
+
+    fn due(&self) -> Duration {
         let Some(last) = self.last_commit else { return Duration::ZERO };
         let interval = self.context.options.commit_interval;
-        let due = if let Some(every) = self.context.roll_interval() {
+        if let Some(every) = self.context.roll_interval() {
             if self.is_awaited() { Duration::ZERO } else { last + every }
         } else if self.context.reads_source() {
             // All lanes commit at the same ticks: they share transactions, and what they send on arrives together.
@@ -51,8 +59,16 @@ impl Lane {
             // a moment later.
             let settled = self.waiting.map(|since| since + SETTLE.min(interval / HURRY));
             settled.unwrap_or_default().max(last + interval / HURRY)
-        };
-        due.saturating_sub(self.context.clock.elapsed())
+        }
+    }
+
+    fn doubted_until(&self) -> Duration {
+        let tried = self.tried.max(self.records);
+        let has_only_failed = |probation: &Probation| probation.has_only_failed(tried, self.dead.blamed());
+        match self.waiting.filter(|_| self.probation.as_ref().is_some_and(has_only_failed)) {
+            Some(since) => since + DOUBT,
+            None => Duration::ZERO,
+        }
     }
 
     /// Whether a commit is to begin now.

@@ -94,6 +94,10 @@ async fn attempt(
     let outcome = lane.work(orders).await;
     lane.reading.abort();
     let outcome = if lane.probation.is_some() { lane.trusted(outcome) } else { outcome };
+    if outcome.is_err() && !Arc::ptr_eq(&lane.context, &orders.context.borrow()) {
+        // It has heard of another version, and failed before it went over.
+        orders.context.mark_changed();
+    }
     outcome.map_err(|error| tell_distrust(&lane.context, error))
 }
 

@@ -10,7 +10,7 @@ use super::Lane;
 use super::ends::{check_fits, open_exchange, open_stream};
 use super::intake::Intake;
 use super::probation::Probation;
-use crate::edition::{Begun, Distrust};
+use crate::edition::{Begun, Code, Distrust};
 use crate::error::EngineError;
 use crate::snapshot;
 use crate::state::Restored;
@@ -47,8 +47,10 @@ impl Lane {
         let Some(restored) = self.intake.end().hand_over(&moment) else { return Ok(Taken::Anew) };
         self.context = next;
         self.snapshot = snapshot::take(&self.context, self.partition, ran, &restored).await?;
+        // What the code did before it is nobody's fault any more.
+        self.probation = None;
         self.intake = self.trusted(reopen(&self.context, self.partition, restored, ran))?;
-        self.begin();
+        self.begin(None);
         self.status.set_switched(Switched {
             version: self.context.program.edition.version,
             from: self.position,
@@ -57,21 +59,20 @@ impl Lane {
         Ok(Taken::Over)
     }
 
-    /// Notes that this version begins here: the next commit says so.
-    pub fn begin(&mut self) {
+    /// Notes that this version begins here: the next commit says so. `code` is what the lane ran before, if it goes on with
+    /// that.
+    pub fn begin(&mut self, code: Option<Code>) {
         let edition = &self.context.program.edition;
         self.status.version.store(edition.version, Relaxed);
+        self.dead.set_version(edition.version);
         if self.context.versions.is_none() {
             return;
         }
-        let begun = Begun {
-            task: self.context.task().name.clone(),
-            partition: self.partition,
-            version: edition.version,
-            from: self.position,
-        };
-        self.probation = Probation::of(edition, &begun, self.position);
-        self.begun = Some(begun);
+        let (version, from) = (edition.version, self.position);
+        let code = code.unwrap_or_else(|| Code { digest: self.context.code_digest(), version, from });
+        self.probation = Probation::of(edition, &code, self.position);
+        let task = self.context.task().name.clone();
+        self.begun = Some(Begun { task, partition: self.partition, version, from, code: Some(code) });
         self.wait_for_commit();
     }
 
@@ -80,7 +81,7 @@ impl Lane {
         let edition = &self.context.program.edition;
         outcome.map_err(|error| match error {
             EngineError::Distrusted(_) => error,
-            error if error.is_passing() || edition.guard.is_none() => error,
+            error if error.is_passing() || (edition.guard.is_none() && self.probation.is_none()) => error,
             error => self.distrust(error.to_string()),
         })
     }
@@ -90,17 +91,19 @@ impl Lane {
         let (records, tried) = (std::mem::take(&mut self.records), std::mem::take(&mut self.tried));
         let blamed = self.dead.take_blamed();
         let Some(probation) = &mut self.probation else { return Ok(()) };
-        let judged = probation.count(records, tried, blamed);
+        if let Err(reason) = probation.count(records, tried, blamed) {
+            return Err(self.distrust(reason));
+        }
         if probation.is_over() {
             self.probation = None;
         }
-        judged.map_err(|reason| self.distrust(reason))
+        Ok(())
     }
 
     fn distrust(&self, reason: String) -> EngineError {
         let lane = self.context.lane_id(self.partition);
         EngineError::Distrusted(Distrust {
-            version: self.context.program.edition.version,
+            version: self.probation.as_ref().map_or(self.context.program.edition.version, Probation::version),
             reason: format!("{lane}, at offset {}: {reason}", self.position),
         })
     }

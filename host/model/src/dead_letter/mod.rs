@@ -63,6 +63,9 @@ pub struct DeadLetter {
     pub generation: Generation,
     /// The pipeline.
     pub pipeline: String,
+    /// The version of the pipeline that made it; 0 if a file defines that.
+    #[serde(default)]
+    pub version: u64,
     /// The step or sink that it is of.
     pub step: String,
     /// The topic that was read.

@@ -35,6 +35,9 @@ pub enum Test {
     Before(String),
 }
 
+/// Values that one parameter may name: databases take no condition of thousands of parts.
+const MOST_NAMED: usize = 500;
+
 impl Search {
     /// The conditions that count, each with the value of its parameter.
     pub fn asked<'a>(&'a self, arguments: &'a [Value]) -> impl Iterator<Item = (&'a Condition, &'a Value)> {
@@ -44,9 +47,13 @@ impl Search {
 
     /// The words of a text: letters and digits in a row, with accents that are characters of their own.
     pub fn words(text: &str) -> impl Iterator<Item = &str> {
-        let is_accent = |letter: char| ('\u{300}'..='\u{36f}').contains(&letter);
-        let ends = move |letter: char| !letter.is_alphanumeric() && !is_accent(letter);
+        let ends = |letter: char| !letter.is_alphanumeric() && !Self::is_accent(letter);
         text.split(ends).filter(|word| !word.is_empty())
+    }
+
+    /// Whether a character is an accent of the letter before it.
+    pub fn is_accent(letter: char) -> bool {
+        ('\u{300}'..='\u{36f}').contains(&letter)
     }
 
     /// The values that a text like `document:52998224725,cookie:9f` names, each with its column, which must be one of these.
@@ -58,6 +65,10 @@ impl Search {
             let (name, value) = part.trim().split_once(':').filter(|(_, value)| !value.is_empty())?;
             columns.iter().find(|column| *column == name).map(|column| (column.as_str(), value))
         };
+        let given = text.split(',').count();
+        if given > MOST_NAMED {
+            return Err(format!("write {MOST_NAMED} values at most, and not {given}"));
+        }
         let found: Option<Vec<_>> = text.split(',').map(named).collect();
         found.ok_or_else(|| {
             let columns: Vec<String> = columns.iter().map(|column| format!("{column}:…")).collect();
@@ -104,8 +115,11 @@ mod tests {
     #[test]
     fn values_are_named_by_their_columns() {
         let columns = ["email", "cookie"].map(str::to_owned);
+        let (most, more) = (["cookie:9f"; MOST_NAMED].join(","), ["cookie:9f"; MOST_NAMED + 1].join(","));
         let named = |text| Search::named(&columns, text);
         assert_eq!(named("cookie:9f, email:a:b@c").unwrap(), [("cookie", "9f"), ("email", "a:b@c")]);
+        assert_eq!(named(&most).unwrap().len(), MOST_NAMED);
+        assert!(named(&more).unwrap_err().contains("at most"));
         for wrong in ["", "9f", "phone:9f", "cookie:", "cookie:9f,", "cookie:9f,,email:a", ":9f"] {
             let help = named(wrong).unwrap_err();
             assert_eq!(help, "write values of email:…, cookie:…, with commas between them", "{wrong}");

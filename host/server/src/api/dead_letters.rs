@@ -32,6 +32,9 @@ pub struct LetterSummary {
     /// What tells it from all others: generation, pipeline, step, topic, partition, offset, ordinal. In paths each `/` of it
     /// is `%2F`.
     pub id: String,
+    /// The version of the pipeline that made it; 0 if a file defines that.
+    #[serde(default)]
+    pub version: u64,
     /// The step or sink.
     pub step: String,
     /// Why it is one.
@@ -61,6 +64,8 @@ pub struct LetterSummary {
 #[derive(Deserialize)]
 struct Listed {
     id: String,
+    #[serde(default)]
+    version: u64,
     step: String,
     cause: String,
     reason: String,
@@ -335,10 +340,10 @@ impl Wanted {
 impl LetterSummary {
     fn of(found: Found) -> Result<Self, ApiError> {
         let Found { json, timestamp, decision } = found;
-        let Listed { id, step, cause, reason, part, object, line, basis } =
+        let Listed { id, version, step, cause, reason, part, object, line, basis } =
             serde_json::from_slice(&json).map_err(unreadable)?;
         let plugin = basis["call"]["plugin"].as_str().map(str::to_owned);
-        Ok(Self { id, step, cause, reason, part, object, line, plugin, timestamp, decision })
+        Ok(Self { id, version, step, cause, reason, part, object, line, plugin, timestamp, decision })
     }
 }
 

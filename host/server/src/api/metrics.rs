@@ -105,13 +105,7 @@ impl Lane {
         if state == LaneState::Elsewhere {
             return None;
         }
-        let lag = match status.committed() {
-            Some(position) => {
-                let bounds = ends.bounds(topic, status.partition);
-                bounds.map(|bounds| bounds.end.saturating_sub(position))
-            }
-            None => None,
-        };
+        let lag = ends.lag(topic, status);
         let watermark_delay = (watermark != NO_TIME).then(|| now() - watermark);
         Some(Self { labels, state, status: status.clone(), lag, watermark_delay })
     }

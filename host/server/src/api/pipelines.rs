@@ -277,14 +277,14 @@ impl TaskDetail {
 impl LaneDetail {
     fn of(lane: &LaneStatus, topic: &str, ends: &Ends) -> Self {
         let bounds = ends.bounds(topic, lane.partition);
-        let (state, position) = (lane.state(), lane.committed());
+        let (state, position) = (lane.state(), ends.committed(lane));
         Self {
             partition: lane.partition,
             state: state_name(&state),
             position,
             start: bounds.map(|bounds| bounds.start),
             end: bounds.map(|bounds| bounds.end),
-            lag: bounds.zip(position).map(|(bounds, position)| bounds.end.saturating_sub(position)),
+            lag: ends.lag(topic, lane),
             watermark_delay: watermark_delay(lane),
             records: lane.counters.records.load(Relaxed),
             dead_letters: lane.counters.dead_letters.load(Relaxed),

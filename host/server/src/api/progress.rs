@@ -37,9 +37,11 @@ impl Progress {
     fn add(&mut self, topic: &str, lane: &LaneStatus, ends: &Ends) {
         self.dead_letters += lane.counters.dead_letters.load(Relaxed);
         // Otherwise another host reads the partition, or nobody does yet.
-        let Some(position) = lane.committed() else { return };
-        if let Some(bounds) = ends.bounds(topic, lane.partition) {
-            *self.lag.get_or_insert(0) += bounds.end.saturating_sub(position);
+        if ends.committed(lane).is_none() {
+            return;
+        }
+        if let Some(lag) = ends.lag(topic, lane) {
+            *self.lag.get_or_insert(0) += lag;
         }
         self.watermark_delay = self.watermark_delay.into_iter().chain(watermark_delay(lane)).reduce(f64::max);
     }

@@ -32,7 +32,7 @@ const whole = (name, id) => {
 };
 
 const card = (name, letter, caller, told, changed) => {
-  const { id, step, cause, reason, part, plugin, timestamp, decision } = letter;
+  const { id, version, step, cause, reason, part, plugin, timestamp, decision } = letter;
   const does = work => async () => {
     try {
       await work();
@@ -50,7 +50,8 @@ const card = (name, letter, caller, told, changed) => {
   return element("li", { class: "card letter" },
     element("h2", {}, step, " ", state(cause)),
     element("p", { class: "error" }, reason, part ? ` (${part})` : ""),
-    element("p", { class: "quiet" }, `${time(timestamp)} UTC, `, element("code", {}, id), plugin ? `, plugin ${plugin}` : ""),
+    element("p", { class: "quiet" }, `${time(timestamp)} UTC, `, element("code", {}, id),
+      version ? `, version ${version}` : "", plugin ? `, plugin ${plugin}` : ""),
     decision ? element("p", {}, state(decision.verdict), decision.by ? ` by ${decision.by}` : "") : null,
     element("div", { class: "actions" },
       mayOperate ? button("Replay", make) : null,

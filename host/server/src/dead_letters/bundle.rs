@@ -90,6 +90,9 @@ pub struct Limits {
 pub struct About {
     /// Its id: generation, pipeline, step, topic, partition, offset, ordinal.
     pub id: String,
+    /// The version of the pipeline that made it; 0 if a file defines that.
+    #[serde(default)]
+    pub version: u64,
     /// Why it is one.
     pub cause: Cause,
     /// How the plugin failed, if it did.
@@ -105,8 +108,8 @@ pub struct About {
 impl About {
     /// What a letter says.
     pub fn of(letter: &DeadLetter) -> Self {
-        let DeadLetter { id, cause, failure, reason, part, .. } = letter.clone();
-        Self { id, cause, failure, reason, part }
+        let DeadLetter { id, version, cause, failure, reason, part, .. } = letter.clone();
+        Self { id, version, cause, failure, reason, part }
     }
 }
 
@@ -282,6 +285,7 @@ mod tests {
             host,
             letter: About {
                 id: "0/shop/lines/orders/0/17/0".to_owned(),
+                version: 3,
                 cause: Cause::Failed,
                 failure: Some("trap".to_owned()),
                 reason: "unreachable".to_owned(),

@@ -260,7 +260,8 @@ impl Desk {
         let readers: Vec<Reader<'_>> = plans().flat_map(|plan| Reader::of(plan, &letter.topic)).collect();
         let shelf = self.shelf(pipeline).await?;
         let has_letter = |step: &str| shelf.index().find(&id_of_step(letter, step)).is_some();
-        Ok(check(letter, pipeline, &sources, &readers, has_letter, repeat)?)
+        let edition = deployment.definition().map(|definition| definition.edition()).unwrap_or_default();
+        Ok(check(letter, pipeline, &sources, &readers, &edition, has_letter, repeat)?)
     }
 
     async fn look(&self, pipeline: &str, id: &str) -> Result<Found, DeskError> {

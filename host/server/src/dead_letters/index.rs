@@ -26,6 +26,7 @@ pub struct Entry {
     pub record: Option<Name>,
     step: Arc<str>,
     cause: Arc<str>,
+    version: u64,
 }
 
 /// Which letters are wanted.
@@ -57,27 +58,33 @@ struct Heading {
     cause: String,
     #[serde(default)]
     group: bool,
+    #[serde(default)]
+    version: u64,
 }
 
 impl Kept for Index {
     fn take(&mut self, fetched: &Fetched) {
         let (keys, values) = (&fetched.records.keys, &fetched.records.values);
         for (row, at) in fetched.offsets.iter().enumerate().filter(|(row, _)| values.is_valid(*row)) {
-            let Ok(Heading { step, cause, group }) = serde_json::from_slice(values.value(row)) else {
+            let Ok(Heading { step, cause, group, version }) = serde_json::from_slice(values.value(row)) else {
                 tracing::error!(offset = at, "a record among the dead letters is none, and passed over");
                 continue;
             };
             let id = String::from_utf8_lossy(keys.value(row));
             let name = Name::of_letter(&id);
-            // A letter is written again after a crash; the first one is as good.
-            if self.places.contains_key(&name) {
-                continue;
+            // A letter is written again after a crash; the first one is as good, unless another version read anew what its
+            // version had read.
+            if let Some(known) = self.place_of(&name) {
+                if self.entries[known].version >= version {
+                    continue;
+                }
+                self.entries.remove(known);
             }
             let (step, cause) = (self.word(step), self.word(cause));
             let record = if group { None } else { Name::of_record(&id) };
             self.places.insert(name, *at);
             let timestamp = fetched.records.timestamps[row];
-            self.entries.push_back(Entry { at: *at, timestamp, name, record, step, cause });
+            self.entries.push_back(Entry { at: *at, timestamp, name, record, step, cause, version });
             if self.entries.len() > MOST
                 && let Some(oldest) = self.entries.pop_front()
             {
@@ -91,6 +98,12 @@ impl Index {
     fn word(&mut self, word: String) -> Arc<str> {
         let Self { words, .. } = self;
         Arc::clone(words.entry(word).or_insert_with_key(|word| word.as_str().into()))
+    }
+
+    /// The place of a letter among the entries.
+    fn place_of(&self, name: &Name) -> Option<usize> {
+        let at = self.places.get(name)?;
+        self.entries.binary_search_by_key(at, |entry| entry.at).ok()
     }
 
     /// Where the letter with this id stands.
@@ -143,6 +156,24 @@ mod tests {
         let index = index(&["a1", "b1", "a1", "a2"]);
         assert_eq!(found(&index, &Filter::default()), [3, 1, 0]);
         assert_eq!((index.find("a1"), index.find("a3")), (Some(0), None));
+    }
+
+    #[test]
+    fn a_letter_of_a_later_version_takes_the_place_of_an_earlier_one() {
+        let letter = |version| format!(r#"{{"id":"a1","step":"a","cause":"decode","version":{version}}}"#).into_bytes();
+        let versions = [2, 2, 3, 2];
+        let mut index = index(&["a0"]);
+        index.take(&Fetched {
+            offsets: (1..=versions.len() as u64).collect(),
+            records: Records {
+                timestamps: vec![0; versions.len()],
+                keys: BinaryArray::from_iter_values(versions.map(|_| b"a1")),
+                values: BinaryArray::from_iter_values(versions.map(letter)),
+            },
+            next: 5,
+        });
+        assert_eq!(found(&index, &Filter::default()), [3, 0]);
+        assert_eq!(index.find("a1"), Some(3));
     }
 
     #[test]

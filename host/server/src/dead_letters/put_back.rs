@@ -2,6 +2,7 @@
 //! topic: what it had made already would be made once more. So without being told to it is put back only where nothing
 //! had come of it.
 
+use azenha_engine::edition::{Edition, Undone, Version};
 use azenha_model::dead_letter::{Cause, DeadLetter};
 use azenha_model::plan::{Input, Plan, Task};
 
@@ -25,6 +26,14 @@ pub enum NotPutBack {
     /// It would be late once more.
     #[error("the record came too late, and would again: its time stays what it is")]
     Late,
+    /// Other code has read it again.
+    #[error("what version {of} did is undone: version {by} read the record anew")]
+    Undone {
+        /// The version that the letter is of.
+        of: Version,
+        /// The one that reads again what that had read.
+        by: Version,
+    },
     /// The log does not hold it any more.
     #[error("the log does not hold the record any more")]
     Gone,
@@ -42,6 +51,9 @@ impl NotPutBack {
             Self::NoSource(_) => "retry the letter of the step that read the source's record, if there is one",
             Self::Table(_) => "write the row anew where the table's rows come from",
             Self::Late => "raise `lateness`, or read the past once more in a pipeline of its own",
+            Self::Undone { .. } => {
+                "look for a letter of the later version, which it wrote if it could not do it either"
+            }
             Self::Gone => "write the record anew; the letter shows it, unless it is personal",
             Self::Repeats(_) => "send `repeat=true` if that does no harm, for instance because rows have keys",
         }
@@ -63,6 +75,13 @@ impl<'a> Reader<'a> {
         plan.tasks.iter().filter(reads).map(|task| Self { pipeline: &plan.pipeline, task }).collect()
     }
 
+    /// Whether the letter is this task's.
+    fn is_of(&self, pipeline: &str, letter: &DeadLetter) -> bool {
+        let Self { task, .. } = self;
+        let is_stage = |step: &str| task.stages.iter().any(|stage| stage.plugin.step == step);
+        self.pipeline == pipeline && (letter.step == task.end_step() || is_stage(&letter.step))
+    }
+
     /// What may have come of the record here. `has_letter`: whether there is a letter of the record of some step.
     fn made(&self, pipeline: &str, letter: &DeadLetter, has_letter: &impl Fn(&str) -> bool) -> Option<String> {
         let Self { task, .. } = self;
@@ -73,7 +92,7 @@ impl<'a> Reader<'a> {
         if undecoded || letter.step == task.first_step() {
             return None;
         }
-        Some(match letter.step == task.end_step() || task.stages.iter().any(|stage| stage.plugin.step == letter.step) {
+        Some(match self.is_of(pipeline, letter) {
             true => format!("`{}` may have made several rows of it, of which others went on", task.first_step()),
             false => format!("`{}` reads it, too", task.end_step()),
         })
@@ -86,6 +105,7 @@ pub fn check(
     pipeline: &str,
     sources: &[SourceTopic],
     readers: &[Reader<'_>],
+    edition: &Edition,
     has_letter: impl Fn(&str) -> bool,
     repeat: bool,
 ) -> Result<(), NotPutBack> {
@@ -104,6 +124,10 @@ pub fn check(
     }
     if letter.cause == Cause::Late {
         return Err(NotPutBack::Late);
+    }
+    let mut tasks = readers.iter().filter(|reader| reader.is_of(pipeline, letter)).map(|reader| reader.task);
+    if let Some(Undone { by, .. }) = tasks.find_map(|task| edition.undone(task.end_step(), letter.version)) {
+        return Err(NotPutBack::Undone { of: letter.version, by });
     }
     let others = readers.iter().filter_map(|reader| reader.made(pipeline, letter, &has_letter));
     let part = letter.part.as_ref().filter(|_| letter.cause == Cause::Rejected);

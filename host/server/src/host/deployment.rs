@@ -90,6 +90,20 @@ impl Deployment {
         Self { name, origin, state: watch::Sender::new(State::Starting), held_back: Mutex::default() }
     }
 
+    /// Has it run what is in force now, if the log says what that is. What does not run is starting from now on.
+    pub fn want(&self, definition: Arc<Definition>) {
+        let Origin::Log(wanted) = &self.origin else { return };
+        let starts = definition.text.is_some() && !definition.paused;
+        let is_new = wanted.send_if_modified(|wanted| std::mem::replace(wanted, Arc::clone(&definition)) != definition);
+        self.state.send_if_modified(|state| {
+            let is_down = matches!(state, State::Paused(_) | State::Failed(_) | State::Deleted);
+            if is_new && starts && is_down {
+                *state = State::Starting;
+            }
+            is_new && starts && is_down
+        });
+    }
+
     /// What is in force, if the log says so.
     pub fn definition(&self) -> Option<Arc<Definition>> {
         match &self.origin {
@@ -156,8 +170,12 @@ impl Deployment {
             let retry = match self.deploy(runner, runs.as_deref(), &definition).await {
                 Ok(state) => {
                     runs = matches!(state, State::Running(_)).then(|| Arc::clone(&definition));
-                    self.state.send_replace(state);
+                    let before = self.state.send_replace(state);
                     self.hold_back(None);
+                    if let State::Running(before) = before {
+                        // Nobody asks it any more.
+                        before.queries.close().await;
+                    }
                     pause = PAUSES.0;
                     Either::Left(pending())
                 }
@@ -189,8 +207,9 @@ impl Deployment {
             Some(pipeline) => pipeline.distrust().wait_for(Option::is_some).await.ok().and_then(|told| told.clone()),
             None => None,
         };
-        let Some(Distrust { reason, .. }) = distrusted else { return pending().await };
-        while let Err(error) = self.go_back(runner, definition, &reason).await {
+        let Some(distrust) = distrusted else { return pending().await };
+        let reason = &distrust.reason;
+        while let Err(error) = self.go_back(runner, definition, &distrust).await {
             tracing::error!(pipeline = self.name, "it does not go back: {error:#}");
             let version = definition.version();
             self.hold_back(Some(format!("version {version} does not go on: {reason}; it does not go back: {error:#}")));
@@ -199,9 +218,14 @@ impl Deployment {
         pending().await
     }
 
-    async fn go_back(&self, runner: &Runner, definition: &Definition, reason: &str) -> Result<()> {
-        let version = definition.version();
-        let earlier = runner.control.definitions.look(|definitions| definitions.other_code_before(definition));
+    /// Goes back to what ran before the code that is not trusted, which later versions may have left as it was.
+    async fn go_back(&self, runner: &Runner, definition: &Definition, distrust: &Distrust) -> Result<()> {
+        let (version, Distrust { version: since, reason }) = (definition.version(), distrust.clone());
+        let earlier = runner.control.definitions.look(|definitions| {
+            let versions = definitions.versions(&self.name);
+            let blamed = versions.iter().find(|blamed| blamed.version() == since);
+            definitions.other_code_before(blamed.map_or(definition, Arc::as_ref))
+        });
         let earlier = earlier.context("no version with other code is kept")?;
         let before = runner.load(&self.name, earlier.text.as_deref().unwrap_or_default(), &earlier.plugins).await?;
         let now = runner.load(&self.name, definition.text.as_deref().unwrap_or_default(), &definition.plugins).await?;
@@ -211,7 +235,7 @@ impl Deployment {
         if !problems.is_empty() {
             bail!("version {} cannot go on with the state: {}", earlier.version(), problems.join("; "));
         }
-        let note = format!("back to version {} by itself, because of version {version}: {reason}", earlier.version());
+        let note = format!("back to version {} by itself, because of version {since}: {reason}", earlier.version());
         tracing::error!(pipeline = self.name, version, "{note}");
         let change = Change { pipeline: self.name.clone(), condition: Condition::Version(version), by: None };
         let control = Arc::clone(&runner.control);
@@ -219,7 +243,7 @@ impl Deployment {
         let going_back = tokio::spawn(async move {
             let edit = |next: &mut Definition| {
                 next.go_back_to(&earlier, &undone, note.clone());
-                next.distrusted.insert(version);
+                next.distrusted.extend(since..=version);
             };
             let changed = control.definitions.change(&change, edit).await?;
             control.audit.write(&Entry::by_itself(&changed, earlier.version())).await;
@@ -245,7 +269,7 @@ impl Deployment {
             let loaded = runner.load(&self.name, text, &definition.plugins).await.map_err(goes_on)?;
             if let Some(live) = running.live().filter(|_| loaded.plan.batch.is_none()) {
                 let (before, version, by) = (runs.version(), definition.version(), definition.by.as_deref());
-                let swapped = runner.swap((&running, live), &loaded, definition.generation, definition.edition()).await;
+                let swapped = runner.swap(live, &loaded, definition.generation, definition.edition()).await;
                 let swapped = swapped.map_err(goes_on)?;
                 tracing::info!(pipeline = self.name, before, version, by, "swapped");
                 return Ok(State::Running(Arc::new(swapped)));

@@ -230,11 +230,10 @@ impl Deployer {
     }
 
     fn deploy(&self, deployments: &mut BTreeMap<String, Arc<Deployment>>, definition: Arc<Definition>) {
-        match deployments.get(&definition.pipeline).map(|deployment| &deployment.origin) {
-            Some(Origin::Log(wanted)) => {
-                wanted.send_if_modified(|wanted| std::mem::replace(wanted, Arc::clone(&definition)) != definition);
-            }
-            Some(Origin::File(file)) if definition.text.is_some() => {
+        let known = deployments.get(&definition.pipeline);
+        match known.map(|deployment| (&deployment.origin, deployment)) {
+            Some((Origin::Log(_), deployment)) => deployment.want(definition),
+            Some((Origin::File(file), _)) if definition.text.is_some() => {
                 let (pipeline, file) = (&definition.pipeline, file.display());
                 tracing::error!(%pipeline, %file, "this host goes on with the file; other hosts run what the log defines");
             }

@@ -221,13 +221,14 @@ impl Runner {
         Ok(())
     }
 
-    /// Goes on with another version of a pipeline that runs: see [`Engine::swap`]. Not for a batch.
+    /// Goes on with another version of a pipeline that runs: see [`Engine::swap`]. Not for a batch. The queries of what ran
+    /// go on until they are closed.
     ///
     /// # Errors
     /// If the other version does not start: what runs goes on.
     pub async fn swap(
         &self,
-        (running, live): (&Running, &Pipeline),
+        live: &Pipeline,
         loaded: &Loaded,
         generation: Generation,
         edition: Edition,
@@ -241,7 +242,6 @@ impl Runner {
                 return Err(error.into());
             }
         };
-        running.queries.close().await;
         Ok(Running::of(loaded, None, Work::Live(pipeline), queries))
     }
 

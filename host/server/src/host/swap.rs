@@ -138,18 +138,29 @@ impl Host {
     /// nothing is known of its state then.
     pub async fn plan_swap(&self, in_force: &Definition, after: &Loaded, resets: &[String]) -> Option<SwapPlan> {
         let plan = |side| SwapPlan::between(side, after, resets);
-        match self.deployment(&in_force.pipeline)?.state() {
+        let deployment = self.deployment(&in_force.pipeline)?;
+        match deployment.state() {
             State::Running(running) => {
                 // A batch makes its tables anew with each run.
                 let pipeline = running.live()?;
-                Some(plan(Side { plan: pipeline.plan(), plugins: pipeline.plugins() }))
+                let is_it = pipeline.version() == in_force.version() || deployment.held_back().is_some();
+                // What runs is about to go over to what is in force.
+                let next = if is_it { None } else { self.loaded(in_force).await };
+                Some(match &next {
+                    Some(loaded) => plan(Side { plan: &loaded.plan, plugins: &loaded.plugins }),
+                    None => plan(Side { plan: pipeline.plan(), plugins: pipeline.plugins() }),
+                })
             }
             State::Paused(loaded) => Some(plan(Side { plan: &loaded.plan, plugins: &loaded.plugins })),
             State::Starting | State::Failed(_) | State::Deleted => {
-                let text = in_force.text.as_deref()?;
-                let loaded = self.runner().load(&in_force.pipeline, text, &in_force.plugins).await.ok()?;
+                let loaded = self.loaded(in_force).await?;
                 Some(plan(Side { plan: &loaded.plan, plugins: &loaded.plugins }))
             }
         }
+    }
+
+    async fn loaded(&self, definition: &Definition) -> Option<Loaded> {
+        let text = definition.text.as_deref()?;
+        self.runner().load(&definition.pipeline, text, &definition.plugins).await.ok()
     }
 }

@@ -1,5 +1,6 @@
 //! Queries of MariaDB and MySQL.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use azenha_model::DataType;
@@ -53,28 +54,34 @@ fn read(column: &str, data_type: DataType) -> String {
     }
 }
 
-/// The letters of the shortest words that are indexed, where the server is not set otherwise (`innodb_ft_min_token_size`).
-const SHORTEST_WORD: usize = 3;
+/// How many letters words have that are indexed, where the server is not set otherwise (`innodb_ft_min_token_size`,
+/// `innodb_ft_max_token_size`).
+const LETTERS: RangeInclusive<usize> = 3..=84;
 
 /// A full-text index of exactly these columns is needed. Words have letters and digits only, none of which is an operator.
-/// Those that are too short for the index are looked for in the texts that have the others.
+/// Those that are too short for the index, or too long, are looked for in the texts that have the others.
 fn words(_table: &str, columns: &[String], text: &str) -> Vec<Words> {
     let columns = DOUBLE.columns(columns.iter().map(String::as_str));
-    let (short, long): (Vec<&str>, Vec<&str>) =
-        Search::words(text).partition(|word| word.chars().count() < SHORTEST_WORD);
-    let mut conditions: Vec<Words> = short.iter().map(|word| short_word(&columns, word)).collect();
-    if !long.is_empty() || short.is_empty() {
+    let (indexed, others): (Vec<String>, Vec<String>) =
+        Search::words(text).map(without_accents).partition(|word| LETTERS.contains(&word.chars().count()));
+    let mut conditions: Vec<Words> = others.iter().map(|word| word_without_index(&columns, word)).collect();
+    if !indexed.is_empty() || others.is_empty() {
         conditions.push(Words {
             before: format!("MATCH ({columns}) AGAINST ("),
-            value: long.iter().map(|word| format!("+{word}")).collect::<Vec<_>>().join(" "),
+            value: indexed.iter().map(|word| format!("+{word}")).collect::<Vec<_>>().join(" "),
             after: " IN BOOLEAN MODE)",
         });
     }
     conditions
 }
 
+/// Collations pass over accents in letters, but count those that are characters of their own.
+fn without_accents(word: &str) -> String {
+    word.chars().filter(|letter| !Search::is_accent(*letter)).collect()
+}
+
 /// Compared as the columns are: whatever case and accents.
-fn short_word(columns: &str, word: &str) -> Words {
+fn word_without_index(columns: &str, word: &str) -> Words {
     Words {
         before: format!(
             "CONCAT(' ', REGEXP_REPLACE(CONCAT_WS(' ', {columns}), '[^\\p{{L}}\\p{{N}}]+', ' '), ' ') LIKE "
