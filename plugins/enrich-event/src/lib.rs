@@ -5,16 +5,18 @@
 mod identifiers;
 mod personal;
 mod text;
+mod times;
 mod visit;
 
 use std::borrow::Cow;
 
-use azenha_sdk::{Problem, Rejection, Row, Transform};
+use azenha_sdk::{Problem, Rejection, Row, Timestamp, Transform};
 use serde::Deserialize;
 
 use identifiers::{Identifier, normal_cpf, normal_email, normal_phone};
 use personal::{Personal, Protection};
 use text::Features;
+use times::Times;
 use visit::{Agent, Campaign, channel};
 
 /// What an event may be of.
@@ -23,6 +25,8 @@ const KINDS: [&str; 8] = ["view", "search", "cart", "purchase", "review", "quest
 /// An event as it comes; its other columns are passed on.
 #[derive(Row)]
 pub struct Event<'a> {
+    #[row(optional)]
+    at: Option<Timestamp>,
     source: &'a str,
     kind: &'a str,
     #[row(optional)]
@@ -71,7 +75,7 @@ pub struct EnrichedEvent<'a> {
     search_text: String,
 }
 
-/// What becomes of personal columns.
+/// What becomes of personal columns, and which events are refused.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -81,10 +85,16 @@ pub struct Config {
     /// Stands before every value that is hashed; at least 16 bytes.
     #[serde(default)]
     salt: String,
+    /// When events can have happened.
+    #[serde(default)]
+    times: Times,
 }
 
 /// The transform.
-pub struct EnrichEvent(Protection);
+pub struct EnrichEvent {
+    protection: Protection,
+    times: Times,
+}
 
 impl Transform for EnrichEvent {
     type Config = Config;
@@ -92,12 +102,16 @@ impl Transform for EnrichEvent {
     type Output<'a> = EnrichedEvent<'a>;
 
     fn open(config: Config) -> Result<Self, Problem> {
-        Protection::new(config.personal, config.salt).map(Self)
+        let Config { personal, salt, times } = config;
+        Ok(Self { protection: Protection::new(personal, salt)?, times: times.checked()? })
     }
 
     fn process<'a>(&'a self, event: Event<'a>) -> Result<EnrichedEvent<'a>, Rejection> {
         if !KINDS.contains(&event.kind) {
             return Err(Rejection::of_part("kind", format!("none of {}", KINDS.join(", "))));
+        }
+        if !self.times.hold(event.at) {
+            return Err(Rejection::of_part("at", format!("no time {}", self.times)));
         }
         let mut unusable = Vec::new();
         let mut known = |identifier: Identifier, value: Option<&str>, normal: fn(&str) -> Option<String>| {
@@ -106,7 +120,7 @@ impl Transform for EnrichEvent {
             if found.is_none() {
                 unusable.push(identifier.column());
             }
-            found.map(|found| self.0.identifier(identifier, found))
+            found.map(|found| self.protection.identifier(identifier, found))
         };
         let email = known(Identifier::Email, event.email, normal_email);
         let phone = known(Identifier::Phone, event.phone, normal_phone);
@@ -123,7 +137,7 @@ impl Transform for EnrichEvent {
             phone,
             cookie,
             document,
-            name: event.name.map(str::trim).filter(|name| !name.is_empty()).map(|name| self.0.name(name)),
+            name: event.name.map(str::trim).filter(|name| !name.is_empty()).map(|name| self.protection.name(name)),
             unusable: (!unusable.is_empty()).then(|| unusable.join(", ")),
             channel: channel(event.source, medium.as_deref()),
             utm_source: source,

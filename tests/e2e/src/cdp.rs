@@ -69,7 +69,7 @@ impl Customers {
         for record in records {
             let event = &record["value"];
             let identifiers = identifiers(event);
-            let is_time = event["at"].as_str().is_some_and(|at| at.ends_with('Z'));
+            let is_time = event["at"].as_str().is_some_and(is_possible);
             // What is no JSON is shown as text, which has no members.
             if identifiers.is_empty() || !is_time || event["type"] == "dance" {
                 customers.dead += 1;
@@ -86,6 +86,11 @@ impl Customers {
         customers.profiles = seen.into_iter().map(|(customer, seen)| (customer, seen.profile())).collect();
         customers
     }
+}
+
+/// Whether a text is a time, and one at which the pipeline takes events to have happened.
+fn is_possible(at: &str) -> bool {
+    at.ends_with('Z') && ("2015".."2036").contains(&at)
 }
 
 /// What the events of a customer say together.

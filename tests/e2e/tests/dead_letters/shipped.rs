@@ -360,11 +360,16 @@ async fn of_the_customer_data_platform() -> Result<()> {
             event("unwanted", "view"),
             event("wrong", "dance"),
             ("cdp_events", r#"{"id":7}"#.to_owned()),
+            (
+                "cdp_events",
+                r#"{"id":"early","type":"view","source":"site","at":"1970-01-01T00:00:00Z","cookie":"c"}"#.to_owned(),
+            ),
             ("cdp_events", r#"{"id":"nobody","type":"view","source":"site","at":"2026-01-31T12:00:00Z"}"#.to_owned()),
         ],
         cases: &[
             ("enriched", "decode", "", Takes::Record),
             ("enriquecidos", "rejected", "none of", Takes::Values),
+            ("enriquecidos", "rejected", "no time from", Takes::Values),
             ("enriquecidos", "rejected", "nobody's", Takes::Values),
             ("eventos_db", "refused", "no such event", Takes::Store("cdp")),
             ("eventos_es", "refused", "no such event", Takes::Store("busca")),
