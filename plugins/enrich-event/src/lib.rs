@@ -3,6 +3,7 @@
 //! and a form in which they can be searched.
 
 mod identifiers;
+mod nobodys;
 mod personal;
 mod text;
 mod times;
@@ -13,7 +14,8 @@ use std::borrow::Cow;
 use azenha_sdk::{Problem, Rejection, Row, Timestamp, Transform};
 use serde::Deserialize;
 
-use identifiers::{Identifier, normal_cpf, normal_email, normal_phone};
+use identifiers::Identifier;
+use nobodys::Nobodys;
 use personal::{Personal, Protection};
 use text::Features;
 use times::Times;
@@ -88,12 +90,16 @@ pub struct Config {
     /// When events can have happened.
     #[serde(default)]
     times: Times,
+    /// Identifiers that many give and nobody has.
+    #[serde(default)]
+    nobodys: Nobodys,
 }
 
 /// The transform.
 pub struct EnrichEvent {
     protection: Protection,
     times: Times,
+    nobodys: Nobodys,
 }
 
 impl Transform for EnrichEvent {
@@ -102,8 +108,9 @@ impl Transform for EnrichEvent {
     type Output<'a> = EnrichedEvent<'a>;
 
     fn open(config: Config) -> Result<Self, Problem> {
-        let Config { personal, salt, times } = config;
-        Ok(Self { protection: Protection::new(personal, salt)?, times: times.checked()? })
+        let Config { personal, salt, times, nobodys } = config;
+        let protection = Protection::new(personal, salt)?;
+        Ok(Self { protection, times: times.checked()?, nobodys: nobodys.normal() })
     }
 
     fn process<'a>(&'a self, event: Event<'a>) -> Result<EnrichedEvent<'a>, Rejection> {
@@ -114,18 +121,18 @@ impl Transform for EnrichEvent {
             return Err(Rejection::of_part("at", format!("no time {}", self.times)));
         }
         let mut unusable = Vec::new();
-        let mut known = |identifier: Identifier, value: Option<&str>, normal: fn(&str) -> Option<String>| {
+        let mut known = |identifier: Identifier, value: Option<&str>| {
             let value = value.map(str::trim).filter(|value| !value.is_empty())?;
-            let found = normal(value);
+            let found = identifier.normal(value).filter(|found| !self.nobodys.contain(identifier, found));
             if found.is_none() {
                 unusable.push(identifier.column());
             }
             found.map(|found| self.protection.identifier(identifier, found))
         };
-        let email = known(Identifier::Email, event.email, normal_email);
-        let phone = known(Identifier::Phone, event.phone, normal_phone);
-        let document = known(Identifier::Document, event.document, normal_cpf);
-        let cookie = known(Identifier::Cookie, event.cookie, |cookie| Some(cookie.to_owned()));
+        let email = known(Identifier::Email, event.email);
+        let phone = known(Identifier::Phone, event.phone);
+        let document = known(Identifier::Document, event.document);
+        let cookie = known(Identifier::Cookie, event.cookie);
         if email.is_none() && phone.is_none() && document.is_none() && cookie.is_none() {
             return Err(Rejection::new("nobody's: no usable e-mail, phone, document or cookie"));
         }
