@@ -361,3 +361,29 @@ fn a_plugin_is_not_given_a_column_that_it_is_not_granted() -> Result<()> {
     assert!(refused.text().contains(reason), "{}", refused.text());
     Ok(())
 }
+
+/// The columns that enter the sandbox of a step's plugin, as the host says.
+fn read_by<'a>(graph: &'a Value, step: &str) -> BTreeSet<&'a str> {
+    let nodes = graph["nodes"].as_array().into_iter().flatten();
+    let steps = nodes.filter_map(|node| node["steps"].as_array()).flatten().filter(|known| known["name"] == step);
+    let reads = steps.filter_map(|step| step["reads"].as_array()).flatten();
+    reads.filter_map(|column| column["name"].as_str()).collect()
+}
+
+#[test]
+fn plugins_are_granted_what_they_read_and_profiles_nothing_of_what_customers_write() -> Result<()> {
+    let azenha = Azenha::new()?;
+    let folder = repository().join("pipelines/cdp");
+    let definition: Value = serde_saphyr::from_str(&std::fs::read_to_string(folder.join("pipeline.yaml"))?)?;
+    let host = azenha.start(&[&folder], &[])?;
+    let graph = get(&host.address, "/pipelines/cdp/graph")?.json()?;
+    for step in ["enriquecidos", "clientes"] {
+        let granted = definition["steps"][step]["columns"].as_array().context("it grants no columns by name")?;
+        let granted: BTreeSet<&str> = granted.iter().filter_map(Value::as_str).collect();
+        assert_eq!(granted, read_by(&graph, step), "{step}");
+    }
+    let of_profiles = read_by(&graph, "clientes");
+    assert!(of_profiles.contains("email"), "{of_profiles:?}");
+    assert!(["text", "search_text"].iter().all(|written| !of_profiles.contains(written)), "{of_profiles:?}");
+    Ok(())
+}
