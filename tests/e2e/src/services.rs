@@ -111,6 +111,11 @@ impl OwnDatabase {
         Self::start("mariadb", "AZENHA_TEST_MARIADB")
     }
 
+    /// Starts a MySQL; none if it cannot be had.
+    pub fn mysql() -> Result<Option<Self>> {
+        Self::start("mysql", "AZENHA_TEST_MYSQL")
+    }
+
     /// Starts a MongoDB; none if it cannot be had.
     pub fn mongodb() -> Result<Option<Self>> {
         Self::start("mongodb", "AZENHA_TEST_MONGODB")

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, ensure};
 use azenha_e2e::cdp::Customers;
 use azenha_e2e::kafka::Kafka;
-use azenha_e2e::{Azenha, Group, Host, OwnKafka, get, repository};
+use azenha_e2e::{Azenha, Group, Host, OwnDatabase, OwnKafka, repository};
 use serde_json::{Value, json};
 
 use super::{Servers, by_customer, check_profiles};
@@ -109,11 +109,9 @@ impl Scene {
             expected.dead
         );
         self.known_more_than(expected.events.len() as i64 - 1).await?;
-        let (servers, engine) = (&self.servers, self.servers.engine.url()?);
-        let engine = engine.trim_start_matches("http://");
+        let servers = &self.servers;
         let arrived = async |_: &Group| {
-            get(engine, "/eventos/_refresh")?;
-            let found = get(engine, "/eventos/_count")?.json()?["count"] == expected.events.len();
+            let found = servers.count_in_engine().is_ok_and(|count| count == expected.events.len());
             Ok(found && servers.event_ids().await?.len() == expected.events.len())
         };
         self.group.wait_until("every event is in both stores", arrived).await?;
@@ -131,7 +129,7 @@ impl Scene {
 #[tokio::test(flavor = "multi_thread")]
 async fn customers_are_those_of_the_events_whichever_host_finds_them_and_is_killed() -> Result<()> {
     let Some(cluster) = OwnKafka::start(1)? else { return Ok(()) };
-    let Some(servers) = Servers::start()? else { return Ok(()) };
+    let Some(servers) = Servers::start(OwnDatabase::mariadb)? else { return Ok(()) };
     let mut scene = Scene::new(cluster, servers).await?;
     let played = scene.play().await;
     scene.group.judge("cdp", played)
