@@ -243,8 +243,10 @@ struct MemberReader {
 #[async_trait]
 impl Reader for MemberReader {
     async fn read(&mut self, limit: ReadLimit) -> Result<Fetched, LogError> {
+        // Nothing is known to be there, so that nothing can stall.
         match self.stream.read(limit, 0).await {
             Ok(fetched) => Ok(fetched),
+            Err(Stopped::Stalled) => Ok(Fetched { next: self.stream.next(), ..Fetched::default() }),
             Err(Stopped::Retired) => Err(LogError::Fenced(self.partitions.lane(self.partition))),
             Err(Stopped::Failed(failure)) => {
                 let (topic, next) = (&self.partitions.topic, self.stream.next());

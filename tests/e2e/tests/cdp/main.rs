@@ -4,6 +4,7 @@
 
 mod group;
 mod outages;
+mod study;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

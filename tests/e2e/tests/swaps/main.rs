@@ -1,6 +1,7 @@
 //! Other code for a pipeline that runs: lanes go over between two records, state goes on, and what is not to be trusted is
 //! gone back from.
 
+mod trust;
 mod versions;
 
 use std::collections::BTreeMap;
