@@ -243,18 +243,18 @@ struct MemberReader {
 #[async_trait]
 impl Reader for MemberReader {
     async fn read(&mut self, limit: ReadLimit) -> Result<Fetched, LogError> {
-        // Nothing is known to be there, so that nothing can stall.
-        match self.stream.read(limit, 0).await {
-            Ok(fetched) => Ok(fetched),
-            Err(Stopped::Stalled) => Ok(Fetched { next: self.stream.next(), ..Fetched::default() }),
-            Err(Stopped::Retired) => Err(LogError::Fenced(self.partitions.lane(self.partition))),
-            Err(Stopped::Failed(failure)) => {
-                let (topic, next) = (&self.partitions.topic, self.stream.next());
-                if matches!(failure.code, RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) {
-                    self.shared.offsets.check(topic, self.partition, next).await?;
-                }
-                Err(self.shared.offsets.failed(failure, topic, self.partition))
+        let failure = match self.stream.read(limit, 0).await {
+            Ok(fetched) => return Ok(fetched),
+            Err(Stopped::Failed(failure)) => failure,
+            // Nothing is known to be there, so nothing stalls.
+            Err(Stopped::Retired | Stopped::Stalled) => {
+                return Err(LogError::Fenced(self.partitions.lane(self.partition)));
             }
+        };
+        let (topic, next) = (&self.partitions.topic, self.stream.next());
+        if matches!(failure.code, RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) {
+            self.shared.offsets.check(topic, self.partition, next).await?;
         }
+        Err(self.shared.offsets.failed(failure, topic, self.partition))
     }
 }

@@ -1,6 +1,8 @@
 //! The documents: what they must be, what they are in a store, and what is different.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use mongodb::bson::Bson;
@@ -10,6 +12,8 @@ use crate::{Database, Mongo};
 
 /// Differences that are shown.
 const SHOWN: usize = 5;
+/// How long documents may take to be right.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the tables of the shop look like as documents, by the id of the order. Decimals and times are text, and what is
 /// null is left out.
@@ -49,6 +53,16 @@ impl Views {
             }
         }
         Ok(views)
+    }
+
+    /// Waits until these are the documents that a SQLite database keeps.
+    pub async fn await_in_sqlite(&self, path: &Path) -> Result<()> {
+        let (mut database, begun) = (Database::open(path).await?, Instant::now());
+        while let Some(difference) = self.difference(&Self::in_sqlite(&mut database).await?) {
+            ensure!(begun.elapsed() < PATIENCE, "{difference}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
     }
 
     /// What is different in `found`: documents that are missing, stale, or left over. None if nothing is.

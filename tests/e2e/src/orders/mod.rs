@@ -18,7 +18,7 @@ pub use documents::Views;
 pub use kept::Kept;
 pub use live::{Live, Size, Strike};
 pub use overlap::change_across_snapshot;
-pub use recording::record;
+pub use recording::{TABLES, record, recorded};
 pub use recount::recount;
 pub use shop::Shop;
 pub use tables::{Line, Tables};

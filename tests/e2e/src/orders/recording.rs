@@ -7,18 +7,27 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use flate2::{Compression, GzBuilder};
+use serde_json::Value;
 
 use super::changes::{Changes, Transaction};
 use super::recount::recount;
 use super::shop::Shop;
 use super::tables::Tables;
-use crate::OwnConnect;
 use crate::kafka::{Kafka, Record};
+use crate::{OwnConnect, repository, text_of};
 
 /// The tables, as sources and topics call them.
-const TABLES: [&str; 3] = ["pedidos", "itens_pedido", "produtos"];
+pub const TABLES: [&str; 3] = ["pedidos", "itens_pedido", "produtos"];
 /// How long Debezium may take.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What was recorded of a table, for the repository's pipeline. Tombstones, which say nothing new, are left out.
+pub fn recorded(table: &str) -> Result<Vec<String>> {
+    let text = text_of(&repository().join(format!("pipelines/orders/sample/{table}.records.ndjson.gz")))?;
+    let values = text.lines().map(|line| Ok(serde_json::from_str::<Value>(line)?["value"].take()));
+    let values = values.collect::<Result<Vec<_>>>()?;
+    Ok(values.iter().filter(|value| !value.is_null()).map(Value::to_string).collect())
+}
 
 /// Records the snapshot of the first `orders` orders and what comes of `statements` changes, writes a file for each table
 /// into `folder`, and checks that the events make what the database has.

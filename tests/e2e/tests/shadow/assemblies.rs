@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use azenha_e2e::orders::{Views, recount};
-use azenha_e2e::{Database, repository, text_of};
+use azenha_e2e::orders::{recorded, recount};
+use azenha_e2e::repository;
 use serde_json::{Value, json};
 
 use crate::stage::Stage;
@@ -38,20 +37,12 @@ fn orders() -> Result<Stage> {
     Stage::set("orders", &[&live()?, &adding_up("behave")?], &PLUGINS)
 }
 
-/// What Debezium wrote of a table. Tombstones, which say nothing new, are left out.
-fn events(table: &str) -> Result<Vec<String>> {
-    let text = text_of(&repository().join(format!("pipelines/orders/sample/{table}.records.ndjson.gz")))?;
-    let values = text.lines().map(|line| Ok(serde_json::from_str::<Value>(line)?["value"].take()));
-    let values = values.collect::<Result<Vec<_>>>()?;
-    Ok(values.iter().filter(|value| !value.is_null()).map(Value::to_string).collect())
-}
-
 /// Sends the events of all tables, those of lines in portions, so that there are many calls.
 fn send(stage: &mut Stage) -> Result<()> {
     for table in ["produtos", "pedidos"] {
-        stage.append(&format!("loja.public.{table}"), &events(table)?)?;
+        stage.append(&format!("loja.public.{table}"), &recorded(table)?)?;
     }
-    for portion in events("itens_pedido")?.chunks(PORTION) {
+    for portion in recorded("itens_pedido")?.chunks(PORTION) {
         stage.append("loja.public.itens_pedido", portion)?;
         stage.settle()?;
     }
@@ -60,7 +51,7 @@ fn send(stage: &mut Stage) -> Result<()> {
 
 /// Sends the event of a new order, which has no lines.
 fn send_order(stage: &mut Stage, id: i64) -> Result<()> {
-    let last = events("pedidos")?.pop().context("no events")?;
+    let last = recorded("pedidos")?.pop().context("no events")?;
     let mut event: Value = serde_json::from_str(&last)?;
     event["op"] = json!("c");
     event["before"] = Value::Null;
@@ -71,13 +62,8 @@ fn send_order(stage: &mut Stage, id: i64) -> Result<()> {
 /// Waits until the documents are what the events make of them.
 async fn await_documents(stage: &Stage) -> Result<()> {
     let wanted = recount(&repository().join("pipelines/orders/sample")).await?;
-    let mut database = Database::open(&stage.azenha.data().join("documentos.db")).await?;
-    let begun = Instant::now();
-    while let Some(difference) = wanted.difference(&Views::in_sqlite(&mut database).await?) {
-        ensure!(begun.elapsed() < Duration::from_secs(60), "{difference}: {}", stage.host.log());
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    Ok(())
+    let found = wanted.await_in_sqlite(&stage.azenha.data().join("documentos.db")).await;
+    found.with_context(|| stage.host.log())
 }
 
 /// All totals that were ever written, by order.
@@ -186,8 +172,8 @@ async fn a_row_that_only_the_candidate_makes_is_shown_with_its_key_and_not_writt
 fn a_candidate_that_traps_shows_on_which_order_and_one_that_always_does_is_suspended() -> Result<()> {
     let mut stage = orders()?;
     // Lines first: then hardly an order is seen without any.
-    stage.append("loja.public.itens_pedido", &events("itens_pedido")?)?;
-    stage.append("loja.public.pedidos", &events("pedidos")?)?;
+    stage.append("loja.public.itens_pedido", &recorded("itens_pedido")?)?;
+    stage.append("loja.public.pedidos", &recorded("pedidos")?)?;
     stage.settle()?;
     ensure!(stage.try_beside("total", ALL, &adding_up("panic_on_empty")?)?.status == 201);
     let mut order = 1;

@@ -1,6 +1,7 @@
 //! Other code for a pipeline that runs: lanes go over between two records, state goes on, and what is not to be trusted is
 //! gone back from.
 
+mod joins;
 mod trust;
 mod versions;
 
@@ -54,6 +55,12 @@ fn post_rows(address: &str, rows: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// A plugin as it was built.
+fn component(plugin: &str) -> Result<Vec<u8>> {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), PathBuf::from);
+    Ok(fs::read(target.join("plugins").join(format!("{plugin}.wasm")))?)
+}
+
 /// A host, what was sent to it, and where it works.
 struct Stage {
     azenha: Azenha,
@@ -80,13 +87,17 @@ impl Stage {
         }
         let mut stage = Self { azenha, host: None, sent: 0 };
         stage.start()?;
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), PathBuf::from);
         for (plugin, _) in plugins {
-            let component = fs::read(target.join("plugins").join(format!("{plugin}.wasm")))?;
-            let pushed = stage.call("PUT", &format!("/plugins/{plugin}"), "application/wasm", &component)?;
-            ensure!(pushed.status == 200, "{pushed:?}");
+            stage.push(plugin, &component(plugin)?)?;
         }
         Ok(stage)
+    }
+
+    /// Uploads a plugin.
+    fn push(&self, plugin: &str, component: &[u8]) -> Result<()> {
+        let pushed = self.call("PUT", &format!("/plugins/{plugin}"), "application/wasm", component)?;
+        ensure!(pushed.status == 200, "{pushed:?}");
+        Ok(())
     }
 
     fn start(&mut self) -> Result<()> {
@@ -106,6 +117,14 @@ impl Stage {
 
     fn put(&self, definition: &str, options: &str) -> Result<Answer> {
         self.call("PUT", &format!("/pipelines/counted{options}"), "application/yaml", definition.as_bytes())
+    }
+
+    /// Sends records to a topic, one a line.
+    fn append(&self, topic: &str, lines: &[String]) -> Result<()> {
+        let (path, body) = (format!("/topics/{topic}/records"), lines.join("\n"));
+        let answer = self.call("POST", &path, "application/x-ndjson", body.as_bytes())?;
+        ensure!(answer.status == 200, "{answer:?}");
+        Ok(())
     }
 
     fn show(&self, path: &str) -> Result<Value> {

@@ -280,11 +280,7 @@ async fn a_result_that_other_code_makes_as_before_keeps_the_version_that_wrote_i
     };
     await_version(&mut stage, 1)?;
     let post = |stage: &Stage, topic: &str, rows: Vec<Value>| {
-        let body = rows.iter().map(Value::to_string).collect::<Vec<_>>().join("\n");
-        let answer =
-            stage.call("POST", &format!("/topics/{topic}/records"), "application/x-ndjson", body.as_bytes())?;
-        ensure!(answer.status == 200, "{answer:?}");
-        Ok(())
+        stage.append(topic, &rows.iter().map(Value::to_string).collect::<Vec<_>>())
     };
     let line = |id: i64, units: i64| json!({"id": id, "pedido_id": id, "quantidade": units, "valor": 1, "desconto": 0});
     post(&stage, "pedidos", (0..20).map(|id| json!({"id": id})).collect())?;
