@@ -28,15 +28,25 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Attackers at work at once.
 const ATTACKERS: usize = 4;
 
-fn pipeline(name: &str, plugin: &str) -> String {
+/// A plugin that counts, and the step that runs it, or what may be a plugin.
+const COUNT: (&str, &str) = ("click-count", "aggregate: PLUGIN, by: [campaignId], emit: changes");
+
+/// A plugin that makes a column of each row, and its step.
+const RENAME: (&str, &str) = (
+    "rename",
+    "transform: PLUGIN, config: { columns: { twice: { concatenate: [{ column: campaignId }, { column: campaignId }] } } }",
+);
+
+fn pipeline(name: &str, plugin: &str, step: &str) -> String {
+    let step = step.replace("PLUGIN", plugin);
     format!(
         "name: {name}
 sources:
   clicks: {{ topic: {name}_in, partitions: 1, schema: {{ campaignId: text, timestamp: timestamp(ms) }} }}
 steps:
-  counts: {{ aggregate: {plugin}, from: clicks, by: [campaignId], emit: changes }}
+  made: {{ {step}, from: clicks }}
 sinks:
-  out: {{ from: counts, topic: {name}_out, key: [campaignId] }}
+  out: {{ from: made, topic: {name}_out, key: [campaignId] }}
 "
     )
 }
@@ -53,13 +63,13 @@ fn call(address: &str, method: &str, path: &str, content_type: &str, body: &[u8]
     Ok(answer)
 }
 
-fn file_of_plugin() -> PathBuf {
+fn file_of(plugin: &str) -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), PathBuf::from);
-    target.join("plugins/click-count.wasm")
+    target.join("plugins").join(format!("{plugin}.wasm"))
 }
 
-fn count_plugin() -> Result<Vec<u8>> {
-    let path = file_of_plugin();
+fn component(plugin: &str) -> Result<Vec<u8>> {
+    let path = file_of(plugin);
     fs::read(&path).with_context(|| path.display().to_string())
 }
 
@@ -92,22 +102,23 @@ impl<'a> Attacker<'a> {
         call(self.address, method, path, content_type, body)
     }
 
-    fn attack(&mut self, bytes: &[u8]) -> Result<Fate> {
+    /// Uploads what may be a plugin, and has a step run it.
+    fn attack(&mut self, step: &str, bytes: &[u8]) -> Result<Fate> {
         self.attacks += 1;
         let pushed = self.call("PUT", &format!("/plugins/{}", self.name), "application/wasm", bytes)?;
         if pushed.status >= 300 {
             return Ok(Fate::Refused);
         }
-        let fate = self.let_it_work()?;
+        let fate = self.let_it_work(step)?;
         let digest = pushed.json()?["digest"].as_str().context("no digest")?.to_owned();
         self.call("DELETE", &format!("/plugins/{digest}"), "text/plain", b"")?;
         Ok(fate)
     }
 
     /// Defines a pipeline with the plugin, waits until it has worked, and takes it away again.
-    fn let_it_work(&self) -> Result<Fate> {
+    fn let_it_work(&self, step: &str) -> Result<Fate> {
         let path = format!("/pipelines/{}", self.name);
-        let file = pipeline(&self.name, &self.name);
+        let file = pipeline(&self.name, &self.name, step);
         if self.call("PUT", &path, "application/yaml", file.as_bytes())?.status >= 300 {
             return Ok(Fate::NotOpened);
         }
@@ -159,8 +170,13 @@ impl<'a> Attacker<'a> {
     }
 }
 
-/// Has several attackers upload at once; how often there was each fate. `make` makes what is uploaded, from a number.
-fn attack_with(host: &Running, attacks: usize, make: impl Fn(usize) -> Vec<u8> + Sync) -> Result<BTreeMap<Fate, u32>> {
+/// Has several attackers upload at once; how often there was each fate. `make` makes what is uploaded, and the step that
+/// runs it, from a number.
+fn attack_with(
+    host: &Running,
+    attacks: usize,
+    make: impl Fn(usize) -> (&'static str, Vec<u8>) + Sync,
+) -> Result<BTreeMap<Fate, u32>> {
     let next = AtomicUsize::new(0);
     let work = |number: usize| {
         let (mut attacker, mut fates) = (Attacker::new(host, number), BTreeMap::new());
@@ -169,7 +185,8 @@ fn attack_with(host: &Running, attacks: usize, make: impl Fn(usize) -> Vec<u8> +
             if attack >= attacks {
                 return Ok(fates);
             }
-            let fate = attacker.attack(&make(attack)).with_context(|| format!("attack {attack}"))?;
+            let (step, bytes) = make(attack);
+            let fate = attacker.attack(step, &bytes).with_context(|| format!("attack {attack}"))?;
             *fates.entry(fate).or_default() += 1;
         }
     };
@@ -189,8 +206,10 @@ fn attack_with(host: &Running, attacks: usize, make: impl Fn(usize) -> Vec<u8> +
 
 /// Checks that the host has survived, and still runs what is right.
 fn check_lives(host: &mut Running) -> Result<()> {
-    let fate = Attacker::new(host, ATTACKERS).attack(&count_plugin()?)?;
-    ensure!(fate == Fate::Ran, "the whole plugin: {fate:?}");
+    for (plugin, step) in [COUNT, RENAME] {
+        let fate = Attacker::new(host, ATTACKERS).attack(step, &component(plugin)?)?;
+        ensure!(fate == Fate::Ran, "the whole plugin {plugin}: {fate:?}");
+    }
     ensure!(host.ended()?.is_none() && get(&host.address, "/livez")?.status == 200, "{}", host.log());
     Ok(())
 }
@@ -199,8 +218,9 @@ fn check_lives(host: &mut Running) -> Result<()> {
 fn a_plugin_that_was_cut_off_is_refused_wherever() -> Result<()> {
     let azenha = Azenha::empty()?;
     let mut host = start(&azenha)?;
-    let whole = count_plugin()?;
-    let fates = attack_with(&host, 500, |part| whole[..whole.len() * part / 500].to_vec())?;
+    let (plugin, step) = COUNT;
+    let whole = component(plugin)?;
+    let fates = attack_with(&host, 500, |part| (step, whole[..whole.len() * part / 500].to_vec()))?;
     ensure!(fates == BTreeMap::from([(Fate::Refused, 500)]), "{fates:?}");
     check_lives(&mut host)
 }
@@ -209,13 +229,16 @@ fn a_plugin_that_was_cut_off_is_refused_wherever() -> Result<()> {
 fn a_plugin_with_a_flipped_bit_is_refused_or_contained() -> Result<()> {
     let azenha = Azenha::empty()?;
     let mut host = start(&azenha)?;
-    let whole = count_plugin()?;
+    // Every third one is of the other kind.
+    let kinds = [COUNT, COUNT, RENAME].map(|(plugin, step)| Ok((step, component(plugin)?)));
+    let kinds = kinds.into_iter().collect::<Result<Vec<_>>>()?;
     let begun = Instant::now();
     let flips = if is_long() { 10_000 } else { 1_000 };
     let fates = attack_with(&host, flips, |flip| {
+        let (step, whole) = &kinds[flip % kinds.len()];
         let (mut random, mut flipped) = (fastrand::Rng::with_seed(flip as u64), whole.clone());
         flipped[random.usize(0..whole.len())] ^= 1 << random.u32(0..8);
-        flipped
+        (*step, flipped)
     })?;
     println!("{flips} flips in {:.1} s: {fates:?}", begun.elapsed().as_secs_f64());
     ensure!(fates.contains_key(&Fate::Refused) && fates.contains_key(&Fate::Ran), "{fates:?}");
@@ -245,13 +268,14 @@ fn what_the_description_allows_and_what_it_does_not_is_answered() -> Result<()> 
     let azenha = Azenha::empty()?;
     let mut host = start(&azenha)?;
     // What there is to be asked for: a pipeline of the log, so that its versions can be changed, with dead letters.
-    let pipeline = pipeline("attacked", "click-count");
+    let (plugin, step) = COUNT;
+    let pipeline = pipeline("attacked", plugin, step);
     let attack = |method, path: &str, content_type, body: &[u8]| call(&host.address, method, path, content_type, body);
-    ensure!(attack("PUT", "/plugins/click-count", "application/wasm", &count_plugin()?)?.status == 200);
+    ensure!(attack("PUT", "/plugins/click-count", "application/wasm", &component(plugin)?)?.status == 200);
     ensure!(attack("PUT", "/pipelines/attacked", "application/yaml", pipeline.as_bytes())?.status == 201);
     ensure!(attack("POST", "/topics/attacked_in/records", "application/x-ndjson", b"{\n{\n")?.status == 200);
     let letters = await_letters(&host, "attacked", 2)?;
-    let names = json!({ "name": ["attacked"], "step": ["counts"], "topic": ["attacked_in"], "id": letters });
+    let names = json!({ "name": ["attacked"], "step": ["made"], "topic": ["attacked_in"], "id": letters });
 
     let mut schemathesis = Command::new(std::env::var("AZENHA_TEST_SCHEMATHESIS")?);
     let examples = if is_long() { "500" } else { "40" };
@@ -264,7 +288,7 @@ fn what_the_description_allows_and_what_it_does_not_is_answered() -> Result<()> 
         .env("PYTHONPATH", repository().join("tests/e2e/schemathesis"))
         .env("SCHEMATHESIS_HOOKS", "hooks")
         .env("PYTHONDONTWRITEBYTECODE", "1")
-        .env("AZENHA_PLUGIN", file_of_plugin())
+        .env("AZENHA_PLUGIN", file_of(plugin))
         .env("AZENHA_PIPELINE", azenha.write("attacked.yaml", &pipeline)?)
         .env("AZENHA_NAMES", names.to_string())
         .current_dir(azenha.path("."));
