@@ -25,7 +25,7 @@ fn yes() -> bool {
     true
 }
 
-/// Where a column comes from: one of `from`, `constant`, `concatenate` and `date_part`.
+/// Where a column comes from: one of `from`, `constant`, `concatenate`, `date_part` and `length`.
 #[derive(Debug, Default, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -40,6 +40,8 @@ pub struct Definition {
     pub concatenate: Option<Vec<Part>>,
     /// A part of a date, time or timestamp.
     pub date_part: Option<DatePart>,
+    /// A column of type json: how many items its list has; absent if it is no list.
+    pub length: Option<String>,
 }
 
 /// A part of a concatenation.

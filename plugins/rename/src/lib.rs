@@ -6,6 +6,7 @@
 //!   amount:   { from: amountText, cast: decimal(2) }
 //!   label:    { concatenate: [{ column: first }, " ", { column: last }] }
 //!   year:     { date_part: { of: createdAt, part: year } }
+//!   lines:    { length: items }
 //!   origin:   { constant: shop }
 //! drop: [internalNote]
 //! keep_others: true

@@ -1,6 +1,6 @@
 //! How the values of a made column come about.
 
-use azenha_sdk::{DataType, Field, Rejection};
+use azenha_sdk::{DataType, Field, Json, Rejection};
 
 use crate::config::PartName;
 use crate::scalar::Scalar;
@@ -17,6 +17,7 @@ pub enum Recipe {
     Constant(Scalar<'static>),
     Concatenate(Vec<Piece>),
     DatePart(usize, PartName),
+    Length(usize),
 }
 
 /// A part of a concatenation.
@@ -42,6 +43,7 @@ impl Maker {
                 pieces.collect::<Option<String>>().map(|text| Scalar::Text(text.into()))
             }
             Recipe::DatePart(column, part) => value_of(*column).and_then(|value| date_part(value, *part)),
+            Recipe::Length(column) => value_of(*column).and_then(length),
         })
     }
 
@@ -94,6 +96,13 @@ fn date_part(value: &Scalar<'_>, part: PartName) -> Option<Scalar<'static>> {
         PartName::Second => seconds()? % 60,
     };
     Some(Scalar::Int64(number))
+}
+
+/// How many items a list has; none if it is no list.
+fn length(value: &Scalar<'_>) -> Option<Scalar<'static>> {
+    let Scalar::Json(json) = value else { return None };
+    let items = Json::<&str>(json).items().ok()?;
+    Some(Scalar::Int64(items.len() as i64))
 }
 
 /// Whether values of this type have this part.

@@ -65,27 +65,27 @@ impl Planner<'_> {
     /// Where the column comes from; none, and a problem, if its definition is wrong.
     fn source(&mut self, name: &str, definition: &Definition) -> Option<Source> {
         let path = format!("/columns/{}", name.replace('~', "~0").replace('/', "~1"));
-        let Definition { from, cast, constant, concatenate, date_part } = definition;
+        let Definition { from, cast, constant, concatenate, date_part, length } = definition;
         let made = |data_type, nullable, recipe| {
             Some(Source::Made(Maker { field: Field::new(name, data_type, nullable), recipe }))
         };
-        match (from, cast, constant, concatenate, date_part) {
-            (Some(from), cast, None, None, None) => {
+        match (from, cast, constant, concatenate, date_part, length) {
+            (Some(from), cast, None, None, None, None) => {
                 let index = self.find(from, &format!("{path}/from"))?;
                 match cast {
                     Some(cast) => self.cast(name, index, cast, &format!("{path}/cast")),
                     None => Some(Source::Passed(index)),
                 }
             }
-            (None, None, Some(constant), None, None) => {
+            (None, None, Some(constant), None, None, None) => {
                 let (data_type, value) = self.constant(constant, &format!("{path}/constant"))?;
                 made(data_type, false, Recipe::Constant(value))
             }
-            (None, None, None, Some(parts), None) => {
+            (None, None, None, Some(parts), None, None) => {
                 let (nullable, pieces) = self.pieces(parts, &format!("{path}/concatenate"))?;
                 made(DataType::Text, nullable, Recipe::Concatenate(pieces))
             }
-            (None, None, None, None, Some(wanted)) => {
+            (None, None, None, None, Some(wanted), None) => {
                 let index = self.find(&wanted.of, &format!("{path}/date_part/of"))?;
                 let field = &self.input[index as usize];
                 if !has_part(field.data_type, wanted.part) {
@@ -94,10 +94,19 @@ impl Planner<'_> {
                 }
                 made(DataType::Int64, field.nullable, Recipe::DatePart(self.read(index), wanted.part))
             }
+            (None, None, None, None, None, Some(list)) => {
+                let path = format!("{path}/length");
+                let index = self.find(list, &path)?;
+                let data_type = self.input[index as usize].data_type;
+                if data_type != DataType::Json {
+                    let message = format!("column `{list}` is {data_type}, and only json has lists");
+                    return self.problem(Problem::at(path, message));
+                }
+                made(DataType::Int64, true, Recipe::Length(self.read(index)))
+            }
             _ => {
-                let message =
-                    "a column has one of `from` (perhaps with `cast`), `constant`, `concatenate` and `date_part`";
-                self.problem(Problem::at(path, message))
+                let recipes = "`from` (perhaps with `cast`), `constant`, `concatenate`, `date_part` and `length`";
+                self.problem(Problem::at(path, format!("a column has one of {recipes}")))
             }
         }
     }
