@@ -160,9 +160,12 @@ fn unusual(orders: &[Value], interactions: &[Value]) -> Result<(Vec<Value>, Vec<
     Ok((more, interactions.iter().take(20).cloned().chain([too_many]).collect()))
 }
 
-/// The dead letters of the lines of a record.
+/// The dead letters of the lines of a record, and of counting them.
 fn broken_lines(record: &Value) -> usize {
-    let (Some(_), Some(items)) = (record["orderId"].as_str(), record["items"].as_array()) else { return 1 };
+    if record["orderId"].as_str().is_none() || record["items"].is_null() {
+        return 2;
+    }
+    let Some(items) = record["items"].as_array() else { return 1 };
     items.iter().filter(|item| line(item).is_none()).count()
 }
 

@@ -31,9 +31,10 @@ pub const COUNTED: &str = "SELECT 'interactions|' || COUNT(*) FROM interactions_
     UNION ALL SELECT 'dead letters|' || COUNT(*) FROM warehouse_dead_letters";
 
 /// Every table that people read.
-const TABLES: [&str; 15] = [
+const TABLES: [&str; 16] = [
     "stg_order_states",
     "stg_order_lines",
+    "stg_order_items",
     "stg_interactions",
     "orders_now",
     "interactions_now",

@@ -162,7 +162,7 @@ async fn a_batch_reads_the_history_of_topics_and_goes_on_after_kills() -> Result
 }
 
 /// What goes wrong, what is written instead of what, and the check that must find it.
-const FAULTS: [(&str, Words<'_>, &str); 4] = [
+const FAULTS: [(&str, Words<'_>, &str); 5] = [
     (
         "lost rows",
         &[("o.order_id = l.order_id", "o.order_id = l.order_id AND o.status <> 'canceled'")],
@@ -178,6 +178,15 @@ const FAULTS: [(&str, Words<'_>, &str); 4] = [
         "records that are no rows",
         &[("key: [order_id, kept_in, kept_at]\n", "key: [order_id]\n")],
         "FAILED: every order that was kept is a row or a dead letter",
+    ),
+    (
+        "lines that are lost before they are rows",
+        &[(
+            "  linhas_guardadas:\n    transform: rename\n    from: linhas\n",
+            "  poucas: { transform: filter, from: linhas, config: { column: quantity, above: 1 } }
+  linhas_guardadas:\n    transform: rename\n    from: poucas\n",
+        )],
+        "FAILED: every item of an order that was kept is a line or a dead letter",
     ),
 ];
 
@@ -218,7 +227,7 @@ async fn a_batch_with_a_fault_is_refused_and_the_tables_of_before_stay() -> Resu
     scene.must_be(&before, "again").await?;
     let outcomes = "SELECT report ->> '$.outcome' || '|' || COUNT(*) FROM azenha_runs
         GROUP BY report ->> '$.outcome' ORDER BY 1";
-    assert_eq!(scene.rows(outcomes).await?, ["published|2", "refused|6"]);
+    assert_eq!(scene.rows(outcomes).await?, ["published|2", "refused|7"]);
     Ok(())
 }
 
