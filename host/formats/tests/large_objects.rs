@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow_array::{ArrayRef, Int64Array, StringArray};
 use azenha_formats::objects::{
-    LONGEST_RECORD, ObjectWriter, ParquetRows, Parts, Stored, TextRecords, compressed, within,
+    FilePiece, LONGEST_RECORD, ObjectWriter, ParquetRows, Parts, Stored, TextRecords, compressed, within,
 };
 use azenha_model::plan::{Compression, Layout, OutputColumn, ReaderHints, StreamColumn, TimeFormat};
 use azenha_model::{DataType, Field};
@@ -178,7 +178,11 @@ fn the_pages_of_a_parquet_file_are_read_one_after_the_other() {
     let (length, held) = (file.length as usize, Arc::clone(&file.held));
     let stream = |field: Field| StreamColumn { path: vec![field.name.clone()], field, time_format: TimeFormat::Iso };
     let rows = ParquetRows::open(Arc::new(file), &fields.map(stream), &[0, 1], Parts::new(), 4_096).unwrap();
-    assert_eq!(rows.map(|batch| batch.unwrap().1).sum::<usize>(), 600_000);
+    let rows = rows.map(|piece| match piece.unwrap() {
+        FilePiece::Rows((_, rows)) => rows,
+        FilePiece::Refused(error) => panic!("{error}"),
+    });
+    assert_eq!(rows.sum::<usize>(), 600_000);
     assert!(length > 8 * MOST_HELD, "a file of {length} bytes proves nothing");
     assert!(held.most() < MOST_HELD, "{} of {length} bytes were held at once", held.most());
 }

@@ -6,14 +6,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Date32Type, Int64Type};
-use arrow_array::{Array, ArrayRef, BinaryArray, Date32Array, Decimal128Array, Int64Array, StringArray};
+use arrow_array::types::{Date32Type, Int32Type, Int64Type};
+use arrow_array::{
+    Array, ArrayRef, BinaryArray, Date32Array, Decimal128Array, DictionaryArray, Int64Array, RecordBatch, StringArray,
+};
 use azenha_formats::objects::{
-    Batch, ObjectError, ObjectWriter, ParquetRows, Parts, TextRecords, compressed, extension, records_in,
+    Batch, FilePiece, ObjectError, ObjectWriter, ParquetRows, Parts, TextRecords, compressed, extension, records_in,
 };
 use azenha_model::plan::{Compression, Layout, OutputColumn, ReaderHints, StreamColumn, TimeFormat};
 use azenha_model::{DataType, Field};
 use bytes::Bytes;
+use parquet::arrow::ArrowWriter;
 use parquet::file::properties::ReaderProperties;
 use parquet::file::reader::FileReader;
 use parquet::file::serialized_reader::{ReadOptionsBuilder, SerializedFileReader};
@@ -75,8 +78,23 @@ fn parts() -> Parts {
     BTreeMap::from([("day".to_owned(), Some("1970-01-03".to_owned()))])
 }
 
+/// What a file gives in batches of at most so many rows.
+fn pieces(
+    file: Bytes,
+    columns: &[StreamColumn],
+    needed: &[usize],
+    batch_rows: usize,
+) -> Result<Vec<FilePiece>, ObjectError> {
+    ParquetRows::open(Arc::new(file), columns, needed, parts(), batch_rows)?.collect()
+}
+
+/// The rows of a file that has no others.
 fn read(file: Bytes, columns: &[StreamColumn], needed: &[usize]) -> Result<Vec<Batch>, ObjectError> {
-    ParquetRows::open(Arc::new(file), columns, needed, parts(), 4_096)?.collect()
+    let rows = |piece| match piece {
+        FilePiece::Rows(batch) => batch,
+        FilePiece::Refused(error) => panic!("{error}"),
+    };
+    Ok(pieces(file, columns, needed, 4_096)?.into_iter().map(rows).collect())
 }
 
 #[test]
@@ -99,15 +117,78 @@ fn a_file_that_does_not_fit_says_why() {
         let needed: Vec<usize> = (0..columns.len()).collect();
         read(file.clone(), columns, &needed).unwrap_err().to_string()
     };
-    let mut strict = stream();
-    strict[1].field.nullable = false;
-    assert!(told(&file, &strict).contains("column `name` has 3 rows without a value"), "{}", told(&file, &strict));
-    let mut other = stream();
-    other[1].field.data_type = DataType::Int64;
-    assert!(told(&file, &other).contains("column `name` is of type Utf8 and not int64"));
+    let changed = |column: usize, data_type: DataType, nullable: bool| {
+        let mut columns = stream();
+        let field = &mut columns[column].field;
+        (field.data_type, field.nullable) = (data_type, nullable);
+        columns
+    };
+    let wrong = [
+        (changed(4, DataType::Int64, false), "column `missing` has no value"),
+        (changed(2, DataType::Date, true), "column `price` is of type Decimal128(38, 2) and not date"),
+        (changed(3, DataType::Int64, true), "column `day` is of type Utf8 and not int64"),
+    ];
+    for (columns, reason) in wrong {
+        assert_eq!(told(&file, &columns), reason);
+    }
     for broken in [Bytes::new(), Bytes::from_static(b"PAR1PAR1"), file.slice(..file.len() / 2)] {
         assert!(!told(&broken, &stream()).is_empty());
     }
+}
+
+#[test]
+fn a_row_that_does_not_fit_is_refused_alone_however_many_are_read_at_once() {
+    let wrong = [17, 18, 4_095, 4_096, 9_999];
+    let name = |row: i64| match row {
+        18 => None,
+        row if wrong.contains(&row) => Some("many".to_owned()),
+        row => Some(row.to_string()),
+    };
+    let mut arrays = rows(0, 10_000);
+    arrays[1] = Arc::new((0..10_000).map(name).collect::<StringArray>());
+    let mut writer =
+        ObjectWriter::new(Vec::new(), Layout::Parquet, Compression::Zstd, &columns(), &ReaderHints::default()).unwrap();
+    assert_eq!(writer.write(&arrays, 10_000).unwrap(), []);
+    let file: Bytes = writer.finish().unwrap().into();
+    let mut columns = stream();
+    (columns[1].field.data_type, columns[1].field.nullable) = (DataType::Int64, false);
+
+    for batch_rows in [1, 100, 4_096, 10_000] {
+        let (mut given, mut refused, mut row) = (Vec::new(), Vec::new(), 0);
+        for piece in pieces(file.clone(), &columns, &[0, 1], batch_rows).unwrap() {
+            match piece {
+                FilePiece::Rows((arrays, rows)) => {
+                    given.extend_from_slice(arrays[1].clone().unwrap().as_primitive::<Int64Type>().values());
+                    row += rows as i64;
+                }
+                FilePiece::Refused(error) => {
+                    refused.push((row, error.to_string()));
+                    row += 1;
+                }
+            }
+        }
+        let fitting: Vec<i64> = (0..10_000).filter(|row| !wrong.contains(row)).collect();
+        assert!(given == fitting, "{batch_rows} rows at once");
+        let reason = |row| if row == 18 { "has no value" } else { "is of type Utf8 and not int64" };
+        assert_eq!(
+            refused,
+            wrong.map(|row| (row, format!("column `name` {}", reason(row)))),
+            "{batch_rows} rows at once"
+        );
+    }
+}
+
+#[test]
+fn a_wrong_value_in_a_dictionary_is_one_of_the_rows_that_have_it() {
+    let names: DictionaryArray<Int32Type> = ["1", "many", "1"].into_iter().collect();
+    let batch = RecordBatch::try_from_iter([("name", Arc::new(names) as ArrayRef)]).unwrap();
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    let mut columns = stream();
+    columns[1].field.data_type = DataType::Int64;
+    let given = pieces(writer.into_inner().unwrap().into(), &columns, &[1], 4_096).unwrap();
+    let refused: Vec<bool> = given.iter().map(|piece| matches!(piece, FilePiece::Refused(_))).collect();
+    assert_eq!(refused, [false, true, false]);
 }
 
 /// Files that somebody else, or a broken disk, left: rows or a reason, and the process goes on.
@@ -121,7 +202,7 @@ fn no_damage_to_a_file_ends_the_process() {
             let at = random.usize(..damaged.len());
             damaged[at] = random.u8(..);
         }
-        let _ = read(damaged.into(), &stream(), &[0, 1, 2]);
+        let _ = pieces(damaged.into(), &stream(), &[0, 1, 2], 4_096);
     }
 }
 

@@ -160,6 +160,7 @@ impl StreamIntake {
                     self.tell_time(&rows, &mut source);
                     self.process(*rows, &Arc::from(source), dead)?;
                 }
+                Piece::RefusedRow(row, complaint) => dead.push(&self.step, &row, 0, &complaint),
                 Piece::Refused(record, complaint) => dead.push(&self.step, &source, record, &complaint),
             }
         }

@@ -17,7 +17,7 @@ use azenha_model::plan::{Compression, Layout, OutputColumn, ReaderHints};
 use lines::LineWriter;
 pub use lines::compressed;
 use parquet::ParquetWriter;
-pub use read::{Batch, ParquetRows, Parts, records_in};
+pub use read::{Batch, FilePiece, ParquetRows, Parts, records_in};
 pub use stored::{Stored, within};
 pub use text::{LONGEST_RECORD, TextRecords, says_something};
 

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arrow_array::UInt32Array;
-use azenha_formats::objects::{ObjectError, ParquetRows, says_something};
+use azenha_formats::objects::{FilePiece, ObjectError, ParquetRows, says_something};
 use azenha_model::Records;
 use azenha_model::dead_letter::{Announced, Basis, Cause, Found};
 use azenha_model::plan::{Layout, ObjectsInput, StreamInput};
@@ -62,12 +62,33 @@ struct OpenFile {
     read: u64,
 }
 
+impl OpenFile {
+    /// What comes behind the rows that were read.
+    fn piece(&mut self, next: FilePiece, announcements: &Source) -> Piece {
+        let count = match &next {
+            FilePiece::Rows((_, count)) => *count,
+            FilePiece::Refused(_) => 1,
+        };
+        let source = Box::new(source_of_rows(announcements, self.record, &self.path, self.read, count));
+        self.read += count as u64;
+        match next {
+            FilePiece::Rows((columns, _)) => {
+                let origin = UInt32Array::from_iter_values(0..count as u32);
+                Piece::Rows(source, Box::new(Rows { columns, origin, deletes: None, changes: None }))
+            }
+            FilePiece::Refused(error) => Piece::RefusedRow(source, unreadable(&self.path, &error)),
+        }
+    }
+}
+
 /// What an object gives: records to decode, or rows.
 pub enum Piece {
     /// Lines, as records at the offset of their announcement.
     Records(Box<Source>),
     /// Rows, and what stands for the records that they came from.
     Rows(Box<Source>, Box<Rows>),
+    /// The row of a file that this stands for is none, for a reason.
+    RefusedRow(Box<Source>, Box<Complaint>),
     /// The announcement with this index gives nothing, for a reason.
     Refused(u32, Box<Complaint>),
 }
@@ -124,17 +145,11 @@ impl AnnouncedReader {
 
     fn next_rows(&mut self, announcements: &Source) -> Option<Piece> {
         loop {
-            if let Some(OpenFile { record, path, rows, read }) = &mut self.open {
-                match rows.next() {
-                    Some(Ok((columns, count))) => {
-                        let source = Box::new(source_of_rows(announcements, *record, path, *read, count));
-                        *read += count as u64;
-                        let origin = UInt32Array::from_iter_values(0..count as u32);
-                        let rows = Rows { columns, origin, deletes: None, changes: None };
-                        return Some(Piece::Rows(source, Box::new(rows)));
-                    }
+            if let Some(file) = &mut self.open {
+                match file.rows.next() {
+                    Some(Ok(next)) => return Some(file.piece(next, announcements)),
                     Some(Err(error)) => {
-                        let refused = Piece::Refused(*record, unreadable(path, &error));
+                        let refused = Piece::Refused(file.record, unreadable(&file.path, &error));
                         self.open = None;
                         return Some(refused);
                     }
@@ -196,7 +211,7 @@ fn refused(reason: String, found: Found) -> Box<Complaint> {
     Box::new(Complaint::new(Cause::Decode, reason).on(Basis::Announced(Announced { found })))
 }
 
-/// What is said of an object that is the announced one, but gives no rows, or no more of them.
+/// What is said of an object that is the announced one, but gives no rows, no more of them, or not this one.
 fn unreadable(path: &str, error: &ObjectError) -> Box<Complaint> {
     refused(format!("object `{path}`: {error}"), Found::Announced)
 }
