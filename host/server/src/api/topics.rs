@@ -18,6 +18,7 @@ use utoipa::ToSchema;
 
 use super::error::{ApiError, ErrorBody};
 use crate::host::Host;
+use crate::ingest::SourceTopic;
 
 /// The most records of a request: each costs more than its bytes.
 const MOST_RECORDS: usize = 100_000;

@@ -243,7 +243,7 @@ impl Deployer {
                 let (runner, stop) = (Arc::clone(&self.runner), self.stop.clone());
                 self.tasks.spawn(async move { deployment.tend(&runner, &stop).await });
             }
-            Some(Origin::File(_)) | None => {}
+            Some((Origin::File(_), _)) | None => {}
         }
     }
 }
