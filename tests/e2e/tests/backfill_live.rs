@@ -9,11 +9,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::{JoinHandle, sleep, spawn};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use azenha_e2e::kafka::{Kafka, Record};
-use azenha_e2e::{Azenha, Lake, is_there, repository, seed};
+use azenha_e2e::{Azenha, Lake, Running, is_there, repository, seed};
 use fastrand::Rng;
 use serde_json::{Value, json};
 
@@ -258,4 +258,43 @@ async fn a_past_is_not_told_while_another_host_runs_the_pipeline() -> Result<()>
     scene.azenha.succeed(scene.arguments("backfill", "lake/pipeline.yaml", "data-lake"))?;
     scene.run_once()?;
     scene.check(&sent)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_backfills_at_once_announce_a_past_once() -> Result<()> {
+    if !is_there("AZENHA_TEST_KAFKA") {
+        return Ok(());
+    }
+    let scene = Scene::new(&std::env::var("AZENHA_TEST_KAFKA")?, "twice").await?;
+    let load = Load::start(&scene.kafka, scene.topic.clone(), 2)?;
+    let mut keeper = scene.azenha.spawn(scene.arguments("run", "keeper.yaml", "data-keeper"))?;
+    keeper.wait_until("a past is kept", |_| Ok(scene.raw()? > 300))?;
+    let sent = load.stop()?;
+    // Both find the same, so the sink that keeps it stands where the other one would set it.
+    keeper.wait_until("all of it is kept", |_| Ok(scene.raw()? == sent.len()))?;
+    keeper.terminate()?;
+    let start = |data| scene.azenha.spawn(scene.arguments("backfill", "lake/pipeline.yaml", data));
+    let mut both = [start("data-one")?, start("data-other")?];
+    one_succeeds(&mut both)?;
+    for backfill in &mut both {
+        if backfill.ended()?.is_none() {
+            backfill.terminate()?;
+        }
+    }
+    scene.run_once()?;
+    scene.check(&sent)
+}
+
+/// Waits until one of them has read the past.
+fn one_succeeds(backfills: &mut [Running]) -> Result<()> {
+    let begun = Instant::now();
+    loop {
+        let ended = backfills.iter_mut().map(Running::ended).collect::<Result<Vec<_>>>()?;
+        if ended.iter().flatten().any(|status| status.success()) {
+            return Ok(());
+        }
+        let is_hopeless = ended.iter().all(Option::is_some) || begun.elapsed() > Duration::from_secs(120);
+        ensure!(!is_hopeless, "{ended:?}: {}", backfills.iter().map(Running::log).collect::<String>());
+        sleep(Duration::from_millis(50));
+    }
 }

@@ -107,6 +107,11 @@ pub async fn find<'a>(
 
 /// Announces what was found: all of it or nothing.
 pub async fn announce(log: &dyn Log, found: &[Found<'_>], now: i64) -> Result<()> {
+    Ok(log.append(appends(found, now)?).await?)
+}
+
+/// What announces what was found.
+pub fn appends(found: &[Found<'_>], now: i64) -> Result<Vec<Append>> {
     let mut values: BTreeMap<(&str, u32), Vec<Vec<u8>>> = BTreeMap::new();
     for Found { topic, announcements, .. } in found {
         for announcement in announcements {
@@ -119,7 +124,7 @@ pub async fn announce(log: &dyn Log, found: &[Found<'_>], now: i64) -> Result<()
         partition,
         records: Records::unkeyed(BinaryArray::from_iter_values(values), now),
     };
-    Ok(log.append(values.into_iter().map(append).collect()).await?)
+    Ok(values.into_iter().map(append).collect())
 }
 
 /// Makes a topic if it is missing, and says whether it never had a record.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
-use azenha_engine::log::{Bounds, LaneId, Log};
+use azenha_engine::log::{Bounds, Commit, LaneId, Log};
 use azenha_engine::objects::{Announcement, Objects};
 use azenha_model::Offset;
 use azenha_model::plan::{History, Layout, Plan, Task, changelog_topic};
@@ -18,22 +18,41 @@ use crate::usage::Usage;
 /// missing among so many of the last offsets, which is twice what a cut has at most.
 const LOOK_BACK: Offset = 8_192;
 
-/// Announces the past of sources whose topics are empty yet; how many objects. Where a task of the same pipeline writes those
-/// objects, it is set to go on behind them first: after a crash between the two, all of it is found and done again.
+/// Announces the past of sources whose topics are empty yet; how many objects.
 pub async fn seed(
     log: &dyn Log,
     plan: &Plan,
     stores: &HashMap<String, Arc<dyn Objects>>,
     dates: Option<Dates>,
 ) -> Result<usize> {
-    let mut found = history::find(log, plan, stores, dates).await?;
-    for found in &mut found {
-        if let Some(writer) = writer(plan, found.history) {
-            hand_over(log, plan, writer, found).await?;
-        }
+    let mut announced = 0;
+    for mut found in history::find(log, plan, stores, dates).await? {
+        announced += announce_once(log, plan, &mut found).await?;
     }
-    history::announce(log, &found, now()).await?;
-    Ok(found.iter().map(|found| found.announcements.len()).sum())
+    Ok(announced)
+}
+
+/// Announces the past of a source; how many objects. Counting them took long, so another process may have announced them
+/// meanwhile: a lane that only this commits to has a position then, and whoever took it before finds itself fenced.
+///
+/// Where a task of the same pipeline writes those objects, it is set to go on behind them first: after a crash between the
+/// two, both are done again.
+async fn announce_once(log: &dyn Log, plan: &Plan, found: &mut Found<'_>) -> Result<usize> {
+    let group = format!("{}.{}.backfill", plan.pipeline, found.history.source);
+    let lane = LaneId { group, input: found.history.topic.clone(), partition: 0 };
+    let mut owner = log.take_lane(&lane).await?;
+    if owner.position().is_some() {
+        return Ok(0);
+    }
+    if let Some(writer) = writer(plan, found.history) {
+        hand_over(log, plan, writer, found).await?;
+    }
+    let announced = found.announcements.len();
+    if announced > 0 {
+        let appends = history::appends(std::slice::from_ref(found), now())?;
+        owner.commit(Commit { position: announced as Offset, appends }).await?;
+    }
+    Ok(announced)
 }
 
 /// Refuses to leave out what would never be read then, and to choose of a past that is announced already. `dates` and
