@@ -311,6 +311,25 @@ fn a_past_is_announced_once_and_asking_for_more_of_it_is_refused() -> Result<()>
 }
 
 #[test]
+fn what_is_no_announcement_keeps_no_backfill_from_reading_the_others() -> Result<()> {
+    let azenha = Azenha::empty()?;
+    let feeder = azenha.write("feeder.yaml", &NUMBERS_FEEDER.replace("numbers", "kept"))?;
+    let file = azenha.write("kept.ndjson", "no announcement\n{\"path\":\"kept/rows.ndjson\"}\n")?;
+    azenha.run_once(&feeder, &[("kept", &file)], &["--strict"])?;
+    let folder = azenha.data().join("raw/kept");
+    fs::create_dir_all(&folder)?;
+    fs::write(folder.join("rows.ndjson"), "{\"id\":1}\n")?;
+    let (pipeline, data) = (azenha.write("reader.yaml", READER)?, azenha.data().display().to_string());
+    let done = azenha.run(["backfill", &pipeline.display().to_string(), "--data", &data])?;
+    assert!(done.status.success(), "{}", done.text());
+    assert!(done.stderr.contains("what is no announcement"), "{}", done.text());
+    let written = Lake::embedded(&azenha)?.contents("lake/out")?;
+    assert_eq!(written.into_values().collect::<Vec<_>>(), [b"{\"id\":1}\n"]);
+    assert_eq!(azenha.dead_letters("reader")?.len(), 1);
+    Ok(())
+}
+
+#[test]
 fn days_and_folders_of_a_pipeline_that_reads_topics_are_refused() -> Result<()> {
     let azenha = numbers(3)?;
     let (pipeline, data) = (azenha.path("numbers.yaml").display().to_string(), azenha.data().display().to_string());

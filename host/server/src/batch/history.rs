@@ -161,7 +161,11 @@ pub async fn announced_of(log: &dyn Log, plan: &Plan, History { source, topic, .
         let mut pieces = Pieces::of(log, topic, partition).await?;
         while let Some(fetched) = pieces.next().await? {
             for (offset, value) in fetched.offsets.iter().zip(&fetched.records.values) {
-                let announced: Announcement = serde_json::from_slice(value.unwrap_or_default())?;
+                let Ok(announced) = serde_json::from_slice::<Announcement>(value.unwrap_or_default()) else {
+                    // Who reads the topic makes a dead letter of it.
+                    tracing::warn!(topic, partition, offset, "what is no announcement is not counted as the past");
+                    continue;
+                };
                 past.push(Past {
                     source: source.clone(),
                     name: announced.path,
