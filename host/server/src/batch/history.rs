@@ -133,12 +133,19 @@ async fn is_empty(log: &dyn Log, topic: &TopicSpec) -> Result<bool> {
     never_written(log, &topic.name).await
 }
 
-/// Whether a topic never had a record, or is not there.
+/// Whether a topic never had a record, or is not there. An end alone does not say: in Kafka a transaction that was aborted
+/// leaves offsets behind, and no records.
 pub async fn never_written(log: &dyn Log, name: &str) -> Result<bool> {
     let partitions = log.topic(name).await?.map_or(0, |topic| topic.spec.partitions);
     for partition in 0..partitions {
-        if log.bounds(name, partition).await?.end > 0 {
+        if log.bounds(name, partition).await?.start > 0 {
             return Ok(false);
+        }
+        let mut pieces = Pieces::of(log, name, partition).await?;
+        while let Some(fetched) = pieces.next().await? {
+            if !fetched.offsets.is_empty() {
+                return Ok(false);
+            }
         }
     }
     Ok(true)
