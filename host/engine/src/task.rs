@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use azenha_model::Offset;
-use azenha_model::plan::{Generation, Input, Plan, Task, TopicKind};
+use azenha_model::plan::{Generation, Input, Plan, StreamInput, Task, TopicKind};
 use azenha_sandbox::Plugin;
 use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
@@ -151,7 +151,10 @@ impl TaskContext {
 
     /// Whether lanes do the same under both, so that nothing changes for them.
     pub fn runs_like(&self, other: &Self) -> bool {
-        self.task() == other.task() && self.digests().eq(other.digests()) && self.asked() == other.asked()
+        self.task() == other.task()
+            && self.keeps_records() == other.keeps_records()
+            && self.digests().eq(other.digests())
+            && self.asked() == other.asked()
     }
 
     /// What the code of its lanes is known by. Hosts that plan otherwise have other code.
@@ -255,12 +258,15 @@ impl TaskContext {
         shown_by.is_none_or(|(_, Reverse(index))| index == self.index)
     }
 
-    /// Whether dead letters may carry the original record: not if the source marks personal data in it.
+    /// Whether dead letters may carry the original record: not if the source marks personal data in it, or another source
+    /// of the same topic does.
     pub fn keeps_records(&self) -> bool {
-        match &self.task().input {
-            Input::Stream(stream) => !stream.columns.iter().any(|column| column.field.pii),
+        let Input::Stream(StreamInput { topic, .. }) = &self.task().input else { return false };
+        let holds_personal = |task: &Task| match &task.input {
+            Input::Stream(stream) => stream.topic == *topic && stream.columns.iter().any(|column| column.field.pii),
             Input::Exchange { .. } => false,
-        }
+        };
+        !self.program.plan.tasks.iter().any(holds_personal)
     }
 
     /// How long objects grow, if that is what the task writes.

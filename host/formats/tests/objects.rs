@@ -207,22 +207,23 @@ fn no_damage_to_a_file_ends_the_process() {
 }
 
 #[test]
-fn a_record_is_one_line_as_it_came_and_what_cannot_be_one_is_refused() {
+fn a_record_is_one_line_as_it_came_and_what_cannot_be_one_is_a_string() {
     let values = BinaryArray::from_opt_vec(vec![
         Some(b"{\"a\": 1}".as_slice()),
         Some(b"{\n \"a\": 2\r\n}"),
-        Some(b"neither\njson"),
+        Some(b"{\n\t\"a\\b\": \"\xc3\xa7\xc3\r"),
         Some(b"{broken"),
         None,
     ]);
     for compression in [Compression::None, Compression::Gzip, Compression::Zstd] {
         let mut writer =
             ObjectWriter::new(Vec::new(), Layout::Lines, compression, &[], &ReaderHints::default()).unwrap();
-        let refused = writer.write(&[Arc::new(values.clone())], values.len()).unwrap();
-        assert_eq!(refused.iter().map(|(row, _)| *row).collect::<Vec<_>>(), [2]);
+        assert_eq!(writer.write(&[Arc::new(values.clone())], values.len()).unwrap(), []);
         let name = format!("lines{}", extension(Layout::Lines, compression));
         let lines = text(&name, Layout::Lines, writer.finish().unwrap()).unwrap();
-        assert_eq!(lines, ["{\"a\": 1}", "{  \"a\": 2  }", "{broken", "null"], "{name}");
+        let quoted = b"\"{\\n\\u0009\\\"a\\\\b\\\": \\\"\xc3\xa7\xc3\\r\"".as_slice();
+        let expected = [b"{\"a\": 1}".as_slice(), b"{  \"a\": 2  }", quoted, b"{broken", b"null"];
+        assert_eq!(lines, expected, "{name}");
     }
 }
 

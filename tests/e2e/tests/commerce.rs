@@ -2,9 +2,10 @@
 //! the topics keep, which knows nothing of plugins, must give the same tables and as many dead letters.
 
 use std::collections::BTreeMap;
+use std::fs;
 
 use anyhow::{Context, Result};
-use azenha_e2e::{Azenha, Database, Postgres, Running, get, post, repository};
+use azenha_e2e::{Azenha, Database, Lake, Postgres, Running, get, post, repository};
 use serde_json::{Value, json};
 use sqlx::Row;
 
@@ -246,5 +247,29 @@ fn items_that_an_order_does_not_have_any_more_are_not_shown() -> Result<()> {
         })?;
     }
     host.terminate()?;
+    Ok(())
+}
+
+/// What was sent of an order that stands on several lines: no JSON, and no line either.
+const CUT_OFF: &str = "{\"orderId\":\"1\",\r\"email\":\"a@example.com\"";
+
+#[test]
+fn an_order_that_was_cut_off_is_kept_and_no_dead_letter_repeats_it() -> Result<()> {
+    let azenha = Azenha::new()?;
+    let text = fs::read_to_string(repository().join("pipelines/commerce/pipeline.yaml"))?;
+    let plain = text.replace("format: lines\n", "format: lines\n    compression: none\n");
+    assert_ne!(plain, text);
+    let pipeline = azenha.write("commerce/pipeline.yaml", &plain)?;
+    let mut host = azenha.start(&[&pipeline], &[])?;
+    let sent = post(&host.address, "/topics/commerce_orders/records", "application/x-ndjson", CUT_OFF)?;
+    assert_eq!(sent.status, 200, "{}", sent.body);
+    host.terminate()?;
+    azenha.run_once(&pipeline, &[], &[])?;
+    let raw = Lake::embedded(&azenha)?.contents("raw/commerce/orders")?;
+    let kept: Vec<u8> = raw.into_values().flatten().collect();
+    assert_eq!(serde_json::from_slice::<String>(&kept)?, CUT_OFF);
+    let letters = azenha.dead_letters("commerce")?;
+    assert_eq!(letters.len(), 2, "{letters:?}");
+    assert!(!serde_json::to_string(&letters)?.contains("a@example.com"), "{letters:?}");
     Ok(())
 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use flate2::write::GzEncoder;
 use memchr::memchr2;
 
+use super::text::LONGEST_RECORD;
 use super::{ObjectError, RefusedRow};
 use crate::json::{JsonEncoder, is_json};
 
@@ -74,17 +75,40 @@ impl<W: Write> LineWriter<W> {
     }
 }
 
-/// A record is one line: of JSON that stands on several, the line ends are only space between its parts.
+/// A record is one line: of JSON that stands on several, the line ends are only space between its parts; what is no JSON, as
+/// when it was cut off, is the text of a string.
 fn push_line(lines: &mut Vec<u8>, value: &[u8]) -> Result<(), String> {
+    let begin = lines.len();
     if memchr2(b'\n', b'\r', value).is_none() {
         lines.extend(value);
     } else if str::from_utf8(value).is_ok_and(is_json) {
         lines.extend(value.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }));
     } else {
-        return Err("it has line ends and is no JSON, so it cannot be one line of an object".to_owned());
+        push_quoted(lines, value);
+    }
+    let bytes = lines.len() - begin;
+    if bytes > LONGEST_RECORD {
+        // Nobody could read the lines behind it.
+        lines.truncate(begin);
+        return Err(format!("it would be a line of {bytes} bytes, but one of an object may have {LONGEST_RECORD}"));
     }
     lines.push(b'\n');
     Ok(())
+}
+
+/// A JSON string byte by byte: what is no UTF-8 in it can be told as it came, too.
+fn push_quoted(lines: &mut Vec<u8>, text: &[u8]) {
+    lines.push(b'"');
+    for byte in text {
+        match byte {
+            b'"' | b'\\' => lines.extend([b'\\', *byte]),
+            b'\n' => lines.extend(b"\\n"),
+            b'\r' => lines.extend(b"\\r"),
+            ..b' ' => lines.extend(format!("\\u{byte:04x}").into_bytes()),
+            _ => lines.push(*byte),
+        }
+    }
+    lines.push(b'"');
 }
 
 /// The content of an object that is compressed as a whole.
