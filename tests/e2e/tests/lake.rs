@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime};
 
 use anyhow::{Context, Result};
 use azenha_e2e::{Azenha, Lake, repository};
@@ -37,6 +38,30 @@ impl Recorded {
     fn run(&self, inputs: &[(&str, &Path)]) -> Result<()> {
         self.azenha.run_once(&repository().join("pipelines/lake"), inputs, &["--strict"]).map(drop)
     }
+
+    /// The objects of gold, with the time at which each was put: other bytes or the same ones.
+    fn gold(&self) -> Result<BTreeMap<String, (SystemTime, Vec<u8>)>> {
+        let dated = |(path, content): (String, Vec<u8>)| {
+            let put = fs::metadata(self.lake.folder.join("gold").join(&path))?.modified()?;
+            Ok((path, (put, content)))
+        };
+        self.lake.contents("gold/pedidos")?.into_iter().map(dated).collect()
+    }
+
+    /// How often gold has announced each object.
+    fn announced(&self) -> Result<BTreeMap<String, usize>> {
+        let mut announced = BTreeMap::new();
+        for record in self.azenha.topic("lake_gold_pedidos")? {
+            let path = record["value"]["path"].as_str().context("an announcement without a path")?;
+            *announced.entry(path.to_owned()).or_default() += 1;
+        }
+        Ok(announced)
+    }
+}
+
+/// The path of a day in gold.
+fn of_day(day: &str) -> String {
+    format!("pedidos/dia={day}/rows.parquet")
 }
 
 fn sample(table: &str) -> PathBuf {
@@ -124,23 +149,54 @@ fn a_change_of_one_row_replaces_the_object_of_its_day_and_no_other() -> Result<(
     let empty = recorded.azenha.write("none.records.ndjson", "")?;
     let run = || recorded.run(&[("pedidos", &file), ("produtos", &empty)]);
     run()?;
-    let before = recorded.lake.contents("gold/pedidos")?;
+    let before = recorded.gold()?;
     assert_eq!(before.len(), 5, "{:?}", before.keys());
 
     let mut change = |event: String| -> Result<Vec<String>> {
-        let before = recorded.lake.contents("gold/pedidos")?;
+        let (before, mut told) = (recorded.gold()?, recorded.announced()?);
         fed += &(event + "\n");
         recorded.azenha.write("events.records.ndjson", &fed)?;
         run()?;
-        let after = recorded.lake.contents("gold/pedidos")?;
-        let changed = after.iter().filter(|(path, content)| before.get(*path) != Some(content));
-        Ok(changed.map(|(path, _)| path.clone()).collect())
+        let after = recorded.gold()?;
+        let replaced = after.iter().filter(|(path, object)| before.get(*path) != Some(object));
+        let replaced: Vec<String> = replaced.map(|(path, _)| path.clone()).collect();
+        replaced.iter().for_each(|path| *told.entry(path.clone()).or_default() += 1);
+        assert_eq!(recorded.announced()?, told, "each object that is replaced is announced once, and no other");
+        Ok(replaced)
     };
-    let of_day = |day: &str| format!("pedidos/dia={day}/rows.parquet");
     assert_eq!(change(event("u", 3, 20_003, 8))?, [of_day("2024-10-07")]);
     assert_eq!(change(event("d", 4, 0, 0))?, [of_day("2024-10-08")]);
     assert_eq!(change(event("u", 5, 20_001, 7))?, [of_day("2024-10-04"), of_day("2024-10-05")], "it moves");
     assert_eq!(change(event("u", 6, 20_001, 7))?, Vec::<String>::new(), "what changes nothing writes nothing");
+    Ok(())
+}
+
+/// How long gold waits before it replaces an object once more.
+const GOLD_EVERY_SECONDS: u64 = 5;
+
+#[test]
+fn many_changes_of_one_day_replace_its_object_a_few_times() -> Result<()> {
+    let recorded = Recorded::new()?;
+    let azenha = &recorded.azenha;
+    let folder = repository().join("pipelines/lake");
+    azenha.write("lake/models/pedidos.yaml", &fs::read_to_string(folder.join("models/pedidos.yaml"))?)?;
+    // The layers before gold hand on what they have several times a second.
+    let text = fs::read_to_string(folder.join("pipeline.yaml"))?;
+    let (above, gold) = text.split_once("  gold:\n").context("no gold")?;
+    assert!(gold.contains(&format!("roll: {{ every: {GOLD_EVERY_SECONDS}s }}")), "{gold}");
+    let quick = above.replace("roll: { every: 5s }", "roll: { every: 200ms }");
+    azenha.write("lake/pipeline.yaml", &format!("{quick}  gold:\n{gold}"))?;
+    let changes = (0..400).map(|customer| event(if customer == 0 { "c" } else { "u" }, 1, 20_000, customer) + "\n");
+    let file = azenha.write("events.records.ndjson", &changes.collect::<String>())?;
+    let begun = Instant::now();
+    azenha.run_once(&azenha.path("lake"), &[("pedidos", &file)], &["--strict", "--rate", "100"])?;
+    // What comes first is put at once, then once in so many seconds, and what is left when nothing more will come.
+    let most = 2 + (begun.elapsed().as_secs() / GOLD_EVERY_SECONDS) as usize;
+    let silver = azenha.topic("lake_silver_pedidos")?.len();
+    assert!(silver > 5, "{silver} objects of silver do not show that gold waits");
+    let announced = recorded.announced()?;
+    assert!(announced.keys().eq([&of_day("2024-10-04")]), "{announced:?}");
+    assert!(announced.values().all(|times| *times <= most), "{announced:?}, at most {most}");
     Ok(())
 }
 

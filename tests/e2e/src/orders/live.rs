@@ -72,6 +72,11 @@ impl Live {
         Ok(Self { shop, group, connect, kept, brokers, _kafka: kafka, _directory: directory })
     }
 
+    /// What the topics hold.
+    pub fn kafka(&self) -> Kafka {
+        Kafka::at(&self.brokers)
+    }
+
     /// Makes changes.
     pub async fn apply(&mut self, transactions: &[Transaction]) -> Result<()> {
         for transaction in transactions {
@@ -177,7 +182,7 @@ impl Live {
     async fn compare(&mut self) -> Result<()> {
         let difference = self.kept.difference(&mut self.shop).await?;
         ensure!(difference.is_none(), "after the hosts have stopped, {}", difference.unwrap_or_default());
-        let kafka = Kafka::at(&self.brokers);
+        let kafka = self.kafka();
         self.kept.check_layers(|topic| kafka.read(topic))
     }
 }
