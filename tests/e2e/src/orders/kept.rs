@@ -108,15 +108,14 @@ impl Kept {
         }
     }
 
-    /// What the layers must be when everything has come through: the objects that were announced and no others, and in
-    /// raw each message once, as it came.
+    /// What the layers must be when everything has come through: the objects that were announced and no others, in raw each
+    /// message once, as it came, and in bronze and silver as many rows as there are events.
     pub fn check_layers(&self, read: impl Fn(&str) -> Result<Vec<Record>>) -> Result<()> {
         let Self::Lake(lake) = self else { return Ok(()) };
         for layer in crate::LAYERS {
             let mut told = BTreeMap::new();
             for (table, ..) in GOLD {
-                for record in read(&format!("lake_{layer}_{table}"))? {
-                    let announcement: Announcement = serde_json::from_value(record.json()?)?;
+                for announcement in announced(&read(&format!("lake_{layer}_{table}"))?)? {
                     let before = told.insert(announcement.path.clone(), announcement.bytes);
                     let may_be_replaced = layer == "gold";
                     ensure!(before.is_none() || may_be_replaced, "{} was announced twice", announcement.path);
@@ -127,9 +126,15 @@ impl Kept {
             ensure!(found == told, "{layer}: {} objects, {} announced: {wrong:?}", found.len(), told.len());
         }
         for (table, ..) in GOLD {
-            let kept = read(&format!("lake_raw_{table}"))?;
-            let kept = kept.iter().map(|record| Ok(serde_json::from_value::<Announcement>(record.json()?)?.sha256));
+            let kept = announced(&read(&format!("lake_raw_{table}"))?)?;
+            let kept = kept.into_iter().map(|announcement| Ok(announcement.sha256));
             let captured = read(&format!("loja.public.{table}"))?;
+            let events = captured.iter().filter(|record| record.value.is_some()).count() as u64;
+            for layer in ["bronze", "silver"] {
+                let told = announced(&read(&format!("lake_{layer}_{table}"))?)?;
+                let rows: u64 = told.iter().map(|announcement| announcement.rows).sum();
+                ensure!(rows == events, "{layer} of {table} announces {rows} rows of {events} events");
+            }
             let captured = captured.iter().map(|record| Ok(sha256(record.value.as_deref().unwrap_or(b"null"))));
             let (kept, captured) = (sorted(kept)?, sorted(captured)?);
             ensure!(kept == captured, "raw of {table} announces {} messages of {}", kept.len(), captured.len());
@@ -138,6 +143,10 @@ impl Kept {
         }
         check_readers(lake)
     }
+}
+
+fn announced(records: &[Record]) -> Result<Vec<Announcement>> {
+    records.iter().map(|record| Ok(serde_json::from_value(record.json()?)?)).collect()
 }
 
 /// Two readers must see the same in gold, and in silver what the model makes of the captured columns.
