@@ -9,6 +9,9 @@ from pathlib import Path
 
 from playwright.sync_api import expect, sync_playwright
 
+# As long as Playwright waits for everything else: machines that run all tests are busy.
+expect.set_options(timeout=30_000)
+
 SERVER = os.environ["AZENHA_SERVER"]
 TOKEN = os.environ["AZENHA_TOKEN"]
 
