@@ -147,9 +147,7 @@ impl Azenha {
 
     /// Starts a host with an API on a free port, and does not wait for it.
     pub fn launch(&self, pipelines: &[&Path], more: &[&str], environment: &[(&str, &str)]) -> Result<Running> {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-        let address = listener.local_addr()?.to_string();
-        drop(listener);
+        let address = crate::free_address()?;
         let mut arguments = vec!["run".to_owned()];
         arguments.extend(pipelines.iter().map(|path| path.display().to_string()));
         arguments.extend([

@@ -1,14 +1,13 @@
 //! `azenha load`: what it says it sent is there, the same again for the same seed.
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use azenha_e2e::{Azenha, get, repository};
+use azenha_e2e::{Azenha, free_address, get, repository};
 use serde_json::Value;
 
 const TOPIC: &str = "click_events";
@@ -26,10 +25,6 @@ steps:
 sinks:
   warehouse: { from: counts, connection: warehouse, table: counts, key: [campaignId] }
 ";
-
-fn free_address() -> Result<String> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
-}
 
 /// The values of a topic by partition, in order.
 fn loaded(azenha: &Azenha) -> Result<BTreeMap<u64, Vec<Value>>> {

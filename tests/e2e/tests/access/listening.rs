@@ -1,7 +1,7 @@
 //! Where the host listens, and how what is said there is encrypted.
 
 use anyhow::{Context, Result, ensure};
-use azenha_e2e::{Azenha, Certificate, Running, get};
+use azenha_e2e::{Azenha, Certificate, Running, free_port, get};
 
 use crate::helpers::{TOKENS, ask};
 
@@ -17,10 +17,6 @@ fn refused(azenha: &Azenha, http: &str) -> Result<String> {
     let ended = azenha.run(["run", "--data", &data, "--config", &config, "--listen", "0.0.0.0:0"])?;
     ensure!(!ended.status.success(), "it listened: {}", ended.text());
     Ok(ended.stderr)
-}
-
-fn free_port() -> Result<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 #[test]

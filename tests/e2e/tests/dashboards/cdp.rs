@@ -7,12 +7,12 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use azenha_e2e::{Azenha, OwnDatabase, get, repository, send};
+use azenha_e2e::{Azenha, OwnDatabase, free_address, get, repository, send};
 
 use crate::queries::{Asked, queries};
 use crate::started::{
-    ELASTICSEARCH_EXPORTER, HOSTS, KAFKA_EXPORTER, LOADS, PASSWORD, Started, adapted, eventually, free_address, kafka,
-    log_of, start_host, start_prometheus,
+    ELASTICSEARCH_EXPORTER, HOSTS, KAFKA_EXPORTER, LOADS, PASSWORD, Started, adapted, eventually, kafka, log_of,
+    start_host, start_prometheus,
 };
 
 /// Events a second.

@@ -6,14 +6,12 @@ use std::process::{Command, Stdio};
 use std::str::FromStr;
 
 use anyhow::{Context, Result, ensure};
-use azenha_e2e::{Azenha, repository};
+use azenha_e2e::{Azenha, free_address, repository};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions};
 
 use crate::queries::{Asked, queries};
-use crate::started::{
-    HOSTS, PASSWORD, Started, adapted, eventually, free_address, kafka, log_of, start_host, start_prometheus,
-};
+use crate::started::{HOSTS, PASSWORD, Started, adapted, eventually, kafka, log_of, start_host, start_prometheus};
 
 /// A database of its own, and a directory with the host's files.
 struct Scene {

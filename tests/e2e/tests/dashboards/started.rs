@@ -2,12 +2,11 @@
 
 use std::env;
 use std::fs;
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use azenha_e2e::{Azenha, get, repository};
+use azenha_e2e::{Azenha, free_address, get, repository};
 use tokio::time::sleep;
 
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -22,10 +21,6 @@ impl Drop for Started {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-pub fn free_address() -> Result<String> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }
 
 pub async fn eventually(what: &str, mut check: impl AsyncFnMut() -> Result<bool>) -> Result<()> {
