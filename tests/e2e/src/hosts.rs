@@ -1,6 +1,6 @@
 //! Hosts of one group: processes that share the work, each with a data directory of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -204,6 +204,15 @@ impl Group {
             lanes.entry(lane).or_default().push(state);
         }
         lanes
+    }
+
+    /// The lanes of a pipeline that each host runs, by task and partition.
+    pub fn running(&self, pipeline: &str) -> Vec<BTreeSet<(String, u64)>> {
+        let running = |host: &Host| {
+            let lanes = host.lanes(pipeline).into_iter().filter(|(_, state)| state == "running");
+            lanes.map(|(lane, _)| lane).collect()
+        };
+        self.hosts.iter().map(running).collect()
     }
 
     /// SIGTERM for all.

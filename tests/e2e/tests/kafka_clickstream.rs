@@ -117,10 +117,8 @@ async fn count_on_three(scene: &Scene, group: &mut Group) -> Result<()> {
         group.add()?;
     }
     group.wait_until_shared("clickstream").await?;
-    for host in group.hosts() {
-        let own = host.lanes("clickstream").into_iter().filter(|(_, state)| state == "running").count();
-        ensure!(own > 0, "a host of three has nothing to do");
-    }
+    let all_work = async |group: &Group| Ok(group.running("clickstream").iter().all(|lanes| !lanes.is_empty()));
+    group.wait_until("each host of three has something to do", all_work).await?;
 
     let mut sender = scene.client.producer()?;
     for line in scene.clicks.lines() {

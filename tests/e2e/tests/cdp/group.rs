@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, ensure};
 use azenha_e2e::cdp::Customers;
 use azenha_e2e::kafka::Kafka;
-use azenha_e2e::{Azenha, Group, Host, OwnDatabase, OwnKafka, repository};
+use azenha_e2e::{Azenha, Group, Host, OwnDatabase, OwnKafka, get, repository};
 use serde_json::{Value, json};
 
 use super::{Servers, by_customer, check_profiles};
@@ -68,10 +68,14 @@ impl Scene {
     async fn kill_the_finder(&mut self) -> Result<()> {
         let before = self.known().await;
         self.known_more_than(before).await?;
-        let finds = |host: &Host| {
-            host.lanes("cdp").get(&(FINDING.0.to_owned(), FINDING.1)).is_some_and(|state| state == "running")
+        let finding = (FINDING.0.to_owned(), FINDING.1);
+        let mut finder = None;
+        let found = async |group: &Group| {
+            finder = group.running("cdp").iter().position(|lanes| lanes.contains(&finding));
+            Ok(finder.is_some())
         };
-        let finder = self.group.hosts().iter().position(finds).context("nobody finds customers")?;
+        self.group.wait_until("a host finds customers", found).await?;
+        let finder = finder.context("nobody finds customers")?;
         self.group.hosts()[finder].kill()?;
         let killed_at = self.known().await;
         self.known_more_than(killed_at).await?;
