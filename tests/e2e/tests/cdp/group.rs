@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, ensure};
 use azenha_e2e::cdp::Customers;
 use azenha_e2e::kafka::Kafka;
-use azenha_e2e::{Azenha, Group, Host, OwnDatabase, OwnKafka, get, repository};
+use azenha_e2e::{Azenha, Group, OwnDatabase, OwnKafka, repository};
 use serde_json::{Value, json};
 
 use super::{Servers, by_customer, check_profiles};

@@ -120,14 +120,11 @@ impl Stage {
         self.wait_until("everything is committed", |stage| Ok(stage.lanes()?.iter().all(|lane| lane["lag"] == 0)))
     }
 
-    /// Waits until the candidate has answered what it was given.
-    pub fn await_rows(&self, step: &str, rows: u64) -> Result<Value> {
-        self.wait_until(&format!("{rows} rows were compared"), |stage| {
-            let found = &stage.shadow(step)?["rows"];
-            let count = |name: &str| found[name].as_u64().unwrap_or_default();
-            Ok(["equal", "different", "only_live", "only_candidate"].map(count).iter().sum::<u64>() >= rows)
-        })?;
-        self.shadow(step)
+    /// Rows of the step that were compared with the candidate's.
+    pub fn compared(&self, step: &str) -> Result<u64> {
+        let found = &self.shadow(step)?["rows"];
+        let count = |name: &str| found[name].as_u64().unwrap_or_default();
+        Ok(["equal", "different", "only_live", "only_candidate"].map(count).iter().sum())
     }
 
     /// A metric of the step's candidate.
