@@ -1,12 +1,17 @@
 //! Pauses, and positions that are set meanwhile.
 
 use anyhow::{Context, Result, ensure};
-use azenha_e2e::Azenha;
+use azenha_e2e::{Azenha, Running};
 use serde_json::json;
 
 use crate::helpers::{
     ADMIN, COPY, COUNTED, await_number, await_state, change, click, client, offsets, put, set_offsets, show, start,
 };
+
+/// Waits until both sinks have written everything.
+fn await_written(host: &mut Running) -> Result<()> {
+    host.wait_until("everything is written", |host| Ok(offsets(host, "copy")?.iter().all(|lane| lane["lag"] == 0)))
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paused_pipeline_stays_paused_and_loses_nothing() -> Result<()> {
@@ -46,6 +51,7 @@ async fn a_paused_sink_can_be_sent_back_and_forth() -> Result<()> {
     let campaigns: Vec<String> = (0..20).map(|number| format!("campaign_{number}")).collect();
     click(&host, "copied", &campaigns.iter().map(String::as_str).collect::<Vec<_>>())?;
     await_number(&azenha, "SELECT COUNT(*) FROM rows", 20).await?;
+    await_written(&mut host)?;
     let start_over =
         json!([{ "task": "rows", "partition": 1, "position": 0 }, { "task": "output", "partition": 1, "position": 0 }]);
     assert_eq!(set_offsets(&host, "copy", &start_over)?.status, 409, "it runs");
@@ -78,7 +84,7 @@ async fn a_paused_sink_can_be_sent_back_and_forth() -> Result<()> {
     change(&host, "copy/resume")?;
     await_number(&azenha, "SELECT COUNT(*) FROM rows", 20 + again as i64).await?;
     await_state(&mut host, "copy", "running")?;
-    host.wait_until("everything is written", |host| Ok(offsets(host, "copy")?.iter().all(|lane| lane["lag"] == 0)))?;
+    await_written(&mut host)?;
     assert_eq!(azenha.topic("copy_output")?.len() as u64, 20 + again);
     assert_eq!(show(&host, "/pipelines/copy")?["definition"]["generation"], 1);
     Ok(())
