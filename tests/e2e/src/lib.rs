@@ -4,6 +4,7 @@
 pub mod cdp;
 mod certificate;
 mod clicks;
+mod figures;
 mod host;
 mod hosts;
 mod http;
@@ -23,6 +24,7 @@ pub mod warehouse;
 
 pub use certificate::Certificate;
 pub use clicks::{Click, recount, shuffled, text_of, write_ndjson};
+pub use figures::figure;
 pub use host::{Azenha, Finished, Running, repository};
 pub use hosts::{Group, Host};
 pub use http::{Answer, get, post, send};

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use azenha_e2e::{Answer, Azenha, Click, Running, get, is_long, is_there, repository, send};
+use azenha_e2e::{Answer, Azenha, Click, Running, figure, get, is_long, is_there, repository, send};
 use serde_json::{Value, json};
 
 const TOKEN: &str = "attacker-0123456789";
@@ -240,7 +240,7 @@ fn a_plugin_with_a_flipped_bit_is_refused_or_contained() -> Result<()> {
         flipped[random.usize(0..whole.len())] ^= 1 << random.u32(0..8);
         (*step, flipped)
     })?;
-    println!("{flips} flips in {:.1} s: {fates:?}", begun.elapsed().as_secs_f64());
+    figure("plugins with a flipped bit", format_args!("{flips} in {:.1} s: {fates:?}", begun.elapsed().as_secs_f64()));
     ensure!(fates.contains_key(&Fate::Refused) && fates.contains_key(&Fate::Ran), "{fates:?}");
     check_lives(&mut host)
 }

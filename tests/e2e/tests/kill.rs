@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, ensure};
-use azenha_e2e::{Azenha, Click, Counts, Database, recount, repository, shuffled, text_of, write_ndjson};
+use azenha_e2e::{Azenha, Click, Counts, Database, figure, recount, repository, shuffled, text_of, write_ndjson};
 use azenha_engine::partition::partition_of;
 use fastrand::Rng;
 
@@ -61,7 +61,10 @@ impl Trial {
             ensure!(after >= before, "kill {number}: the table went back from {before} to {after}");
             in_the_middle += usize::from(after > 0 && after < self.total);
         }
-        println!("{in_the_middle} of {KILLS} kills fell in the middle of the work");
+        figure(
+            "kills of a host that counts clicks",
+            format_args!("{in_the_middle} of {KILLS} fell in the middle of the work"),
+        );
         Ok(in_the_middle)
     }
 

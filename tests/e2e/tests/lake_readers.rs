@@ -10,8 +10,8 @@ use std::path::Path;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
-use azenha_e2e::{Azenha, BucketLake, Lake, is_there};
+use anyhow::{Context, Result, bail, ensure};
+use azenha_e2e::{Azenha, BucketLake, Lake, figure, is_there};
 
 const PIPELINE: &str = "
 name: readers
@@ -124,10 +124,8 @@ fn check(printed: &str, may_fail: bool) -> Result<()> {
     let count = states.len();
     states.dedup();
     let seen = states.iter().filter(|last| **last >= 0).count();
-    println!(
-        "{count} reads of {} states; {doubled} saw a row that moved in both folders, {failed} failed",
-        states.len()
-    );
+    let moved = format!("{doubled} saw a row that moved in both folders, {failed} failed");
+    figure("a reader of objects that are replaced", format_args!("{count} reads of {} states; {moved}", states.len()));
     ensure!(seen > 1, "it saw nothing change");
     Ok(())
 }

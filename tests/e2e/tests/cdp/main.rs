@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use azenha_e2e::cdp::{Customers, Profile, moment};
-use azenha_e2e::{Azenha, Database, OwnDatabase, Running, get, post, repository, seed};
+use azenha_e2e::{Azenha, Database, OwnDatabase, Running, figure, get, post, repository, seed};
 use fastrand::Rng;
 use serde_json::{Value, json};
 use sqlx::mysql::MySqlConnection;
@@ -239,7 +239,10 @@ impl Scene {
             running.kill()?;
             in_the_middle += usize::from((1..EVENTS * 9 / 10).contains(&self.written().await));
         }
-        println!("{in_the_middle} of {KILLS} kills fell in the middle of the work");
+        figure(
+            "kills of a host of the customer data platform",
+            format_args!("{in_the_middle} of {KILLS} fell in the middle of the work"),
+        );
         assert!(in_the_middle >= LEAST_IN_THE_MIDDLE);
         Ok(())
     }

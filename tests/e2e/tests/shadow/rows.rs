@@ -1,6 +1,7 @@
 //! Transforms, which make rows of rows, and aggregates, which fold them.
 
 use anyhow::{Context, Result, ensure};
+use azenha_e2e::figure;
 use serde_json::json;
 
 use crate::stage::Stage;
@@ -118,7 +119,8 @@ fn at_a_tenth_of_the_rows_a_candidate_and_its_sampling_take_at_most_12_percent_o
         let seconds = |part: &str| stage.metric("azenha_shadow_seconds_total", &format!("part=\"{part}\""));
         let (candidate, sampling, live) = (seconds("candidate")?, seconds("sampling")?, seconds("live")?);
         share = (candidate + sampling) / live;
-        println!("live {live:.4} s, candidate {candidate:.4} s, sampling {sampling:.4} s: {:.1} %", share * 100.0);
+        let costs = format!("live {live:.4} s, candidate {candidate:.4} s, sampling {sampling:.4} s");
+        figure("what a candidate costs at a sample of a tenth", format_args!("{costs}: {:.1} %", share * 100.0));
         if share <= 0.12 {
             break;
         }

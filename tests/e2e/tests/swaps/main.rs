@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use azenha_e2e::{Answer, Azenha, Running, repository, send};
+use azenha_e2e::{Answer, Azenha, Running, figure, repository, send};
 use serde_json::{Value, json};
 
 const TOKEN: &str = "deployer-0123456789";
@@ -258,7 +258,7 @@ fn lanes_go_over_under_load_without_a_record_lost_or_doubled_and_say_from_where_
         ensure!(begun.is_sorted_by_key(|(_, from)| *from), "{lane}: {begun:?}");
     }
     let pauses: Vec<f64> = stage.lanes()?.iter().filter_map(|lane| lane["switched"]["pause_ms"].as_f64()).collect();
-    println!("pauses of the last swap, in ms: {pauses:.1?}");
+    figure("pauses of a swap on the embedded log, in ms", format_args!("{pauses:.1?}"));
     ensure!(pauses.len() == 8, "not every lane went over while it ran");
     Ok(())
 }
