@@ -238,7 +238,9 @@ impl Group {
     /// Keeps the logs and shows their ends, if a check failed; fails if a host panicked.
     pub fn judge(&mut self, name: &str, outcome: Result<()>) -> Result<()> {
         let logs = self.logs();
-        let panicked = logs.iter().flat_map(|log| log.lines()).find(|line| line.contains("panicked at"));
+        // A host also logs what plugins panicked at, which it survives: that is of none of its threads.
+        let is_own = |line: &&str| line.contains("thread '") && line.contains("panicked at");
+        let panicked = logs.iter().flat_map(|log| log.lines()).find(is_own);
         let outcome = match panicked {
             Some(line) => outcome.and(Err(anyhow::anyhow!("a host panicked: {line}"))),
             None => outcome,

@@ -20,6 +20,7 @@ mod services;
 mod settings;
 mod sql;
 mod trial;
+pub mod versions;
 pub mod warehouse;
 
 pub use certificate::Certificate;

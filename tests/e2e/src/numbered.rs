@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use fastrand::Rng;
+use serde_json::Value;
 
 use crate::kafka::{Kafka, Record, Reports};
 
@@ -58,7 +59,7 @@ const START: i64 = 1_700_000_000_000;
 const DEVICES: usize = 200;
 
 /// What was sent, and acknowledged.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Produced {
     /// The records of each device, numbered from 0 on.
     pub sequences: BTreeMap<String, u64>,
@@ -69,6 +70,8 @@ pub struct Produced {
 /// Steady load, until it is stopped.
 pub struct Load {
     stop: Arc<AtomicBool>,
+    /// Records beside those of the rate.
+    more: Arc<AtomicU64>,
     reports: Reports,
     thread: JoinHandle<Result<Produced>>,
 }
@@ -77,13 +80,14 @@ impl Load {
     /// Sends so many records a second.
     pub fn start(kafka: &Kafka, rate: u64, seed: u64) -> Result<Self> {
         let mut sender = kafka.producer()?;
-        let (stop, reports) = (Arc::new(AtomicBool::new(false)), sender.reports().clone());
-        let stopped = Arc::clone(&stop);
+        let (stop, more) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (stopped, added, reports) = (Arc::clone(&stop), Arc::clone(&more), sender.reports().clone());
         let thread = std::thread::spawn(move || {
             let (mut produced, mut random, begun) = (Produced::default(), Rng::with_seed(seed), Instant::now());
+            let due = || begun.elapsed().as_millis() as u64 * rate / 1_000 + added.load(Ordering::SeqCst);
             let mut number = 0;
             while !stopped.load(Ordering::SeqCst) {
-                while number < begun.elapsed().as_millis() as u64 * rate / 1_000 {
+                while number < due() {
                     let (device, value) = produced.next(number as i64, &mut random);
                     sender.send(NUMBERED, None, &device, &value)?;
                     number += 1;
@@ -93,12 +97,17 @@ impl Load {
             sender.finish()?;
             Ok(produced)
         });
-        Ok(Self { stop, reports, thread })
+        Ok(Self { stop, more, reports, thread })
     }
 
     /// Records that were acknowledged so far.
     pub fn acknowledged(&self) -> u64 {
         self.reports.acknowledged()
+    }
+
+    /// Sends so many records more, as fast as it goes.
+    pub fn add(&self, records: u64) {
+        self.more.fetch_add(records, Ordering::SeqCst);
     }
 
     /// Ends; gives what was produced, all of it acknowledged.
@@ -117,6 +126,22 @@ impl Produced {
         *next += 1;
         *self.windows.entry((device.clone(), timestamp / WINDOW * WINDOW)).or_default() += 1;
         (device, value)
+    }
+
+    /// The same without records that nobody counts, by their values: windows do not have them.
+    pub fn without(&self, values: &[Value]) -> Result<Self> {
+        let mut rest = self.clone();
+        for value in values {
+            let of = value["device"].as_str().zip(value["timestamp"].as_i64());
+            let (device, timestamp) = of.with_context(|| format!("{value} was never sent"))?;
+            let window = (device.to_owned(), timestamp / WINDOW * WINDOW);
+            let count = rest.windows.get_mut(&window).with_context(|| format!("{value} was never sent"))?;
+            *count -= 1;
+            if *count == 0 {
+                rest.windows.remove(&window);
+            }
+        }
+        Ok(rest)
     }
 
     /// All records.

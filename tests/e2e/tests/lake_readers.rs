@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use azenha_e2e::{Azenha, BucketLake, Lake, figure, is_there};
 
 const PIPELINE: &str = "

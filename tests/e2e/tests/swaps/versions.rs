@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use azenha_e2e::Database;
+use azenha_e2e::versions::{Begun, Seen};
 use serde_json::{Value, json};
 
 use super::{Stage, send_rows};
@@ -54,45 +55,17 @@ fn await_tasks(stage: &mut Stage, version: u64, tasks: &[&str]) -> Result<()> {
     })
 }
 
-/// A row as it was written: its number, the partition and offset that it was read at, its tag, and its version.
-type Seen = (i64, i64, i64, String, i64);
-
-fn seen_of(record: &Value) -> Result<Seen> {
-    let value = &record["value"];
-    let number = |column: &str| value[column].as_i64().with_context(|| format!("{value} has no `{column}`"));
-    let tag = value["tag"].as_str().context("no tag")?.to_owned();
-    Ok((number("number")?, number("read_in")?, number("read_at")?, tag, number("versao")?))
-}
-
-/// Of each lane the versions that it ran, each with the first offset.
-type Begun = BTreeMap<(String, i64), Vec<(i64, i64)>>;
-
-fn begun(stage: &Stage) -> Result<Begun> {
-    let mut begun = Begun::new();
-    for version in stage.versions()? {
-        for lane in version["lanes"].as_array().into_iter().flatten() {
-            let number = |value: &Value| value.as_i64().with_context(|| format!("{version}"));
-            let task = lane["task"].as_str().context("no task")?.to_owned();
-            let at = (number(&version["version"])?, number(&lane["from"])?);
-            begun.entry((task, number(&lane["partition"])?)).or_default().push(at);
-        }
-    }
-    Ok(begun)
-}
-
-/// Each row that was sent is there once, with the tag of its version, which is the one that ran at its offset.
-fn check_seen(stage: &Stage, task: &str, rows: &[Seen], tag_of: impl Fn(i64) -> String) -> Result<()> {
-    let begun = begun(stage)?;
-    let numbers: BTreeSet<i64> = rows.iter().map(|row| row.0).collect();
-    ensure!(rows.len() as u64 == stage.sent && numbers.len() == rows.len(), "{task}: {} rows", rows.len());
-    for row in rows {
-        let (_, partition, offset, tag, version) = row;
-        let ran = begun.get(&(task.to_owned(), *partition)).with_context(|| format!("nothing is said of {task}"))?;
-        let at = ran.iter().rfind(|(_, from)| from <= offset);
-        ensure!(at.is_some_and(|(ran, _)| ran == version), "{task}: {row:?}, but there {at:?} ran of {ran:?}");
-        ensure!(*tag == tag_of(*version), "{task}: {row:?}");
-    }
-    Ok(())
+/// The rows of a table: number, the partition and offset that they were read at, tag, and version.
+async fn seen_in(stage: &Stage, table: &str) -> Result<Vec<Seen>> {
+    let rows = format!("SELECT number, read_in, read_at, tag, versao FROM {table}");
+    let rows: Vec<(i64, i64, i64, String, i64)> = warehouse(stage).await?.rows(&rows).await?;
+    let seen = |(number, partition, offset, tag, version): (i64, i64, i64, String, i64)| Seen {
+        record: number.to_string(),
+        read_at: (partition, offset),
+        tag,
+        version,
+    };
+    Ok(rows.into_iter().map(seen).collect())
 }
 
 /// The last result of each device: how often, with which tag, by which version.
@@ -129,13 +102,13 @@ async fn counts_in(stage: &Stage, table: &str) -> Result<Counts> {
 async fn check_all(stage: &mut Stage, tag_of: impl Fn(i64) -> String + Copy) -> Result<()> {
     stage.settle()?;
     stage.check_counts(0)?;
-    let records = stage.azenha.topic("seen")?;
-    let rows = records.iter().map(seen_of).collect::<Result<Vec<_>>>()?;
-    check_seen(stage, "seen", &rows, tag_of)?;
+    let mut begun = Begun::default();
+    begun.learn(&stage.versions()?)?;
+    let seen = |record: &Value| Seen::of(record["value"]["number"].to_string(), &record["value"]);
+    let rows = stage.azenha.topic("seen")?.iter().map(seen).collect::<Result<Vec<_>>>()?;
+    begun.check_seen("seen", &rows, stage.sent, tag_of)?;
     for (task, table) in [("seen_table", "seen"), ("kept", "kept")] {
-        let rows = format!("SELECT number, read_in, read_at, tag, versao FROM {table}");
-        let rows: Vec<Seen> = warehouse(stage).await?.rows(&rows).await?;
-        check_seen(stage, task, &rows, tag_of)?;
+        begun.check_seen(task, &seen_in(stage, table).await?, stage.sent, tag_of)?;
     }
     let last = counts(stage, tag_of)?;
     for table in ["counts", "straight"] {
