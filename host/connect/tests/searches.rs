@@ -230,7 +230,7 @@ async fn words_are_letters_and_digits_in_a_row(mut scene: Scene) {
     let long = "k".repeat(100);
     let texts = texts.into_iter().chain(["sala de 20 m²", "agora só isso", &long]);
     let texts: Vec<(i64, &str)> = (10..).zip(texts).collect();
-    scene.lane.commit(&[rows(&texts, 6)], 9).await.unwrap();
+    scene.lane.commit(&[rows(&texts, 6)], 12).await.unwrap();
     scene.refresh().await;
     for (text, expected) in [
         ("quero", vec![0, 10]),

@@ -282,7 +282,8 @@ fn what_the_description_allows_and_what_it_does_not_is_answered() -> Result<()> 
     schemathesis
         .args(["run", &format!("http://{}/openapi.json", host.address)])
         .args(["--header", &format!("Authorization: Bearer {TOKEN}")])
-        .args(["--checks", "not_a_server_error", "--max-examples", examples, "--seed", "8", "--workers", "2"])
+        // One worker: Python 3.11 loses count of its own recursion if several parse at once.
+        .args(["--checks", "not_a_server_error", "--max-examples", examples, "--seed", "8", "--workers", "1"])
         // Most texts are no ids of dead letters.
         .args(["--suppress-health-check", "filter_too_much", "--request-timeout", "20", "--no-color"])
         .env("PYTHONPATH", repository().join("tests/e2e/schemathesis"))

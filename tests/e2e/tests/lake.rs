@@ -167,7 +167,10 @@ fn a_change_of_one_row_replaces_the_object_of_its_day_and_no_other() -> Result<(
     assert_eq!(change(event("u", 3, 20_003, 8))?, [of_day("2024-10-07")]);
     assert_eq!(change(event("d", 4, 0, 0))?, [of_day("2024-10-08")]);
     assert_eq!(change(event("u", 5, 20_001, 7))?, [of_day("2024-10-04"), of_day("2024-10-05")], "it moves");
-    assert_eq!(change(event("u", 6, 20_001, 7))?, Vec::<String>::new(), "what changes nothing writes nothing");
+    // A host that has just started puts the object of a row that comes once more, whether it changes or not: it did not see
+    // it put.
+    let again = change(event("u", 6, 20_001, 7))?;
+    assert!(again.iter().all(|path| *path == of_day("2024-10-05")), "{again:?}");
     Ok(())
 }
 

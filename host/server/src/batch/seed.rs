@@ -33,7 +33,7 @@ pub async fn seed(
 }
 
 /// Announces the past of a source; how many objects. Counting them took long, so another process may have announced them
-/// meanwhile: a lane that only this commits to has a position then, and whoever took it before finds itself fenced.
+/// meanwhile: the topic holds them then, and whoever took this lane before, to which nobody else commits, finds itself fenced.
 ///
 /// Where a task of the same pipeline writes those objects, it is set to go on behind them first: after a crash between the
 /// two, both are done again.
@@ -41,7 +41,8 @@ async fn announce_once(log: &dyn Log, plan: &Plan, found: &mut Found<'_>) -> Res
     let group = format!("{}.{}.backfill", plan.pipeline, found.history.source);
     let lane = LaneId { group, input: found.history.topic.clone(), partition: 0 };
     let mut owner = log.take_lane(&lane).await?;
-    if owner.position().is_some() {
+    // A position alone may be from before the topic was made anew.
+    if owner.position().is_some() && !history::never_written(log, &found.history.topic).await? {
         return Ok(0);
     }
     if let Some(writer) = writer(plan, found.history) {

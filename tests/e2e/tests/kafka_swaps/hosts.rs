@@ -64,15 +64,6 @@ sinks:
     )
 }
 
-/// A lane that went over to another version while it ran.
-pub struct Over {
-    /// How long it processed nothing, in milliseconds.
-    pub pause: f64,
-    /// Of one that reads the source, if it was looked at before: how many of the records that stood there then it had
-    /// not read yet.
-    pub behind: Option<u64>,
-}
-
 /// Three hosts that run what the log defines, with a token.
 pub struct Hosts {
     pub group: Group,
@@ -158,20 +149,21 @@ impl Hosts {
         self.await_lanes(&format!("the group is whole, with version {version}"), all_do).await
     }
 
-    /// Waits until every lane has gone over to a version while it ran.
-    pub async fn await_over(&mut self, version: u64) -> Result<Vec<Over>> {
-        let (mut over, mut ends) = (Vec::new(), BTreeMap::new());
-        let all_are = |lanes: &[Value]| {
-            over = gone_over(lanes, version, &mut ends);
-            over.len() == LANES
+    /// Waits until every lane runs a version; how long those that went over to it while they ran processed nothing, in
+    /// milliseconds.
+    pub async fn await_over(&mut self, version: u64) -> Result<Vec<f64>> {
+        let mut pauses = Vec::new();
+        let all_do = |lanes: &[Value]| {
+            pauses = pauses_of(lanes, version);
+            running(lanes).count() == LANES && run(lanes, version)
         };
-        self.await_lanes(&format!("every lane goes over to version {version}"), all_are).await?;
-        Ok(over)
+        self.await_lanes(&format!("every lane goes over to version {version}"), all_do).await?;
+        Ok(pauses)
     }
 
-    /// The lanes that have gone over to a version where they run now.
-    pub fn over(&self, version: u64) -> Vec<Over> {
-        gone_over(&self.lanes(), version, &mut BTreeMap::new())
+    /// The same of the lanes that have gone over to a version where they run now.
+    pub fn pauses(&self, version: u64) -> Vec<f64> {
+        pauses_of(&self.lanes(), version)
     }
 
     /// Waits until lanes that run have not more to read than what comes in a second.
@@ -199,18 +191,13 @@ impl Hosts {
         }
     }
 
-    /// All lanes as each of the hosts sees them, with their task and its input.
+    /// All lanes as each of the hosts sees them.
     fn lanes(&self) -> Vec<Value> {
         let mut lanes = Vec::new();
         for address in self.group.addresses() {
             let shown = call(&address, "GET", &format!("/pipelines/{PIPELINE}"), "", b"").ok().flatten();
             for task in shown.unwrap_or_default()["tasks"].as_array().into_iter().flatten() {
-                for lane in task["lanes"].as_array().into_iter().flatten() {
-                    let mut lane = lane.clone();
-                    lane["task"] = task["task"].clone();
-                    lane["input"] = task["input"].clone();
-                    lanes.push(lane);
-                }
+                lanes.extend(task["lanes"].as_array().cloned().unwrap_or_default());
             }
         }
         lanes
@@ -248,21 +235,9 @@ fn are_whole(lanes: &[Value]) -> bool {
     running(lanes).count() == LANES && elsewhere == (HOSTS - 1) * LANES
 }
 
-/// The lanes that have gone over to a version. Of the others that read the source, `ends` is told where that ends now:
-/// one that goes over at an offset before that is behind.
-fn gone_over(lanes: &[Value], version: u64, ends: &mut BTreeMap<String, u64>) -> Vec<Over> {
-    let mut over = Vec::new();
-    for lane in running(lanes) {
-        let (name, switched) = (format!("{}/{}", lane["task"], lane["partition"]), &lane["switched"]);
-        if switched["version"] == version {
-            let (pause, from) = (switched["pause_ms"].as_f64(), switched["from"].as_u64());
-            let behind = ends.get(&name).zip(from).map(|(end, from)| end.saturating_sub(from));
-            over.extend(pause.map(|pause| Over { pause, behind }));
-        } else if lane["input"] == NUMBERED {
-            ends.extend(lane["end"].as_u64().map(|end| (name, end)));
-        }
-    }
-    over
+fn pauses_of(lanes: &[Value], version: u64) -> Vec<f64> {
+    let over = running(lanes).filter(|lane| lane["switched"]["version"] == version);
+    over.filter_map(|lane| lane["switched"]["pause_ms"].as_f64()).collect()
 }
 
 /// A call with the token; none if it was refused.

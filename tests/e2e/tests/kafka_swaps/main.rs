@@ -13,11 +13,11 @@ use azenha_e2e::numbered::Load;
 use azenha_e2e::{figure, is_long};
 use tokio::time::sleep;
 
-use hosts::{COUNTED, Hosts, LANES, Outcome, Over, RATE, definition, plugin, under_load};
+use hosts::{COUNTED, Hosts, LANES, Outcome, RATE, definition, plugin, under_load};
 
 /// One host is killed every so many swaps.
 const KILL_EVERY: u64 = 10;
-/// Records that are sent at once with each swap under full load: more than lanes read until they have gone over.
+/// Records that are sent at once with each swap under full load.
 const AT_ONCE: u64 = 30_000;
 
 /// Swaps; the long form has more of them.
@@ -31,21 +31,23 @@ fn is_under_full_load(number: u64) -> bool {
     (number / KILL_EVERY) % 2 == 1
 }
 
-/// How lanes went over in swaps without a kill.
+/// How long lanes stood still in swaps without a kill, in milliseconds.
 #[derive(Default)]
 struct Swapped {
     /// At the fixed rate, with nothing of a backlog left.
-    steady: Vec<Over>,
+    steady: Vec<f64>,
     /// Under full load.
-    full: Vec<Over>,
+    full: Vec<f64>,
     /// Lanes that were on their way to another host, in the swap that follows a kill.
     moving: usize,
+    /// The same in other swaps: a group of a busy machine takes a host for lost now and then.
+    astray: usize,
 }
 
 async fn swap_again_and_again(hosts: &mut Hosts, load: &Load) -> Result<Swapped> {
     let mut swapped = Swapped::default();
     for number in 2..=swaps() + 1 {
-        let over = if is_under_full_load(number) {
+        let pauses = if is_under_full_load(number) {
             load.add(AT_ONCE);
             &mut swapped.full
         } else {
@@ -59,11 +61,15 @@ async fn swap_again_and_again(hosts: &mut Hosts, load: &Load) -> Result<Swapped>
             1 => {
                 hosts.await_whole(number).await?;
                 hosts.learn()?;
-                let stayed = hosts.over(number);
+                let stayed = hosts.pauses(number);
                 swapped.moving += LANES.saturating_sub(stayed.len());
-                over.extend(stayed);
+                pauses.extend(stayed);
             }
-            _ => over.extend(hosts.await_over(number).await?),
+            _ => {
+                let switched = hosts.await_over(number).await?;
+                swapped.astray += LANES.saturating_sub(switched.len());
+                pauses.extend(switched);
+            }
         }
         sleep(Duration::from_millis(hosts.random.u64(100..300))).await;
     }
@@ -71,24 +77,21 @@ async fn swap_again_and_again(hosts: &mut Hosts, load: &Load) -> Result<Swapped>
 }
 
 /// The value in the middle, and the highest one.
-fn spread(values: impl Iterator<Item = f64>) -> Result<(f64, f64)> {
-    let mut values: Vec<f64> = values.collect();
+fn spread(values: &[f64]) -> Result<(f64, f64)> {
+    let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().zip(values.last().copied()).context("no lane went over")
 }
 
-fn tell(Swapped { steady, full, moving }: &Swapped) -> Result<()> {
-    for (load, over) in [(format!("at {RATE} records/s"), steady), ("under full load".to_owned(), full)] {
-        let (median, worst) = spread(over.iter().map(|lane| lane.pause))?;
-        let said = format!("p50 {median:.1} ms, worst {worst:.1} ms of {} lanes", over.len());
+fn tell(Swapped { steady, full, moving, astray }: &Swapped) -> Result<()> {
+    for (load, pauses) in [(format!("at {RATE} records/s"), steady), (format!("with {AT_ONCE} at once"), full)] {
+        let (median, worst) = spread(pauses)?;
+        let said = format!("p50 {median:.1} ms, worst {worst:.1} ms of {} lanes", pauses.len());
         figure(&format!("pause of a lane in swaps without a kill, {load}"), said);
     }
-    let behind: Vec<f64> = full.iter().filter_map(|lane| Some(lane.behind? as f64)).collect();
-    let (median, most) = spread(behind.iter().copied())?;
-    let said = format!("p50 at least {median}, most {most} of {} lanes", behind.len());
-    figure("records that a lane had not read yet when it went over, under full load", said);
-    ensure!(most > 0.0, "no lane had more to read than it could take");
     figure("lanes that were on their way to another host in the swap after a kill", moving);
+    figure("lanes that were on their way to another host without a kill", astray);
+    ensure!(astray * 20 < steady.len() + full.len(), "too many lanes were opened anew without a kill");
     Ok(())
 }
 

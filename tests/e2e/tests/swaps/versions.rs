@@ -1,7 +1,7 @@
 //! Rows say which version of the pipeline made them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
@@ -123,19 +123,27 @@ async fn check_all(stage: &mut Stage, tag_of: impl Fn(i64) -> String + Copy) -> 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_say_the_version_that_ran_at_their_offset_through_swaps_under_load_and_a_rollback() -> Result<()> {
     let mut stage = stage()?;
-    let (address, is_over) = (stage.host()?.address.clone(), AtomicBool::new(false));
+    let (address, is_over, portions) = (stage.host()?.address.clone(), AtomicBool::new(false), AtomicU64::new(0));
     let load = || {
         let mut sent = 0;
         while !is_over.load(Relaxed) {
             send_rows(&address, sent..sent + 100)?;
             sent += 100;
+            portions.fetch_add(1, Relaxed);
         }
         Ok::<_, anyhow::Error>(sent)
     };
     let sent = thread::scope(|scope| {
         let load = scope.spawn(load);
+        // Until a portion was sent that was begun after this.
+        let await_rows = || {
+            let before = portions.load(Relaxed);
+            while portions.load(Relaxed) < before + 2 && !load.is_finished() {
+                thread::sleep(Duration::from_millis(5));
+            }
+        };
         let swapped = (2..=6).try_for_each(|version| {
-            thread::sleep(Duration::from_millis(100));
+            await_rows();
             ensure!(stage.put(&pipeline(&format!("v{version}")), "")?.status == 200);
             await_tasks(&mut stage, version, &OF_TAG)
         });
@@ -144,7 +152,7 @@ async fn rows_say_the_version_that_ran_at_their_offset_through_swaps_under_load_
             ensure!(back.status == 200, "{back:?}");
             await_tasks(&mut stage, 7, &OF_TAG)
         });
-        thread::sleep(Duration::from_millis(100));
+        await_rows();
         is_over.store(true, Relaxed);
         let sent = load.join().map_err(|_| anyhow!("the load failed"))??;
         back.map(|()| sent)
