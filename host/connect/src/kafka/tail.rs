@@ -48,15 +48,13 @@ impl Tails {
 
     /// Committed records from offset `from` on. A consumer to which nothing comes is given up for a new one.
     pub async fn read(&self, topic: &str, partition: u32, from: Offset, limit: ReadLimit) -> Result<Fetched, LogError> {
-        for _ in 1..CONSUMERS {
+        for _ in 0..CONSUMERS {
             if let Some(fetched) = self.read_with_one(topic, partition, from, limit).await? {
                 return Ok(fetched);
             }
-            tracing::warn!(topic, partition, from, "nothing came of what is there: another consumer tries");
+            tracing::warn!(topic, partition, from, "nothing came of what is there: its consumer is given up");
         }
-        let nothing = || Failure::timed_out("nothing came of what is there".to_owned());
-        let last = self.read_with_one(topic, partition, from, limit).await?;
-        last.ok_or_else(|| self.offsets.failed(nothing(), topic, partition))
+        Err(self.offsets.failed(Failure::timed_out("nothing came of what is there"), topic, partition))
     }
 
     /// None if nothing came of what is there.
