@@ -1,6 +1,7 @@
 //! Other code for a pipeline that runs: lanes go over between two records, state goes on, and what is not to be trusted is
 //! gone back from.
 
+mod back;
 mod joins;
 mod trust;
 mod versions;
@@ -320,83 +321,6 @@ fn groups_give_their_results_anew_if_that_is_asked_for_and_else_stay_as_the_old_
     stage.check_counts(0)
 }
 
-/// Has a version come into force that traps on every row, and waits until version 3 has counted each of them by the code of
-/// before.
-fn gone_back_from(plugin: &str) -> Result<Stage> {
-    let mut stage = Stage::set()?;
-    stage.send(500)?;
-    stage.settle()?;
-    ensure!(stage.put(&definition(plugin, "{ tag: b, fails: true }"), "")?.status == 200);
-    stage.await_version(2)?;
-    stage.send(2_000)?;
-    stage.await_version(3)?;
-    stage.send(100)?;
-    stage.settle()?;
-    stage.check_counts(0)?;
-    Ok(stage)
-}
-
-#[test]
-fn a_version_that_traps_on_everything_goes_back_by_itself_and_nothing_is_lost() -> Result<()> {
-    let mut stage = gone_back_from("tagged-count")?;
-    ensure!(stage.azenha.dead_letters("counted")?.is_empty(), "records that the bad version met are not lost");
-    let versions = stage.versions()?;
-    let note = versions.last().context("no version")?["note"].clone();
-    ensure!(["by itself", "version 2"].iter().all(|words| note.to_string().contains(words)), "{note}");
-    let listed = stage.show("/pipelines")?[0].clone();
-    ensure!(listed["note"] == note && listed["version"] == 3 && listed["lag"] == 0, "{listed}");
-    let went_back = |stage: &Stage| {
-        let changes = stage.show("/audit")?["entries"].take();
-        let by_itself = |entry: &&Value| entry["role"] == "host";
-        Ok::<Vec<Value>, anyhow::Error>(changes.as_array().into_iter().flatten().filter(by_itself).cloned().collect())
-    };
-    stage.wait_until("it is written down", |stage| Ok(!went_back(stage)?.is_empty()))?;
-    let entries = went_back(&stage)?;
-    ensure!(entries.len() == 1 && entries[0]["version"] == "3" && entries[0].get("by").is_none(), "{entries:?}");
-    ensure!(entries[0]["path"] == "/pipelines/counted/rollback?to=1", "{entries:?}");
-
-    // Whoever trusts it at once has lanes that stand still, until a person goes back.
-    ensure!(stage.put(&definition("tagged-count", "{ tag: b, fails: true }"), "?probation=0")?.status == 200);
-    stage.await_version(4)?;
-    stage.send(2_000)?;
-    stage.wait_until("a lane has failed", |stage| Ok(stage.lanes()?.iter().any(|lane| lane["state"] == "failed")))?;
-    let listed = stage.show("/pipelines")?[0].clone();
-    ensure!(listed["state"] == "failed" && listed["error"].is_string(), "{listed}");
-    let back = stage.call("POST", "/pipelines/counted/rollback", "", b"")?;
-    ensure!(back.status == 200, "{back:?}");
-    stage.await_version(5)?;
-    stage.settle()?;
-    stage.check_counts(0)
-}
-
-#[test]
-fn whoever_applies_a_version_can_wait_for_it_and_is_told_if_it_is_gone_back_from() -> Result<()> {
-    let mut stage = Stage::set()?;
-    let server = format!("http://{}", stage.host()?.address);
-    let environment = [("AZENHA_SERVER", server.as_str()), ("AZENHA_TOKEN", TOKEN)];
-    let file = |stage: &Stage, definition: &str| stage.azenha.write("built/pipeline.yaml", definition);
-    let good = file(&stage, &tagged("b"))?.display().to_string();
-    let good = stage.azenha.run_with(["pipeline", "apply", &good, "--wait", "2"], &environment)?;
-    ensure!(good.status.success(), "{}", good.text());
-    stage.await_version(2)?;
-
-    let bad = file(&stage, &definition("tagged-count", "{ tag: c, fails: true }"))?.display().to_string();
-    let mut bad = stage.azenha.spawn_with(["pipeline", "apply", &bad, "--wait", "60"], &environment)?;
-    let status = loop {
-        if let Some(status) = bad.ended()? {
-            break status;
-        }
-        stage.send(100)?;
-        std::thread::sleep(Duration::from_millis(50));
-    };
-    // What it said last may be on its way.
-    std::thread::sleep(Duration::from_millis(500));
-    let said = bad.log();
-    ensure!(status.code() == Some(1) && said.contains("version 4 is in force") && said.contains("by itself"), "{said}");
-    stage.settle()?;
-    stage.check_counts(0)
-}
-
 #[test]
 fn a_host_that_dies_in_the_middle_of_a_swap_goes_on_with_the_new_version() -> Result<()> {
     let mut stage = Stage::set()?;
@@ -410,89 +334,6 @@ fn a_host_that_dies_in_the_middle_of_a_swap_goes_on_with_the_new_version() -> Re
     }
     stage.settle()?;
     stage.check_counts(0)
-}
-
-#[test]
-fn code_that_cannot_read_what_a_later_version_wrote_goes_on_from_the_state_before_it_and_counts_every_record_once()
--> Result<()> {
-    let mut stage = Stage::set()?;
-    stage.send(2_000)?;
-    stage.settle()?;
-    ensure!(stage.put(&definition("tagged-count-next", "{ tag: b }"), "")?.status == 200);
-    stage.send(1_000)?;
-    stage.await_version(2)?;
-    // The first device that only the later version meets.
-    let row = |number: u64| json!({"number": number, "device": "late"}).to_string();
-    post_rows(&stage.host()?.address, &(0..7).map(row).collect::<Vec<_>>())?;
-    stage.send(1_000)?;
-    stage.settle()?;
-    let before: u64 = stage.last("before")?.values().filter_map(Value::as_u64).sum();
-    ensure!(before >= 2_000, "{before} rows were counted before");
-
-    let planned = stage.call("POST", "/pipelines/counted/rollback?dry_run=true", "", b"")?.json()?;
-    assert_eq!(planned["accepted"], true, "{planned}");
-    let restored = |task: &Value| task["state"] == "restored" && task["detail"].as_str().is_some_and(says_records);
-    ensure!(planned["plan"]["tasks"].as_array().is_some_and(|tasks| tasks.iter().any(restored)), "{planned}");
-    let back = stage.call("POST", "/pipelines/counted/rollback", "", b"")?;
-    ensure!(back.status == 200, "{back:?}");
-    stage.send(1_000)?;
-    stage.await_version(3)?;
-    stage.send(1_000)?;
-    stage.settle()?;
-
-    // Every device, whose count is that of all its rows, by the earlier code.
-    stage.check_counts(0)?;
-    assert_eq!(stage.last("counted")?["\"late\""], 7);
-    ensure!(stage.last("tag")?.values().all(|tag| tag == "a"), "{:?}", stage.last("tag")?);
-    // There and back again, with a host that dies on the way: what was undone once does not come back.
-    for version in [4, 6, 8, 10] {
-        ensure!(stage.put(&definition("tagged-count-next", &format!("{{ tag: v{version} }}")), "")?.status == 200);
-        stage.send(500)?;
-        stage.await_version(version)?;
-        stage.send(500)?;
-        let back = stage.call("POST", "/pipelines/counted/rollback", "", b"")?;
-        ensure!(back.status == 200, "{back:?}");
-        std::thread::sleep(Duration::from_millis(fastrand::u64(0..80)));
-        stage.host.take().context("no host")?.kill()?;
-        stage.start()?;
-        stage.await_version(version + 1)?;
-        stage.settle()?;
-        stage.check_counts(0).with_context(|| format!("after going back from version {version}"))?;
-    }
-    ensure!(stage.last("tag")?.values().all(|tag| tag == "a"), "{:?}", stage.last("tag")?);
-    ensure!(stage.azenha.dead_letters("counted")?.is_empty(), "what was undone is nobody's letter");
-    Ok(())
-}
-
-#[test]
-fn a_version_that_has_migrated_the_state_and_then_fails_goes_back_by_itself_to_the_state_before() -> Result<()> {
-    let stage = gone_back_from("tagged-count-next")?;
-    ensure!(stage.last("tag")?.values().all(|tag| tag == "a"), "{:?}", stage.last("tag")?);
-    // Nobody is taken back to what failed.
-    let refused = stage.call("POST", "/pipelines/counted/rollback", "", b"")?;
-    assert_eq!(refused.status, 404, "{refused:?}");
-    Ok(())
-}
-
-/// Whether a plan says how many records are read again.
-fn says_records(detail: &str) -> bool {
-    detail.contains("the state before version 2") && detail.contains("records are read again")
-}
-
-#[test]
-fn a_rollback_that_would_count_rows_twice_is_refused_and_says_why() -> Result<()> {
-    let mut stage = Stage::set()?;
-    let added = |plugin: &str| definition(plugin, "{ tag: a }").replace(", key: [device] }", " }");
-    ensure!(stage.put(&added("tagged-count"), "")?.status == 200);
-    stage.send(100)?;
-    stage.settle()?;
-    ensure!(stage.put(&added("tagged-count-next"), "")?.status == 200);
-    stage.await_version(3)?;
-    let refused = stage.call("POST", "/pipelines/counted/rollback", "", b"")?;
-    assert_eq!(refused.status, 409, "{refused:?}");
-    let said = refused.json()?.to_string();
-    ensure!(said.contains("have no key") && said.contains("counts_output"), "{said}");
-    Ok(())
 }
 
 #[test]

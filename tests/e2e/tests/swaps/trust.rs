@@ -1,4 +1,5 @@
-//! Whose fault it is: code is on probation, and not the version of the pipeline that it came with.
+//! New code is on probation, and not the version of the pipeline that it came with; what is not to be trusted is gone back
+//! from.
 
 use std::thread;
 use std::time::Duration;
@@ -6,7 +7,94 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::{Stage, definition, post_rows};
+use super::{Stage, TOKEN, definition, post_rows, tagged};
+
+/// Has a version come into force that traps on every row, and waits until version 3 has counted each of them by the code of
+/// before.
+fn gone_back_from(plugin: &str) -> Result<Stage> {
+    let mut stage = Stage::set()?;
+    stage.send(500)?;
+    stage.settle()?;
+    ensure!(stage.put(&definition(plugin, "{ tag: b, fails: true }"), "")?.status == 200);
+    stage.await_version(2)?;
+    stage.send(2_000)?;
+    stage.await_version(3)?;
+    stage.send(100)?;
+    stage.settle()?;
+    stage.check_counts(0)?;
+    Ok(stage)
+}
+
+#[test]
+fn a_version_that_traps_on_everything_goes_back_by_itself_and_nothing_is_lost() -> Result<()> {
+    let mut stage = gone_back_from("tagged-count")?;
+    ensure!(stage.azenha.dead_letters("counted")?.is_empty(), "records that the bad version met are not lost");
+    let versions = stage.versions()?;
+    let note = versions.last().context("no version")?["note"].clone();
+    ensure!(["by itself", "version 2"].iter().all(|words| note.to_string().contains(words)), "{note}");
+    let listed = stage.show("/pipelines")?[0].clone();
+    ensure!(listed["note"] == note && listed["version"] == 3 && listed["lag"] == 0, "{listed}");
+    let went_back = |stage: &Stage| {
+        let changes = stage.show("/audit")?["entries"].take();
+        let by_itself = |entry: &&Value| entry["role"] == "host";
+        Ok::<Vec<Value>, anyhow::Error>(changes.as_array().into_iter().flatten().filter(by_itself).cloned().collect())
+    };
+    stage.wait_until("it is written down", |stage| Ok(!went_back(stage)?.is_empty()))?;
+    let entries = went_back(&stage)?;
+    ensure!(entries.len() == 1 && entries[0]["version"] == "3" && entries[0].get("by").is_none(), "{entries:?}");
+    ensure!(entries[0]["path"] == "/pipelines/counted/rollback?to=1", "{entries:?}");
+
+    // Whoever trusts it at once has lanes that stand still, until a person goes back.
+    ensure!(stage.put(&definition("tagged-count", "{ tag: b, fails: true }"), "?probation=0")?.status == 200);
+    stage.await_version(4)?;
+    stage.send(2_000)?;
+    stage.wait_until("a lane has failed", |stage| Ok(stage.lanes()?.iter().any(|lane| lane["state"] == "failed")))?;
+    let listed = stage.show("/pipelines")?[0].clone();
+    ensure!(listed["state"] == "failed" && listed["error"].is_string(), "{listed}");
+    let back = stage.call("POST", "/pipelines/counted/rollback", "", b"")?;
+    ensure!(back.status == 200, "{back:?}");
+    stage.await_version(5)?;
+    stage.settle()?;
+    stage.check_counts(0)
+}
+
+#[test]
+fn whoever_applies_a_version_can_wait_for_it_and_is_told_if_it_is_gone_back_from() -> Result<()> {
+    let mut stage = Stage::set()?;
+    let server = format!("http://{}", stage.host()?.address);
+    let environment = [("AZENHA_SERVER", server.as_str()), ("AZENHA_TOKEN", TOKEN)];
+    let file = |stage: &Stage, definition: &str| stage.azenha.write("built/pipeline.yaml", definition);
+    let good = file(&stage, &tagged("b"))?.display().to_string();
+    let good = stage.azenha.run_with(["pipeline", "apply", &good, "--wait", "2"], &environment)?;
+    ensure!(good.status.success(), "{}", good.text());
+    stage.await_version(2)?;
+
+    let bad = file(&stage, &definition("tagged-count", "{ tag: c, fails: true }"))?.display().to_string();
+    let mut bad = stage.azenha.spawn_with(["pipeline", "apply", &bad, "--wait", "60"], &environment)?;
+    let status = loop {
+        if let Some(status) = bad.ended()? {
+            break status;
+        }
+        stage.send(100)?;
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    // What it said last may be on its way.
+    std::thread::sleep(Duration::from_millis(500));
+    let said = bad.log();
+    ensure!(status.code() == Some(1) && said.contains("version 4 is in force") && said.contains("by itself"), "{said}");
+    stage.settle()?;
+    stage.check_counts(0)
+}
+
+#[test]
+fn a_version_that_has_migrated_the_state_and_then_fails_goes_back_by_itself_to_the_state_before() -> Result<()> {
+    let stage = gone_back_from("tagged-count-next")?;
+    ensure!(stage.last("tag")?.values().all(|tag| tag == "a"), "{:?}", stage.last("tag")?);
+    // Nobody is taken back to what failed.
+    let refused = stage.call("POST", "/pipelines/counted/rollback", "", b"")?;
+    assert_eq!(refused.status, 404, "{refused:?}");
+    Ok(())
+}
 
 /// Two steps count the same rows, each with a configuration of its own.
 fn two(counts: &str, others: &str) -> String {
